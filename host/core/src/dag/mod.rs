@@ -1,0 +1,3 @@
+//! The DAG: from text to a validated graph.
+
+pub mod spec;

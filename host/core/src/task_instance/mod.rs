@@ -1,0 +1,3 @@
+//! A task instance: its states, its trigger rule, its retries.
+
+pub mod state;

@@ -1,0 +1,1 @@
+//! Templates: Jinja as Airflow uses it, over values that were handed in.

@@ -1,0 +1,1 @@
+//! Timetables: which runs are due.

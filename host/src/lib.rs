@@ -1,0 +1,3 @@
+//! Airlock host.
+pub mod sandbox;
+pub mod store;
