@@ -1,3 +1,15 @@
-//! Airlock host.
+//! Airlock: a workflow orchestrator for machine-learning pipelines, in which every operator is a sandboxed WebAssembly
+//! component. ARCHITECTURE.md shows the rooms; each module's head says what it owns and what it refuses.
+
+pub mod app;
+pub mod bench;
+pub mod capability;
+pub mod cli;
+pub mod error;
+pub mod executor;
+pub mod plugins;
+pub mod render;
 pub mod sandbox;
+pub mod scheduler;
 pub mod store;
+pub mod tracking;

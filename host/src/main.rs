@@ -1,2 +1,7 @@
-//! The `airlock` command.
-fn main() {}
+//! The `airlock` program: everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    airlock::cli::main()
+}

@@ -2,6 +2,7 @@
 //! It refuses all IO: no clock, no random numbers, no files, no environment, no threads, no sockets.
 
 pub mod dag;
+pub mod dispatch;
 pub mod grant;
 pub mod ids;
 pub mod run;

@@ -1,2 +1,28 @@
-//! Repository commands.
-fn main() {}
+//! The repository's own commands. Each does all its own set-up on a fresh machine with rustup, git and a C compiler.
+
+mod demo;
+mod guests;
+mod shell;
+mod test;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "cargo xtask COMMAND
+
+  demo             run the churn pipeline for four weeks, from raw events to gated deployments
+  test             run every test; with CI=true nothing may be left out
+  guests           build the plugins into target/guests (cached by content)";
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("demo") => demo::run(),
+        Some("test") => test::run_all(),
+        Some("guests") => guests::build().map(drop),
+        Some("help" | "--help" | "-h") | None => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Some(other) => bail!("there is no command {other:?}\n\n{HELP}"),
+    }
+}

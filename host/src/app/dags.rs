@@ -1,0 +1,129 @@
+//! DAGs: from a file into the store, and back out by id.
+
+use super::App;
+use crate::error::{ErrorKind, UserError};
+use crate::scheduler::{DagRow, DagVersionRow, decode_row, encode_row};
+use crate::store::{Commit, RowWrite, Table};
+use airlock_core::dag::spec::Dag;
+use airlock_core::dag::{Diagnostic, digest, parse, render};
+use airlock_core::ids::DagId;
+use jiff::Timestamp;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Rows read at once.
+const PAGE: usize = 1_000;
+
+/// A DAG whose version is in the store.
+#[derive(Debug, Clone)]
+pub struct RegisteredDag {
+    /// The DAG.
+    pub dag: Arc<Dag>,
+    /// Its version.
+    pub version: [u8; 32],
+    /// Its text.
+    pub source: String,
+    /// Where it was read from.
+    pub fileloc: String,
+}
+
+/// Reads and validates a file; every error in it comes at once.
+pub fn read_dag(path: &Path) -> Result<(Dag, String, Vec<Diagnostic>), UserError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Usage };
+        UserError::new(kind, format!("cannot read {}: {error}", path.display()))
+    })?;
+    let parsed = parse(&text);
+    match parsed.dag {
+        Some(dag) if !parsed.diagnostics.iter().any(Diagnostic::is_error) => Ok((dag, text, parsed.diagnostics)),
+        _ => {
+            let shown = render(&parsed.diagnostics, &path.display().to_string(), &text, false);
+            let count = parsed.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+            let plural = if count == 1 { "error" } else { "errors" };
+            Err(UserError::new(ErrorKind::InvalidDag, format!("{} has {count} {plural}\n{shown}", path.display())))
+        }
+    }
+}
+
+impl App {
+    /// Stores the DAG's version, and makes it the current one of its id.
+    pub fn register(&self, dag: Dag, source: String, fileloc: &str) -> Result<RegisteredDag, UserError> {
+        let version = digest(&dag);
+        let row = DagRow {
+            dag_id: dag.dag_id.clone(),
+            dag_version: crate::store::Digest(version).to_string(),
+            is_paused: self.dag_row(&dag.dag_id)?.map_or(dag.is_paused_upon_creation, |row| row.is_paused),
+            fileloc: fileloc.to_owned(),
+            updated_at: Timestamp::now(),
+        };
+        let version_row = DagVersionRow { dag, source };
+        let write = |key: Vec<u8>, value| RowWrite { key, expect: None, value: Some(value) };
+        let rows = vec![
+            (Table::DagVersion, write(version.to_vec(), encode_row(&version_row)?)),
+            (Table::Dag, write(row.dag_id.as_str().as_bytes().to_vec(), encode_row(&row)?)),
+        ];
+        self.store.commit(Commit { rows, ..Commit::default() })?;
+        let DagVersionRow { dag, source } = version_row;
+        Ok(RegisteredDag { dag: Arc::new(dag), version, source, fileloc: row.fileloc })
+    }
+
+    fn dag_row(&self, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
+        let row = self.store.get(Table::Dag, dag_id.as_str().as_bytes())?;
+        Ok(row.map(|row| decode_row(&row.value)).transpose()?)
+    }
+
+    /// Every DAG, by id.
+    pub fn dags(&self) -> Result<Vec<DagRow>, UserError> {
+        let mut dags = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = self.store.scan(Table::Dag, b"", after.as_deref(), PAGE)?;
+            let Some(last) = rows.last() else { return Ok(dags) };
+            after = Some(last.key.clone());
+            for row in &rows {
+                dags.push(decode_row(&row.value)?);
+            }
+        }
+    }
+
+    /// The current version of a DAG.
+    pub fn dag(&self, dag_id: &str) -> Result<RegisteredDag, UserError> {
+        let not_found = || {
+            UserError::new(ErrorKind::NotFound, format!("no DAG is called {dag_id:?}"))
+                .hint("`airlock dags list` shows what there is; a DAG file is named by its path")
+        };
+        let id = DagId::parse(dag_id).map_err(|_| not_found())?;
+        let row = self.dag_row(&id)?.ok_or_else(not_found)?;
+        let version = parse_digest(&row.dag_version).ok_or_else(not_found)?;
+        let stored = self.store.get(Table::DagVersion, &version)?.ok_or_else(not_found)?;
+        let DagVersionRow { dag, source } = decode_row(&stored.value)?;
+        Ok(RegisteredDag { dag: Arc::new(dag), version, source, fileloc: row.fileloc })
+    }
+
+    /// A DAG by file or by id: what names an existing file or ends in `.yaml`, `.yml` or `.json` is a file.
+    pub fn dag_from(&self, file_or_id: &str) -> Result<RegisteredDag, UserError> {
+        if !is_file(file_or_id) {
+            return self.dag(file_or_id);
+        }
+        let (dag, source, _) = read_dag(Path::new(file_or_id))?;
+        self.register(dag, source, file_or_id)
+    }
+}
+
+/// Whether an argument names a DAG file rather than a DAG.
+pub fn is_file(file_or_id: &str) -> bool {
+    let path = Path::new(file_or_id);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.is_file() || matches!(extension, Some("yaml" | "yml" | "json")) || file_or_id.contains('/')
+}
+
+fn parse_digest(hex: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    for (place, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(place * 2..place * 2 + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}

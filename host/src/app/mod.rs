@@ -1,0 +1,122 @@
+//! The application handle: what the command line, the API and the pages go through. It opens the rooms in the right order and
+//! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
+
+mod dags;
+mod models;
+mod open;
+mod pools;
+mod runs;
+
+pub use dags::{RegisteredDag, is_file, read_dag};
+pub use models::{ModelDetail, VersionDetail};
+pub use open::{Config, Data, PARALLELISM_DEFAULT};
+pub use pools::PoolRow;
+pub use runs::{RunDetail, TriggerRequest};
+
+use crate::error::{ErrorKind, UserError};
+use crate::executor::LogStore;
+use crate::plugins::Plugins;
+use crate::sandbox::Sandbox;
+use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
+use crate::store::{CommitError, Store, StoreError};
+use crate::tracking::{Registry, Tracking};
+use std::sync::Arc;
+
+/// A running Airlock over one data folder.
+pub struct App {
+    // Dropped in this order: the scheduler stops before what it uses.
+    scheduler: Scheduler,
+    store: Arc<dyn Store>,
+    sandbox: Sandbox,
+    plugins: Arc<Plugins>,
+    tracking: Arc<Tracking>,
+    registry: Arc<Registry>,
+    logs: Arc<LogStore>,
+    _scratch: Option<open::Scratch>,
+}
+
+impl App {
+    /// The plugins.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// The sandbox, for measuring it.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The store, for maintenance.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Experiments and their runs.
+    pub fn tracking(&self) -> &Tracking {
+        &self.tracking
+    }
+
+    /// Registered models.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl From<StoreError> for UserError {
+    fn from(error: StoreError) -> Self {
+        let hint = match &error {
+            StoreError::Damaged { .. } => {
+                "nothing was changed; run `airlock db check`, or `airlock db import` of an export into an empty folder"
+            }
+            StoreError::TooNew { .. } => "start the Airlock version that wrote it, or import an export of it",
+            StoreError::InUse(_) => "stop the other process, or give this one another folder with --data",
+            StoreError::NotEmpty => "give an empty folder with --data",
+            StoreError::Held(_) => "wait until the lease runs out",
+            StoreError::Io { .. } => "check free space and permissions of the data folder, then start again",
+        };
+        let kind = match &error {
+            StoreError::InUse(_) | StoreError::Held(_) | StoreError::NotEmpty => ErrorKind::Conflict,
+            _ => ErrorKind::Store,
+        };
+        Self::new(kind, error).hint(hint)
+    }
+}
+
+impl From<CommitError> for UserError {
+    fn from(error: CommitError) -> Self {
+        let kind = match &error {
+            CommitError::Failed(_) | CommitError::Unknown => ErrorKind::Store,
+            CommitError::TooLarge { .. } => ErrorKind::Usage,
+            _ => ErrorKind::Conflict,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<CodecError> for UserError {
+    fn from(error: CodecError) -> Self {
+        Self::new(ErrorKind::Store, error)
+    }
+}
+
+impl From<RecoveryError> for UserError {
+    fn from(error: RecoveryError) -> Self {
+        match error {
+            RecoveryError::Store(error) => error.into(),
+            error => Self::new(ErrorKind::Store, error).hint("run `airlock db check`"),
+        }
+    }
+}
+
+impl From<SchedulerError> for UserError {
+    fn from(error: SchedulerError) -> Self {
+        let kind = match &error {
+            SchedulerError::NotFound { .. } => ErrorKind::NotFound,
+            SchedulerError::Conflict { .. } | SchedulerError::Fenced => ErrorKind::Conflict,
+            SchedulerError::Refused(_) => ErrorKind::Usage,
+            SchedulerError::Store(_) => ErrorKind::Store,
+            SchedulerError::Stopped => ErrorKind::Bug,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,125 @@
+//! Opens the rooms in order: store, sandbox, plugins, tracking, executor, scheduler.
+
+use super::App;
+use super::pools::pool_sizes;
+use crate::error::{ErrorKind, UserError};
+use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
+use crate::plugins::{PluginError, Plugins};
+use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::scheduler::{Options, SystemClock, prepare};
+use crate::store::local::{LocalStore, Options as StoreOptions};
+use crate::store::memory::MemoryStore;
+use crate::store::Store;
+use crate::tracking::{Registry, Tracking};
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where state lives.
+#[derive(Debug, Clone)]
+pub enum Data {
+    /// One folder; survives everything but the loss of the disk.
+    Folder(PathBuf),
+    /// Memory and a temporary folder; gone at the end.
+    Throwaway,
+}
+
+/// How to open an `App`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where state lives.
+    pub data: Data,
+    /// What `file://./` in a DAG is relative to.
+    pub storage_root: PathBuf,
+    /// Folders with further plugins.
+    pub plugin_folders: Vec<PathBuf>,
+    /// Where compiled components are kept; safe to delete.
+    pub cache: PathBuf,
+    /// Task instances that hold slots at once.
+    pub parallelism: u32,
+    /// Threads that run guests.
+    pub threads: usize,
+    /// Whether runs that an earlier process left are taken up.
+    pub recover: bool,
+    /// Where log lines go besides their files.
+    pub echo: Option<Echo>,
+}
+
+/// Airflow's default for `parallelism`.
+pub const PARALLELISM_DEFAULT: u32 = 32;
+
+/// A temporary folder that goes with its owner.
+#[derive(Debug)]
+pub(super) struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, UserError> {
+        let path = std::env::temp_dir().join(format!("airlock-{}-{:016x}", std::process::id(), random()));
+        std::fs::create_dir_all(&path)
+            .map_err(|error| UserError::new(ErrorKind::Store, format!("cannot create {}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A leftover in the temporary folder harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A number that no earlier start had: seeded by the system for every new `RandomState`.
+fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+impl App {
+    /// Opens everything; see `Config`.
+    pub fn open(config: Config) -> Result<Self, UserError> {
+        let (store, scratch): (Arc<dyn Store>, _) = match &config.data {
+            Data::Folder(path) => (Arc::new(LocalStore::open(path, StoreOptions::default())?), None),
+            Data::Throwaway => (Arc::new(MemoryStore::new()), Some(Scratch::new()?)),
+        };
+        let folder = match (&config.data, &scratch) {
+            (Data::Folder(path), _) => path.clone(),
+            (Data::Throwaway, scratch) => scratch.as_ref().map(|scratch| scratch.0.clone()).unwrap_or_default(),
+        };
+        let sandbox = Sandbox::new(SandboxConfig {
+            cache: Some(config.cache.clone()),
+            threads: config.threads,
+            ..SandboxConfig::default()
+        })
+        .map_err(|error| UserError::new(ErrorKind::Usage, format!("the sandbox cannot start: {error}")))?;
+        let plugins = Arc::new(Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?);
+        let tracking = Arc::new(Tracking::new(store.clone()));
+        let registry = Arc::new(Registry::new(store.clone()));
+        let logs = Arc::new(LogStore::new(folder.join("logs"), config.echo));
+        let starter = prepare();
+        let executor = LocalExecutor::new(Parts {
+            sandbox: sandbox.clone(),
+            plugins: plugins.clone(),
+            handle: starter.handle(),
+            store: store.clone(),
+            tracking: tracking.clone(),
+            registry: registry.clone(),
+            logs: logs.clone(),
+            storage_root: config.storage_root,
+        });
+        let pools = pool_sizes(store.as_ref())?;
+        let options = Options { owner: random(), parallelism: config.parallelism, pools, recover: config.recover };
+        let scheduler = starter.start(store.clone(), Arc::new(executor), Arc::new(SystemClock), options)?;
+        Ok(Self { scheduler, store, sandbox, plugins, tracking, registry, logs, _scratch: scratch })
+    }
+}
+
+impl From<PluginError> for UserError {
+    fn from(error: PluginError) -> Self {
+        match &error {
+            PluginError::UnknownPlugin { .. } | PluginError::UnknownOperator { .. } => {
+                Self::new(ErrorKind::NotFound, error).hint("`airlock plugins list` shows plugins and operators")
+            }
+            PluginError::Load { .. } => Self::new(ErrorKind::Usage, error),
+            PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),
+        }
+    }
+}

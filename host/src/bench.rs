@@ -1,0 +1,207 @@
+//! Measures this machine: bare wasmtime against the same task through the whole orchestrator with durable commits.
+//! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
+
+use crate::app::{App, RegisteredDag, TriggerRequest};
+use crate::error::{ErrorKind, UserError};
+use airlock_core::dag::parse;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Elements of the fan-out.
+    pub fan_out: u32,
+    /// Tasks of the chain.
+    pub chain: u32,
+    /// Elements of the large mapped task; 0 leaves it out.
+    pub mapped: u32,
+    /// Threads that run guests.
+    pub threads: usize,
+}
+
+/// One orchestrated shape.
+#[derive(Debug, Clone, Serialize)]
+pub struct Orchestrated {
+    /// Tasks that ended in success.
+    pub tasks: u32,
+    /// Seconds from the trigger's acknowledgement to the end of the run.
+    pub wall_s: f64,
+    /// Tasks a second.
+    pub tasks_per_s: f64,
+    /// CPU seconds of the process over the same time, a task, in milliseconds.
+    pub cpu_ms_per_task: f64,
+}
+
+/// Everything measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Threads that run guests.
+    pub threads: usize,
+    /// Instantiate, call and drop of the same operator, bare, on `threads` threads: calls a second.
+    pub bare_per_s: f64,
+    /// CPU of a bare call, milliseconds.
+    pub bare_cpu_ms: f64,
+    /// A mapped task of `probe`, every attempt durable.
+    pub fan_out: Orchestrated,
+    /// `fan_out.tasks_per_s / bare_per_s`.
+    pub orchestrated_to_bare: f64,
+    /// Tasks one after the other, every one durable.
+    pub chain: Orchestrated,
+    /// From the end of a task to the start of the next in the chain: half of all are faster, milliseconds.
+    pub ready_to_done_p50_ms: f64,
+    /// The same for 99 of 100.
+    pub ready_to_done_p99_ms: f64,
+    /// The large mapped task, if asked for.
+    pub mapped: Option<Mapped>,
+    /// Plain appends of 1 KiB with one fdatasync each, a second.
+    pub fsync_per_s: f64,
+    /// Largest resident set of the process so far, MiB.
+    pub peak_rss_mib: f64,
+}
+
+/// The large mapped task.
+#[derive(Debug, Clone, Serialize)]
+pub struct Mapped {
+    /// As for other shapes.
+    #[serde(flatten)]
+    pub run: Orchestrated,
+    /// Growth of the largest resident set over the run, bytes an element.
+    pub rss_bytes_per_element: f64,
+}
+
+/// Runs everything on `app`, whose data folder is `folder`.
+pub async fn measure(app: &App, folder: &Path, shape: Shape) -> Result<Report, UserError> {
+    let plugin = app.plugins().load("probe")?;
+    let bare = app.sandbox().bare(&plugin, shape.fan_out.max(1_000), shape.threads);
+    // Once through everything, so that no figure holds the first compilation or the first page faults.
+    run(app, &fan_out("bench_warm_up", 200)?).await?;
+    let (fan_out, _) = run(app, &fan_out("bench_fan_out", shape.fan_out)?).await?;
+    let (chain, mut gaps) = run(app, &chain("bench_chain", shape.chain)?).await?;
+    let mapped = if shape.mapped == 0 { None } else { Some(mapped(app, shape.mapped).await?) };
+    gaps.sort_unstable_by(f64::total_cmp);
+    let percentile = |percent: usize| gaps.get(gaps.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN);
+    Ok(Report {
+        threads: shape.threads,
+        bare_per_s: bare.per_second,
+        bare_cpu_ms: bare.cpu_ms,
+        orchestrated_to_bare: fan_out.tasks_per_s / bare.per_second,
+        fan_out,
+        chain,
+        ready_to_done_p50_ms: percentile(50),
+        ready_to_done_p99_ms: percentile(99),
+        mapped,
+        fsync_per_s: fsync_rate(folder)?,
+        peak_rss_mib: peak_rss_bytes() / f64::from(1 << 20),
+    })
+}
+
+async fn mapped(app: &App, elements: u32) -> Result<Mapped, UserError> {
+    let before = peak_rss_bytes();
+    let (run, _) = run(app, &fan_out("bench_mapped", elements)?).await?;
+    Ok(Mapped { run, rss_bytes_per_element: (peak_rss_bytes() - before) / f64::from(elements) })
+}
+
+fn fan_out(dag_id: &str, elements: u32) -> Result<(String, u32), UserError> {
+    let list: Vec<u32> = (0..elements).collect();
+    let text = json!({
+        "dag_id": dag_id, "max_active_tasks": 1_000_000,
+        "tasks": [{"task_id": "probe", "operator": "probe", "pool": "bench", "expand": {"value": list}}],
+    });
+    Ok((text.to_string(), elements))
+}
+
+fn chain(dag_id: &str, tasks: u32) -> Result<(String, u32), UserError> {
+    let task = |index: u32| {
+        let upstream: Vec<String> = index.checked_sub(1).map(|before| format!("t{before}")).into_iter().collect();
+        json!({"task_id": format!("t{index}"), "operator": "probe", "pool": "bench", "depends_on": upstream})
+    };
+    let tasks_json: Vec<Value> = (0..tasks).map(task).collect();
+    Ok((json!({"dag_id": dag_id, "tasks": tasks_json}).to_string(), tasks))
+}
+
+/// Runs a DAG once; yields its figures and, for each task in order of start, milliseconds from the one before.
+async fn run(app: &App, (text, tasks): &(String, u32)) -> Result<(Orchestrated, Vec<f64>), UserError> {
+    let parsed = parse(text);
+    let dag = parsed.dag.ok_or_else(|| UserError::new(ErrorKind::Bug, format!("{:?}", parsed.diagnostics)))?;
+    let dag: RegisteredDag = app.register(dag, text.clone(), "bench")?;
+    let (cpu, started) = (cpu_seconds(), Instant::now());
+    let run_id = app.trigger(&dag, TriggerRequest::default()).await?;
+    let (_, mut notices) = app.watch(&dag.dag.dag_id, &run_id).await?;
+    let mut gaps = Vec::new();
+    let mut last = Instant::now();
+    while let Some(notice) = notices.recv().await {
+        if matches!(&notice, crate::scheduler::Notice::TaskInstances { state, .. } if state.as_str() == "success") {
+            gaps.push(last.elapsed().as_secs_f64() * 1e3);
+            last = Instant::now();
+        }
+    }
+    let wall_s = started.elapsed().as_secs_f64();
+    let cpu_s = cpu_seconds() - cpu;
+    let detail = app.run_detail(&dag.dag.dag_id, &run_id)?;
+    if detail.run.state.as_str() != "success" {
+        let error = detail.task_instances.iter().find_map(|row| row.error.clone()).unwrap_or_default();
+        return Err(UserError::new(ErrorKind::RunFailed, format!("{} ended in {}: {error}", dag.dag.dag_id, detail.run.state)));
+    }
+    let count = f64::from(*tasks);
+    let report = Orchestrated { tasks: *tasks, wall_s, tasks_per_s: count / wall_s, cpu_ms_per_task: cpu_s * 1e3 / count };
+    Ok((report, gaps))
+}
+
+/// CPU seconds of this process so far.
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_secs_f64()
+}
+
+/// Largest resident set so far, from `/proc/self/status`; NaN where there is none.
+fn peak_rss_bytes() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    kib.map_or(f64::NAN, |kib| kib * 1024.0)
+}
+
+fn fsync_rate(folder: &Path) -> Result<f64, UserError> {
+    const ROUNDS: u32 = 500;
+    let path = folder.join("bench-fsync");
+    let error = |error: std::io::Error| UserError::new(ErrorKind::Store, format!("cannot write {}: {error}", path.display()));
+    let mut file = File::create(&path).map_err(error)?;
+    let started = Instant::now();
+    for _ in 0..ROUNDS {
+        file.write_all(&[7; 1024]).and_then(|()| file.sync_data()).map_err(error)?;
+    }
+    let rate = f64::from(ROUNDS) / started.elapsed().as_secs_f64();
+    std::fs::remove_file(&path).map_err(error)?;
+    Ok(rate)
+}
+
+impl Report {
+    /// For a person.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:44}{value}");
+        };
+        line("threads for guests", self.threads.to_string());
+        line("bare wasmtime, calls a second", format!("{:.0}", self.bare_per_s));
+        line("bare wasmtime, CPU a call", format!("{:.3} ms", self.bare_cpu_ms));
+        line("fan-out, durable, tasks a second", format!("{:.0}", self.fan_out.tasks_per_s));
+        line("fan-out, CPU a task", format!("{:.3} ms", self.fan_out.cpu_ms_per_task));
+        line("orchestrated to bare", format!("{:.0} %", self.orchestrated_to_bare * 100.0));
+        line(&format!("chain of {} durable tasks", self.chain.tasks), format!("{:.3} s", self.chain.wall_s));
+        line("ready to done, p50 / p99", format!("{:.2} / {:.2} ms", self.ready_to_done_p50_ms, self.ready_to_done_p99_ms));
+        if let Some(mapped) = &self.mapped {
+            line(&format!("mapped over {} elements", mapped.run.tasks), format!("{:.1} s", mapped.run.wall_s));
+            line("memory growth an element", format!("{:.0} bytes", mapped.rss_bytes_per_element));
+        }
+        line("fdatasync of 1 KiB, a second", format!("{:.0}", self.fsync_per_s));
+        line("peak resident set", format!("{:.1} MiB", self.peak_rss_mib));
+        text
+    }
+}

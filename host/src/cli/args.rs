@@ -1,0 +1,274 @@
+//! The grammar of the command line: Airflow's nouns, then verbs. It refuses to do anything.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Schedules DAGs and runs every operator as a sandboxed WebAssembly component
+#[derive(Debug, Parser)]
+#[command(name = "airlock", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Settings of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Folder that holds all state
+    #[arg(long, global = true, value_name = "DIR", env = "AIRLOCK_DATA", help_heading = "Settings")]
+    pub data: Option<PathBuf>,
+    /// What `file://./` in a DAG is relative to [default: the current folder]
+    #[arg(long, global = true, value_name = "DIR", env = "AIRLOCK_STORAGE_ROOT", help_heading = "Settings")]
+    pub storage_root: Option<PathBuf>,
+    /// Folder with further plugins; may be given several times
+    #[arg(long = "plugins", global = true, value_name = "DIR", env = "AIRLOCK_PLUGINS", value_delimiter = ':', help_heading = "Settings")]
+    pub plugin_folders: Vec<PathBuf>,
+    /// Task instances that may run at once
+    #[arg(long, global = true, value_name = "N", env = "AIRLOCK_PARALLELISM", help_heading = "Settings")]
+    pub parallelism: Option<u32>,
+    /// Print one JSON value on stdout
+    #[arg(long, global = true, help_heading = "Settings")]
+    pub json: bool,
+    /// Print no logs and no progress
+    #[arg(long, short, global = true, help_heading = "Settings")]
+    pub quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Manage DAGs
+    #[command(subcommand)]
+    Dags(Dags),
+    /// Manage runs
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Manage tasks
+    #[command(subcommand)]
+    Tasks(Tasks),
+    /// Manage registered models
+    #[command(subcommand)]
+    Models(Models),
+    /// Manage plugins
+    #[command(subcommand)]
+    Plugins(Plugins),
+    /// Manage pools
+    #[command(subcommand)]
+    Pools(Pools),
+    /// Maintain the store
+    #[command(subcommand)]
+    Db(Db),
+    /// Measure this machine
+    Bench(Bench),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Dags {
+    /// Check DAG files and print every error in them
+    Validate {
+        /// DAG files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List DAGs
+    List,
+    /// Show a DAG: its schedule, its params and its tasks
+    Show {
+        /// A DAG file or a dag_id
+        #[arg(value_name = "FILE_OR_ID")]
+        dag: String,
+    },
+    /// Run a DAG once to its end, here and now, on a throw-away store unless --data is given
+    Test(TriggerArgs),
+    /// Record a run and carry it out to its end
+    Trigger(TriggerArgs),
+    /// Print the next runs that the schedule makes: logical date, data interval start and end, run after, in UTC
+    NextExecution {
+        /// A DAG file or a dag_id
+        #[arg(value_name = "FILE_OR_ID")]
+        dag: String,
+        /// How many
+        #[arg(short, long = "num-executions", value_name = "N", default_value_t = 1)]
+        num: usize,
+        /// Pretend that it is this time [default: now]
+        #[arg(long, value_name = "TIME")]
+        now: Option<String>,
+    },
+}
+
+/// How a run is made.
+#[derive(Debug, Args)]
+pub struct TriggerArgs {
+    /// A DAG file or a dag_id
+    #[arg(value_name = "FILE_OR_ID")]
+    pub dag: String,
+    /// What the run is about, for example 2026-01-05T02:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub logical_date: Option<String>,
+    /// The run's conf: a JSON object that overrides params
+    #[arg(long, value_name = "JSON")]
+    pub conf: Option<String>,
+    /// The run's id [default: made from the date]
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List runs
+    List {
+        /// Of this DAG only
+        dag_id: Option<String>,
+        /// In this state only: queued, running, success or failed
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// Show a run with its task instances
+    Show(RunArgs),
+    /// Print the log of a task instance
+    Logs {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Which task
+        task_id: String,
+        /// Which element of a mapped task
+        #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
+        map_index: i32,
+        /// Which try [default: all]
+        #[arg(long = "try", value_name = "N")]
+        try_number: Option<u32>,
+    },
+    /// End a run: live attempts are stopped, the rest is skipped
+    Cancel(RunArgs),
+    /// Take up every run that an earlier process left, and carry it out to its end
+    Resume,
+}
+
+/// Names a run.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Its DAG
+    pub dag_id: String,
+    /// Its id, or `latest`
+    pub run_id: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Tasks {
+    /// List the tasks of a DAG
+    List {
+        /// A DAG file or a dag_id
+        #[arg(value_name = "FILE_OR_ID")]
+        dag: String,
+    },
+    /// Run one task alone, without its upstream and without recording it
+    Test {
+        /// A DAG file or a dag_id
+        #[arg(value_name = "FILE_OR_ID")]
+        dag: String,
+        /// Which task
+        task_id: String,
+        /// What the run would be about
+        #[arg(long, value_name = "TIME")]
+        logical_date: Option<String>,
+        /// The run's conf: a JSON object
+        #[arg(long, value_name = "JSON")]
+        conf: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List registered models and their versions
+    List,
+    /// Show a model: its versions, their runs, metrics and digests, and its history
+    Show {
+        /// Which model
+        name: String,
+    },
+    /// Move a version to a stage; what was in production becomes archived
+    Promote {
+        /// Which model
+        name: String,
+        /// Which version
+        version: u32,
+        /// none, staging, production or archived
+        #[arg(long, default_value = "production")]
+        stage: String,
+    },
+    /// Put the version that was in production before back into production
+    Rollback {
+        /// Which model
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Plugins {
+    /// List plugins and their operators
+    List,
+    /// Show a plugin: its digest, its operators with their config, and what it asks to be allowed
+    Inspect {
+        /// A plugin's name, or a component file
+        plugin: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Pools {
+    /// List pools
+    List,
+    /// Create or resize a pool
+    Set {
+        /// Its name
+        name: String,
+        /// Its slots; -1 is unlimited
+        #[arg(allow_hyphen_values = true)]
+        slots: i64,
+        /// Free text
+        #[arg(default_value = "")]
+        description: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Db {
+    /// Verify everything in the store
+    Check,
+    /// Write the whole store into one file
+    Export {
+        /// The file to write
+        file: PathBuf,
+    },
+    /// Read an export into an empty data folder
+    Import {
+        /// The file to read
+        file: PathBuf,
+    },
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Elements of the fan-out
+    #[arg(long, default_value_t = 10_000)]
+    pub fan_out: u32,
+    /// Tasks of the chain
+    #[arg(long, default_value_t = 100)]
+    pub chain: u32,
+    /// Elements of the large mapped task; 0 leaves it out
+    #[arg(long, default_value_t = 100_000)]
+    pub mapped: u32,
+    /// Threads that run guests
+    #[arg(long)]
+    pub threads: Option<usize>,
+}

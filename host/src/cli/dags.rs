@@ -1,0 +1,193 @@
+//! `airlock dags`.
+
+use super::args::{Dags, Global, TriggerArgs};
+use super::output::{print, print_json, say, table, time};
+use super::progress;
+use super::settings::{Need, block_on, conf, open, timestamp};
+use crate::app::{App, RegisteredDag, RunDetail, TriggerRequest, is_file, read_dag};
+use crate::error::{ErrorKind, UserError};
+use airlock_core::dag::render;
+use airlock_core::dag::spec::{Dag, Schedule};
+use airlock_core::ids::RunId;
+use airlock_core::task_instance::state::DagRunState;
+use airlock_core::timetable;
+use serde_json::json;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+pub(super) fn run(global: &Global, command: Dags) -> Result<(), UserError> {
+    match command {
+        Dags::Validate { files } => validate(global, &files),
+        Dags::List => list(global),
+        Dags::Show { dag } => show(global, &dag),
+        Dags::Test(args) => trigger(global, Need::Test, args),
+        Dags::Trigger(args) => trigger(global, Need::Execution, args),
+        Dags::NextExecution { dag, num, now } => next_execution(global, &dag, num, now.as_deref()),
+    }
+}
+
+fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
+    let mut reports = Vec::new();
+    let mut failed = Vec::new();
+    for path in files {
+        match read_dag(path) {
+            Ok((dag, text, warnings)) => {
+                if !warnings.is_empty() {
+                    say(render(&warnings, &path.display().to_string(), &text, std::io::stderr().is_terminal()).trim_end());
+                }
+                reports.push(json!({"file": path, "dag_id": dag.dag_id, "tasks": dag.tasks.len(), "valid": true, "diagnostics": warnings}));
+                if !global.json {
+                    print(&format!("{}: dag {} with {} tasks is valid\n", path.display(), dag.dag_id, dag.tasks.len()))?;
+                }
+            }
+            Err(error) if error.kind == ErrorKind::InvalidDag => {
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                reports.push(json!({"file": path, "valid": false, "diagnostics": airlock_core::dag::parse(&text).diagnostics}));
+                failed.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if global.json {
+        print_json(&reports)?;
+    }
+    let messages: Vec<String> = failed.iter().map(|error| error.message.clone()).collect();
+    if messages.is_empty() { Ok(()) } else { Err(UserError::new(ErrorKind::InvalidDag, messages.join("\n"))) }
+}
+
+fn list(global: &Global) -> Result<(), UserError> {
+    let dags = open(global, Need::State)?.dags()?;
+    if global.json {
+        return print_json(&dags);
+    }
+    let row = |dag: &crate::scheduler::DagRow| {
+        let paused = if dag.is_paused { "yes" } else { "no" };
+        vec![dag.dag_id.to_string(), paused.to_owned(), dag.dag_version.chars().take(12).collect(), time(Some(dag.updated_at)), dag.fileloc.clone()]
+    };
+    print(&table(&["dag_id", "paused", "version", "updated", "file"], &dags.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// A DAG for looking at it: a file is only read, never stored.
+pub(super) fn look_up(global: &Global, file_or_id: &str) -> Result<Dag, UserError> {
+    if is_file(file_or_id) {
+        return Ok(read_dag(Path::new(file_or_id))?.0);
+    }
+    let dag = open(global, Need::State)?.dag(file_or_id)?;
+    Ok((*dag.dag).clone())
+}
+
+fn show(global: &Global, file_or_id: &str) -> Result<(), UserError> {
+    let dag = look_up(global, file_or_id)?;
+    if global.json {
+        return print_json(&dag);
+    }
+    let schedule = match &dag.schedule {
+        Schedule::None => "only on request".to_owned(),
+        Schedule::Once => "once".to_owned(),
+        Schedule::Continuous => "continuously".to_owned(),
+        Schedule::Cron(cron) => format!("{cron} ({})", dag.timezone),
+        Schedule::Every(every) => format!("every {every:#}"),
+        Schedule::Assets(assets) => format!("when updated: {}", assets.join(", ")),
+    };
+    let mut text = format!("dag {}\n", dag.dag_id);
+    if let Some(description) = &dag.description {
+        text.push_str(&format!("  {description}\n"));
+    }
+    text.push_str(&format!("  schedule: {schedule}\n"));
+    for (name, param) in &dag.params {
+        let default = param.default.as_ref().map_or_else(|| "required".to_owned(), |value| format!("default {value}"));
+        text.push_str(&format!("  param {name}: {} ({default})\n", param.schema));
+    }
+    for sentence in dag.grants.sentences() {
+        text.push_str(&format!("  {sentence}\n"));
+    }
+    text.push('\n');
+    text.push_str(&table(&["task_id", "operator", "upstream", "trigger_rule", "retries", "pool"], &task_rows(&dag)));
+    print(&text)
+}
+
+pub(super) fn task_rows(dag: &Dag) -> Vec<Vec<String>> {
+    let row = |task: &airlock_core::dag::spec::Task| {
+        let upstream: Vec<&str> =
+            task.depends_on.iter().filter_map(|index| dag.task(*index)).map(|task| task.task_id.as_str()).collect();
+        let rule = serde_json::to_value(task.trigger_rule).ok();
+        vec![
+            task.task_id.to_string(),
+            task.operator.to_string(),
+            if upstream.is_empty() { "-".to_owned() } else { upstream.join(", ") },
+            rule.as_ref().and_then(|rule| rule.as_str()).unwrap_or_default().to_owned(),
+            task.retries.to_string(),
+            task.pool.to_string(),
+        ]
+    };
+    dag.tasks.iter().map(row).collect()
+}
+
+fn next_execution(global: &Global, file_or_id: &str, num: usize, now: Option<&str>) -> Result<(), UserError> {
+    let dag = look_up(global, file_or_id)?;
+    let now = now.map_or_else(|| Ok(jiff::Timestamp::now()), timestamp)?;
+    let due = timetable::upcoming(&dag, now, num).map_err(|error| UserError::new(ErrorKind::InvalidDag, error))?;
+    let iso = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S%.f+00:00").to_string();
+    let rows: Vec<Vec<String>> = due
+        .iter()
+        .map(|run| [run.logical_date, run.data_interval_start, run.data_interval_end, run.run_after].map(iso).to_vec())
+        .collect();
+    if global.json {
+        return print_json(&rows);
+    }
+    print(&table(&["logical_date", "data_interval_start", "data_interval_end", "run_after"], &rows))
+}
+
+fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserError> {
+    let TriggerArgs { dag, logical_date, conf: conf_text, run_id } = args;
+    let request = TriggerRequest {
+        logical_date: logical_date.as_deref().map(timestamp).transpose()?,
+        run_id: run_id.map(|id| RunId::parse(&id)).transpose().map_err(|error| UserError::new(ErrorKind::Usage, error))?,
+        conf: conf(conf_text.as_deref())?,
+    };
+    // A mistake in the file is told before anything is opened.
+    if is_file(&dag) {
+        read_dag(Path::new(&dag))?;
+    }
+    let app = open(global, need)?;
+    let dag = app.dag_from(&dag)?;
+    let detail = block_on(async {
+        if need == Need::Test {
+            app.create_missing_pools(&dag.dag).await?;
+        }
+        carry_out(global, &app, &dag, request).await
+    })??;
+    report(global, &detail)
+}
+
+async fn carry_out(global: &Global, app: &App, dag: &RegisteredDag, request: TriggerRequest) -> Result<RunDetail, UserError> {
+    let run_id = app.trigger(dag, request).await?;
+    if !global.json && !global.quiet {
+        say(&format!("dag {} run {run_id}: recorded", dag.dag.dag_id));
+    }
+    progress::follow(global, app, &dag.dag.dag_id, &run_id).await?;
+    app.run_detail(&dag.dag.dag_id, &run_id)
+}
+
+/// Prints a run that ended; `failed` is an error of its own.
+pub(super) fn report(global: &Global, detail: &RunDetail) -> Result<(), UserError> {
+    if global.json {
+        print_json(&json!({
+            "dag_id": detail.run.dag_id, "run_id": detail.run.run_id, "state": detail.run.state,
+            "task_instances": detail.task_instances,
+        }))?;
+    } else {
+        print(&super::runs::detail_text(detail))?;
+    }
+    if detail.run.state == DagRunState::Success {
+        return Ok(());
+    }
+    let kind = if detail.run.reason.contains("cancelled") { ErrorKind::Cancelled } else { ErrorKind::RunFailed };
+    let (dag_id, run_id) = (&detail.run.dag_id, &detail.run.run_id);
+    let message = format!("run {run_id} of dag {dag_id} ended in {}: {}", detail.run.state, detail.run.reason);
+    Err(match detail.task_instances.iter().find(|row| row.error.is_some()) {
+        Some(row) => UserError::new(kind, message)
+            .hint(format!("{} failed first; `airlock runs logs {dag_id} {run_id} {}` shows its log", row.task_id, row.task_id)),
+        None => UserError::new(kind, message),
+    })
+}

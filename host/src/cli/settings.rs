@@ -1,0 +1,111 @@
+//! From flags, the environment, `airlock.toml` and defaults to a `Config`, in that order of precedence.
+
+use super::args::Global;
+use crate::app::{App, Config, Data};
+use crate::error::{ErrorKind, UserError};
+use crate::executor::Echo;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The data folder where nothing else is said.
+pub(super) const DATA_DEFAULT: &str = ".airlock";
+
+/// What a command needs of the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Read or change state; runs that were left stay where they are.
+    State,
+    /// Carry out runs; what an earlier process left is taken up too.
+    Execution,
+    /// Carry out one run on a store that is thrown away unless --data is given.
+    Test,
+}
+
+/// Diagnostics of the host itself: `AIRLOCK_LOG=airlock=debug`, warnings by default.
+pub(super) fn start_tracing() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AIRLOCK_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wasmtime=error,sled=error"));
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+}
+
+/// Opens the application for a command.
+pub(super) fn open(global: &Global, need: Need) -> Result<App, UserError> {
+    App::open(config(global, need)?)
+}
+
+pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
+    let folder = global.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let data = match (need, &global.data) {
+        (Need::Test, None) => Data::Throwaway,
+        (Need::State, None) if !folder.exists() => {
+            let message = format!("there is no data folder {}", folder.display());
+            return Err(UserError::new(ErrorKind::NotFound, message)
+                .hint("`airlock dags trigger FILE` makes it; name another with --data or AIRLOCK_DATA"));
+        }
+        _ => Data::Folder(folder),
+    };
+    let echo: Option<Echo> = if global.quiet || global.json { None } else { Some(echo_line) };
+    Ok(Config {
+        cache: cache_folder(&data),
+        data,
+        storage_root: match &global.storage_root {
+            Some(root) => root.clone(),
+            None => std::env::current_dir()
+                .map_err(|error| UserError::new(ErrorKind::Usage, format!("the current folder cannot be read: {error}")))?,
+        },
+        plugin_folders: global.plugin_folders.clone(),
+        parallelism: global.parallelism.unwrap_or(crate::app::PARALLELISM_DEFAULT),
+        threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        recover: need == Need::Execution,
+        echo,
+    })
+}
+
+/// Compiled components belong to the user, so that a throw-away run does not compile again; without a home, to the data folder.
+fn cache_folder(data: &Data) -> PathBuf {
+    let home = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+    match (home, data) {
+        (Some(cache), _) => cache.join("airlock"),
+        (None, Data::Folder(folder)) => folder.join("cache"),
+        (None, Data::Throwaway) => std::env::temp_dir().join("airlock-cache"),
+    }
+}
+
+fn echo_line(task_id: &str, map_index: i32, line: &str) {
+    let name = if map_index < 0 { task_id.to_owned() } else { format!("{task_id}[{map_index}]") };
+    // A closed stderr must not stop a run.
+    let _ = writeln!(std::io::stderr(), "  {name} | {line}");
+}
+
+/// A runtime for the few waits of a command; guests have their own.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, UserError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| UserError::new(ErrorKind::Usage, format!("cannot start a runtime: {error}")))?;
+    let value = runtime.block_on(future);
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    Ok(value)
+}
+
+/// Parses a point in time as people write it: with a zone, as a civil time in UTC, or as a date.
+pub(super) fn timestamp(text: &str) -> Result<jiff::Timestamp, UserError> {
+    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    let date = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    text.parse::<jiff::Timestamp>().ok().or_else(|| civil().or_else(date).map(|zoned| zoned.timestamp())).ok_or_else(|| {
+        UserError::new(ErrorKind::Usage, format!("{text:?} is no point in time"))
+            .hint("write 2026-01-05, 2026-01-05T02:00:00 (UTC) or 2026-01-05T02:00:00+01:00")
+    })
+}
+
+/// Parses a conf.
+pub(super) fn conf(text: Option<&str>) -> Result<serde_json::Map<String, serde_json::Value>, UserError> {
+    let Some(text) = text else { return Ok(serde_json::Map::new()) };
+    serde_json::from_str(text).map_err(|error| {
+        UserError::new(ErrorKind::Usage, format!("--conf is no JSON object: {error}")).hint(r#"for example --conf '{"rows": 1000}'"#)
+    })
+}

@@ -1,0 +1,66 @@
+//! `airlock tasks`.
+
+use super::args::{Global, Tasks};
+use super::dags::{look_up, report, task_rows};
+use super::output::{print, print_json, table};
+use super::progress;
+use super::settings::{Need, block_on, conf, open, timestamp};
+use crate::app::{TriggerRequest, is_file, read_dag};
+use crate::error::{ErrorKind, UserError};
+use airlock_core::dag::spec::{Dag, TriggerRule};
+use std::path::Path;
+
+pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
+    match command {
+        Tasks::List { dag } => {
+            let dag = look_up(global, &dag)?;
+            if global.json {
+                return print_json(&dag.tasks);
+            }
+            print(&table(&["task_id", "operator", "upstream", "trigger_rule", "retries", "pool"], &task_rows(&dag)))
+        }
+        Tasks::Test { dag, task_id, logical_date, conf: conf_text } => {
+            let request = TriggerRequest {
+                logical_date: logical_date.as_deref().map(timestamp).transpose()?,
+                run_id: None,
+                conf: conf(conf_text.as_deref())?,
+            };
+            test(global, &dag, &task_id, request)
+        }
+    }
+}
+
+/// A run of a DAG that holds this task alone, on a store that is thrown away.
+fn test(global: &Global, file_or_id: &str, task_id: &str, request: TriggerRequest) -> Result<(), UserError> {
+    let (dag, source) = if is_file(file_or_id) {
+        let (dag, source, _) = read_dag(Path::new(file_or_id))?;
+        (dag, source)
+    } else {
+        let stored = open(global, Need::State)?.dag(file_or_id)?;
+        ((*stored.dag).clone(), stored.source)
+    };
+    let dag = alone(dag, task_id)?;
+    let throwaway = Global { data: None, ..global.clone() };
+    let app = open(&throwaway, Need::Test)?;
+    let dag = app.register(dag, source, file_or_id)?;
+    let detail = block_on(async {
+        app.create_missing_pools(&dag.dag).await?;
+        let run_id = app.trigger(&dag, request).await?;
+        progress::follow(global, &app, &dag.dag.dag_id, &run_id).await?;
+        app.run_detail(&dag.dag.dag_id, &run_id)
+    })??;
+    report(global, &detail)
+}
+
+fn alone(mut dag: Dag, task_id: &str) -> Result<Dag, UserError> {
+    let known: Vec<String> = dag.tasks.iter().map(|task| task.task_id.to_string()).collect();
+    dag.tasks.retain(|task| task.task_id.as_str() == task_id);
+    let Some(task) = dag.tasks.first_mut() else {
+        return Err(UserError::new(ErrorKind::NotFound, format!("dag {} has no task {task_id:?}", dag.dag_id))
+            .hint(format!("its tasks are {}", known.join(", "))));
+    };
+    task.depends_on.clear();
+    task.inputs.clear();
+    task.trigger_rule = TriggerRule::AllSuccess;
+    Ok(dag)
+}

@@ -1,0 +1,116 @@
+//! The executor: turns an attempt into a task request for the sandbox and its report into an outcome for the scheduler.
+//! It owns live attempts and their cancel signals. It refuses to decide anything about a run.
+
+mod limits;
+mod log_file;
+mod run_port;
+
+pub use log_file::{LogStore, LogStream};
+pub use run_port::StoreDagState;
+
+use crate::capability::{self, SessionContext};
+use crate::plugins::Plugins;
+use crate::render;
+use crate::sandbox::{CancelSignal, Sandbox, TaskRequest};
+use crate::scheduler::{Attempt, Executor, Handle};
+use crate::store::Store;
+use crate::tracking::{Actor, Registry, Tracking};
+use airlock_core::dispatch::RunNumber;
+use airlock_core::ids::TaskInstanceKey;
+use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What every attempt shares.
+pub struct Parts {
+    /// Runs components.
+    pub sandbox: Sandbox,
+    /// Finds components.
+    pub plugins: Arc<Plugins>,
+    /// Where outcomes go.
+    pub handle: Handle,
+    /// States of other DAGs, blobs.
+    pub store: Arc<dyn Store>,
+    /// Experiments.
+    pub tracking: Arc<Tracking>,
+    /// Models.
+    pub registry: Arc<Registry>,
+    /// Where logs go.
+    pub logs: Arc<LogStore>,
+    /// What `file://./` is relative to.
+    pub storage_root: PathBuf,
+}
+
+type Live = Mutex<HashMap<(RunNumber, TaskInstanceKey, Fence), CancelSignal>>;
+
+/// Runs attempts in this process.
+pub struct LocalExecutor {
+    parts: Arc<Parts>,
+    live: Arc<Live>,
+}
+
+impl LocalExecutor {
+    /// An executor without live attempts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), live: Arc::default() }
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn start(&self, attempt: Attempt) {
+        let cancel = CancelSignal::new();
+        let key = (attempt.run.number, attempt.ti, attempt.fence);
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(key, cancel.clone());
+        let (parts, live) = (self.parts.clone(), self.live.clone());
+        self.parts.sandbox.spawn(async move {
+            let outcome = carry_out(&parts, &attempt, cancel).await;
+            live.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            parts.handle.finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
+        });
+    }
+
+    fn stop(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: &str) {
+        if let Some(cancel) = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&(run, ti, fence)) {
+            cancel.cancel(reason);
+        }
+    }
+}
+
+async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
+    match prepare(parts, attempt, cancel) {
+        Ok(request) => parts.sandbox.run(request).await.outcome,
+        Err(error) => Outcome::Error(error),
+    }
+}
+
+fn unrunnable(kind: AttemptErrorKind, message: impl ToString) -> AttemptError {
+    AttemptError { kind, message: message.to_string() }
+}
+
+fn prepare(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Result<TaskRequest, AttemptError> {
+    let dag = &attempt.run.dag;
+    let task = dag.task(attempt.ti.task).ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
+    let (plugin, operator) =
+        parts.plugins.resolve(&task.operator).map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))?;
+    let context = render::task_context(attempt, task, operator)
+        .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, error))?;
+    let grants = match &task.grants {
+        Some(own) => dag.grants.narrow(own),
+        None => dag.grants.clone(),
+    };
+    let limits = limits::attempt_limits(task, &grants.limits);
+    let log = parts.logs.open(&attempt.run.dag.dag_id, &attempt.run.header.run_id, &task.task_id, attempt);
+    let ports = capability::session(SessionContext {
+        grants,
+        base_dir: parts.storage_root.clone(),
+        actor: Actor::task_instance(&dag.dag_id, &attempt.run.header.run_id, &task.task_id, attempt.ti.map_index),
+        run_port: Arc::new(run_port::AttemptRunPort::new(parts.handle.clone(), attempt.clone())),
+        dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
+        store: parts.store.clone(),
+        tracking: parts.tracking.clone(),
+        registry: parts.registry.clone(),
+        log: Box::new(log),
+    });
+    Ok(TaskRequest { plugin, context, limits, ports, cancel })
+}

@@ -1,0 +1,122 @@
+//! A run in memory: the pure state, its view for attempts, its row and its stream's head.
+
+use super::message::{Attempt, Notice};
+use super::records::RunRow;
+use super::view::RunView;
+use crate::store::Seq;
+use airlock_core::ids::TaskInstanceKey;
+use airlock_core::run::event::{Event, Fence, Outcome};
+use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
+use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// See the module's documentation.
+pub(super) struct LiveRun {
+    /// Effective priorities by task.
+    pub(super) priorities: Vec<i32>,
+    pub(super) state: RunState,
+    pub(super) view: Arc<RunView>,
+    pub(super) row: RunRow,
+    /// The stream's head once everything submitted is durable.
+    pub(super) head: Seq,
+    pub(super) watchers: Vec<UnboundedSender<Notice>>,
+}
+
+impl LiveRun {
+    /// Follows an event that `state` has applied: the row, the view and what watchers hear of it.
+    /// Returns whether the row changed.
+    pub(super) fn follow(&mut self, event: &Event) -> bool {
+        match event {
+            Event::RunStarted { at } => {
+                self.row.state = DagRunState::Running;
+                self.row.start_date = Some(*at);
+                true
+            }
+            Event::RunFinished { state, reason, at } => {
+                self.row.state = *state;
+                self.row.reason.clone_from(reason);
+                self.row.end_date = Some(*at);
+                true
+            }
+            Event::AttemptStarted { ti, .. } => {
+                self.follow_xcoms(*ti);
+                false
+            }
+            Event::XComPushed { ti, key, value, .. } => {
+                self.view.put(*ti, key, value);
+                false
+            }
+            Event::AttemptFinished { ti, .. } => {
+                self.follow_xcoms(*ti);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a start clears XComs and what an outcome pushes is the state machine's to decide, so the view copies it.
+    fn follow_xcoms(&self, ti: TaskInstanceKey) {
+        self.view.set(ti, self.state.xcoms_of(ti));
+    }
+
+    /// What a watcher hears of an event, if anything.
+    pub(super) fn notice(&self, event: &Event) -> Option<Notice> {
+        let task_id = |task: airlock_core::ids::TaskIndex| self.view.dag.task(task).map(|task| task.task_id.to_string());
+        let one = |ti: TaskInstanceKey, at: Timestamp, error: Option<String>| {
+            let instance = self.state.instance(ti)?;
+            Some(Notice::TaskInstances {
+                task_id: task_id(ti.task)?,
+                from: ti.map_index,
+                to: ti.map_index + 1,
+                state: instance.state(),
+                try_number: instance.try_number(),
+                at,
+                error,
+            })
+        };
+        match event {
+            Event::RunStarted { at } => Some(Notice::Run { state: DagRunState::Running, reason: String::new(), at: *at }),
+            Event::RunFinished { state, reason, at } => {
+                Some(Notice::Run { state: *state, reason: reason.clone(), at: *at })
+            }
+            Event::StateSet { task, from, to, state, at, message, .. } => Some(Notice::TaskInstances {
+                task_id: task_id(*task)?,
+                from: *from,
+                to: *to,
+                state: *state,
+                try_number: 0,
+                at: *at,
+                error: message.clone(),
+            }),
+            Event::AttemptStarted { ti, at, .. } | Event::AttemptLost { ti, at, .. } => one(*ti, *at, None),
+            Event::AttemptFinished { ti, at, outcome, .. } => {
+                let error = match outcome {
+                    Outcome::Error(error) => Some(error.message.clone()),
+                    _ => None,
+                };
+                one(*ti, *at, error)
+            }
+            _ => None,
+        }
+    }
+
+    /// The attempt that a `StartAttempt` command asks for.
+    pub(super) fn attempt(&self, ti: TaskInstanceKey, try_number: u32, fence: Fence) -> Attempt {
+        Attempt {
+            run: self.view.clone(),
+            ti,
+            try_number,
+            poke_number: fence.attempt,
+            fence,
+            element: self.state.element(ti.task, ti.map_index).map(ToString::to_string),
+        }
+    }
+
+    /// Whether the task instance still waits for slots; a want that outlived its reason is dropped here.
+    pub(super) fn wants_slots(&self, ti: TaskInstanceKey) -> bool {
+        let waits = |state| matches!(state, TaskInstanceState::Scheduled | TaskInstanceState::Restarting);
+        self.state.instance(ti).is_some_and(|instance| waits(instance.state()))
+    }
+}

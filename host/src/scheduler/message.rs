@@ -1,0 +1,137 @@
+//! Every message to and from the scheduler, in one place.
+//!
+//! The inbox is unbounded by type and bounded by use: each live attempt and each waiting caller has at most one message in it,
+//! and both are limited (`parallelism`, the callers' own limits).
+
+use super::view::RunView;
+use airlock_core::dag::spec::Dag;
+use airlock_core::dispatch::{RunNumber, Slots};
+use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
+use airlock_core::run::event::{Fence, Json, Outcome, RunHeader};
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
+use jiff::Timestamp;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Answers a request after what it caused is durable.
+pub type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
+
+/// What the scheduler can be asked and told.
+pub enum Message {
+    /// Record a run; it starts when `max_active_runs` allows.
+    Trigger { dag: Arc<Dag>, dag_version: [u8; 32], header: Box<RunHeader>, reply: Reply<()> },
+    /// End a run.
+    Cancel { dag_id: DagId, run_id: RunId, reason: String, reply: Reply<()> },
+    /// A guest pushed an XCom.
+    PushXCom { run: RunNumber, ti: TaskInstanceKey, fence: Fence, key: String, value: Json, reply: Reply<()> },
+    /// An attempt ended.
+    Finish { run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome },
+    /// Create or resize a pool.
+    SetPool { name: PoolName, slots: Slots, reply: Reply<()> },
+    /// Tell everything about one run from now on.
+    Watch { dag_id: DagId, run_id: RunId, notices: mpsc::UnboundedSender<Notice>, reply: Reply<DagRunState> },
+    /// The store took no commit: nothing may be acknowledged any more.
+    Failed(String),
+    /// Stop after what is in the inbox; attempts that are live are lost and found again at the next start.
+    Shutdown,
+}
+
+/// A task instance as commands and pages show it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct TaskInstanceRow {
+    /// Its task.
+    pub task_id: String,
+    /// -1 when unmapped.
+    pub map_index: i32,
+    /// Its state.
+    pub state: TaskInstanceState,
+    /// Tries begun; 0 if none.
+    pub try_number: u32,
+    /// From its first start to its end, where both are known.
+    pub duration_ms: Option<i64>,
+    /// The last error.
+    pub error: Option<String>,
+}
+
+/// Something happened in a watched run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// Task instances `from..to` of a task have this state now; `error` is why a failed one failed.
+    TaskInstances { task_id: String, from: i32, to: i32, state: TaskInstanceState, try_number: u32, at: Timestamp, error: Option<String> },
+    /// The run has this state now.
+    Run { state: DagRunState, reason: String, at: Timestamp },
+}
+
+/// An attempt that is to be started; its `AttemptStarted` event is durable.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// Its run.
+    pub run: Arc<RunView>,
+    /// Its task instance.
+    pub ti: TaskInstanceKey,
+    /// From 1.
+    pub try_number: u32,
+    /// Counts the pokes of a sensor, from 1.
+    pub poke_number: u32,
+    /// Must come with everything it says.
+    pub fence: Fence,
+    /// What `expand` adds to the config of this map index: a JSON object.
+    pub element: Option<Json>,
+}
+
+/// Who carries attempts out. Calls must return at once.
+pub trait Executor: Send + Sync + 'static {
+    /// Starts an attempt; its end comes back as `Message::Finish`.
+    fn start(&self, attempt: Attempt);
+    /// Tells an attempt to stop, gives it its grace, then stops it.
+    fn stop(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: &str);
+}
+
+/// Time as the scheduler sees it.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchedulerError {
+    /// No such run is live or known.
+    #[error("run {run_id} of dag {dag_id} is not known")]
+    NotFound {
+        /// Which DAG.
+        dag_id: DagId,
+        /// Which run.
+        run_id: RunId,
+    },
+    /// The run id or the logical date is taken.
+    #[error("dag {dag_id} has run {run_id} already")]
+    Conflict {
+        /// Which DAG.
+        dag_id: DagId,
+        /// The run that is there.
+        run_id: RunId,
+    },
+    /// An attempt that is no longer current.
+    #[error("the attempt is no longer current: it was lost, stopped or replaced")]
+    Fenced,
+    /// A limit of the run.
+    #[error("{0}")]
+    Refused(String),
+    /// The store takes no more commits.
+    #[error("the store failed: {0}")]
+    Store(String),
+    /// The scheduler has stopped.
+    #[error("the scheduler has stopped")]
+    Stopped,
+}

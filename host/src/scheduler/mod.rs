@@ -1,0 +1,111 @@
+//! The scheduler: the single-writer loop round the pure core, its timers, its recovery and its effects.
+//! It owns live runs and the order of their events. It refuses to know wasmtime, sled or HTTP: attempts are carried out by an
+//! `Executor`, durability is the `Store`'s.
+
+mod batch;
+mod codec;
+mod engine;
+mod expand;
+mod handle;
+mod live_run;
+mod message;
+mod recovery;
+mod records;
+mod rows;
+mod view;
+
+pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
+pub use handle::Handle;
+pub use message::{Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow};
+pub use records::{
+    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, run_key, run_stream, runs_prefix, unfinished_key,
+};
+pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use rows::{Times, task_instance_rows};
+pub use view::RunView;
+
+use crate::store::Store;
+use airlock_core::dispatch::Slots;
+use airlock_core::ids::PoolName;
+use engine::{Engine, Parts};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+
+/// A scheduler whose thread does not run yet: the executor needs the handle before the scheduler can have the executor.
+pub struct Starter {
+    handle: Handle,
+    inbox: Receiver<Message>,
+}
+
+/// How a scheduler runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Drawn once per start of the host: the owner in every fence.
+    pub owner: u64,
+    /// Task instances that hold slots at once, over all pools.
+    pub parallelism: u32,
+    /// The pools that there are.
+    pub pools: Vec<(PoolName, Slots)>,
+    /// Whether runs that an earlier process left are taken up.
+    pub recover: bool,
+}
+
+/// A running scheduler.
+pub struct Scheduler {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Makes the inbox.
+pub fn prepare() -> Starter {
+    let (send, inbox) = channel();
+    Starter { handle: Handle::new(send), inbox }
+}
+
+impl Starter {
+    /// The front door; messages wait until `start`.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Takes up what an earlier process left and starts the thread.
+    pub fn start(
+        self,
+        store: Arc<dyn Store>,
+        executor: Arc<dyn Executor>,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Scheduler, RecoveryError> {
+        let Self { handle, inbox } = self;
+        let left = if options.recover { recovery::unfinished(store.as_ref())? } else { Vec::new() };
+        let Options { owner, parallelism, pools, .. } = options;
+        let parts = Parts { store, executor, clock, handle: handle.clone(), owner, parallelism, pools };
+        let mut engine = Engine::new(parts);
+        let work = move || {
+            for run in left {
+                engine.recover(run.state, run.header, run.row, run.head);
+            }
+            engine.run(&inbox);
+        };
+        let thread = std::thread::Builder::new().name("scheduler".to_owned()).spawn(work).map_err(RecoveryError::Thread)?;
+        Ok(Scheduler { handle, thread: Some(thread) })
+    }
+}
+
+impl Scheduler {
+    /// The front door.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the scheduler was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}

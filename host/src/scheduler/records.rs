@@ -1,0 +1,92 @@
+//! The rows that the scheduler keeps beside the event streams: what lists and look-ups read without replaying a run.
+
+use airlock_core::dag::spec::Dag;
+use airlock_core::ids::{DagId, RunId};
+use airlock_core::run::event::RunType;
+use airlock_core::task_instance::state::DagRunState;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::store::{StreamId, Table};
+
+/// A DAG as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DagRow {
+    /// Its id.
+    pub dag_id: DagId,
+    /// Digest of the version that new runs take, in hex.
+    pub dag_version: String,
+    /// Whether the timetable makes no runs.
+    pub is_paused: bool,
+    /// Where it was read from.
+    pub fileloc: String,
+    /// When this version came.
+    pub updated_at: Timestamp,
+}
+
+/// One version of a DAG; a run finishes on the version it began with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DagVersionRow {
+    /// The DAG.
+    pub dag: Dag,
+    /// Its text as written.
+    pub source: String,
+}
+
+/// A run, without its task instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRow {
+    /// Of which DAG.
+    pub dag_id: DagId,
+    /// Its id.
+    pub run_id: RunId,
+    /// Why it exists.
+    pub run_type: RunType,
+    /// Its state.
+    pub state: DagRunState,
+    /// Why it has its state; empty while it goes well.
+    pub reason: String,
+    /// What it is about.
+    pub logical_date: Option<Timestamp>,
+    /// When it was due or asked for.
+    pub run_after: Timestamp,
+    /// When it was recorded.
+    pub queued_at: Timestamp,
+    /// When it began.
+    pub start_date: Option<Timestamp>,
+    /// When it ended.
+    pub end_date: Option<Timestamp>,
+    /// Digest of its DAG version, in hex.
+    pub dag_version: String,
+}
+
+/// The stream that holds a run's events.
+pub fn run_stream(dag_id: &DagId, run_id: &RunId) -> StreamId {
+    StreamId(format!("run/{dag_id}/{run_id}"))
+}
+
+/// Key of a run's row in `Table::Run`. Ids hold no byte below 0x20, so the separator is unambiguous.
+pub fn run_key(dag_id: &DagId, run_id: &RunId) -> Vec<u8> {
+    format!("{dag_id}\0{run_id}").into_bytes()
+}
+
+/// Prefix of the keys of all runs of one DAG.
+pub fn runs_prefix(dag_id: &DagId) -> Vec<u8> {
+    format!("{dag_id}\0").into_bytes()
+}
+
+/// Where the index rows live.
+pub const INDEX: Table = Table::State;
+
+/// Index of runs that have not ended: what a restart takes up again.
+pub fn unfinished_key(dag_id: &DagId, run_id: &RunId) -> Vec<u8> {
+    format!("run.unfinished\0{dag_id}\0{run_id}").into_bytes()
+}
+
+/// Prefix of `unfinished_key`.
+pub const UNFINISHED_PREFIX: &[u8] = b"run.unfinished\0";
+
+/// Index of runs by logical date: what `(dag_id, logical_date)` being unique and sensors on other DAGs read.
+pub fn date_key(dag_id: &DagId, logical_date: Timestamp) -> Vec<u8> {
+    format!("run.date\0{dag_id}\0{logical_date}").into_bytes()
+}

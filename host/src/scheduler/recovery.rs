@@ -1,0 +1,127 @@
+//! Recovery is replay: a run's state is the fold of its events over the DAG version that its first event names.
+
+use super::codec::{CodecError, decode_event, decode_row};
+use super::records::{DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stream};
+use super::rows::Times;
+use crate::store::{Seq, Store, StoreError, Table};
+use airlock_core::ids::{DagId, RunId};
+use airlock_core::run::event::{Event, RunHeader};
+use airlock_core::run::IllegalEvent;
+use airlock_core::run::state::RunState;
+use std::sync::Arc;
+
+/// Events read at once while replaying.
+const READ_EVENTS: usize = 4_096;
+/// Index rows read at once.
+const READ_ROWS: usize = 1_024;
+
+/// Why a run could not be taken up.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An event or a row cannot be decoded.
+    #[error("{place}: {source}")]
+    Codec {
+        /// Which stream or row.
+        place: String,
+        /// What is wrong.
+        source: CodecError,
+    },
+    /// The events do not follow from each other.
+    #[error("{place}: {source}")]
+    Illegal {
+        /// Which stream.
+        place: String,
+        /// What is wrong.
+        source: IllegalEvent,
+    },
+    /// Something that a run names is not there.
+    #[error("{0} is missing from the store")]
+    Missing(String),
+    /// The scheduler's thread could not be started.
+    #[error("cannot start the scheduler's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A run as its events say.
+pub struct ReplayedRun {
+    /// Its state.
+    pub state: RunState,
+    /// Times and errors of its task instances.
+    pub times: Times,
+    /// What is fixed about it.
+    pub header: RunHeader,
+    /// Its row.
+    pub row: RunRow,
+    /// Its stream's head.
+    pub head: Seq,
+}
+
+/// Every run that has not ended, oldest first.
+pub(super) fn unfinished(store: &dyn Store) -> Result<Vec<ReplayedRun>, RecoveryError> {
+    let mut runs = Vec::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let rows = store.scan(super::records::INDEX, UNFINISHED_PREFIX, after.as_deref(), READ_ROWS)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.key.clone());
+        for row in &rows {
+            let (dag_id, run_id) = ids(&row.key).ok_or_else(|| RecoveryError::Missing(format!("run {:?}", row.key)))?;
+            runs.push(replay_run(store, &dag_id, &run_id)?);
+        }
+    }
+    runs.sort_by(|one, other| (one.row.run_after, &one.row.run_id).cmp(&(other.row.run_after, &other.row.run_id)));
+    Ok(runs)
+}
+
+fn ids(key: &[u8]) -> Option<(DagId, RunId)> {
+    let text = std::str::from_utf8(key.strip_prefix(UNFINISHED_PREFIX)?).ok()?;
+    let (dag_id, run_id) = text.split_once('\0')?;
+    Some((DagId::parse(dag_id).ok()?, RunId::parse(run_id).ok()?))
+}
+
+/// Folds a run's events.
+pub fn replay_run(store: &dyn Store, dag_id: &DagId, run_id: &RunId) -> Result<ReplayedRun, RecoveryError> {
+    let place = format!("run {run_id} of dag {dag_id}");
+    let codec = |source| RecoveryError::Codec { place: place.clone(), source };
+    let key = run_key(dag_id, run_id);
+    let row = store.get(Table::Run, &key)?.ok_or_else(|| RecoveryError::Missing(place.clone()))?;
+    let row: RunRow = decode_row(&row.value).map_err(codec)?;
+    let stream = run_stream(dag_id, run_id);
+    let (mut head, mut times) = (0, Times::default());
+    let mut replay: Option<(RunState, RunHeader)> = None;
+    loop {
+        let events = store.read(&stream, head, READ_EVENTS)?;
+        if events.is_empty() {
+            break;
+        }
+        for stored in events {
+            let event = decode_event(&stored.payload).map_err(codec)?;
+            head = stored.seq + 1;
+            times.follow(&event);
+            if let Some((state, _)) = &mut replay {
+                state.apply(&event).map_err(|source| RecoveryError::Illegal { place: place.clone(), source })?;
+            } else {
+                replay = Some(first(store, &place, &event)?);
+            }
+        }
+    }
+    let (state, header) = replay.ok_or_else(|| RecoveryError::Missing(format!("the first event of {place}")))?;
+    Ok(ReplayedRun { state, times, header, row, head })
+}
+
+fn first(store: &dyn Store, place: &str, event: &Event) -> Result<(RunState, RunHeader), RecoveryError> {
+    let Event::RunQueued { header, dag_version, .. } = event else {
+        return Err(RecoveryError::Missing(format!("the first event of {place}")));
+    };
+    let version = store
+        .get(Table::DagVersion, dag_version)?
+        .ok_or_else(|| RecoveryError::Missing(format!("the DAG version of {place}")))?;
+    let version: DagVersionRow =
+        decode_row(&version.value).map_err(|source| RecoveryError::Codec { place: place.to_owned(), source })?;
+    let mut state = RunState::new(Arc::new(version.dag));
+    state.apply(event).map_err(|source| RecoveryError::Illegal { place: place.to_owned(), source })?;
+    Ok((state, (**header).clone()))
+}

@@ -1,0 +1,164 @@
+//! `cargo xtask demo`: the churn pipeline on real input, four Mondays in a row. It only calls the `airlock` program, as a
+//! person would.
+
+use crate::shell::{cargo, root, say};
+use crate::{guests, shell};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// One week of the story.
+struct Week {
+    date: &'static str,
+    story: &'static str,
+    conf: Value,
+}
+
+fn weeks() -> [Week; 4] {
+    let week = |date, story, conf| Week { date, story, conf };
+    [
+        week("2026-01-05T02:00:00Z", "the first model", json!({"seed": 1, "signal": 0.6})),
+        week("2026-01-12T02:00:00Z", "clearer behaviour", json!({"seed": 2, "signal": 1.0})),
+        week("2026-01-19T02:00:00Z", "noisier behaviour", json!({"seed": 3, "signal": 0.5})),
+        week("2026-01-26T02:00:00Z", "corrupted data", json!({"seed": 4, "signal": 1.0, "corrupt": "nulls"})),
+    ]
+}
+
+const WEBHOOK_ADDRESS: &str = "127.0.0.1:8787";
+const DAILY: &str = "examples/churn/daily_feature_engineering.yaml";
+const WEEKLY: &str = "examples/churn/weekly_churn_model_training.yaml";
+
+/// Where the demo keeps its state.
+fn folder() -> PathBuf {
+    root().join("target/demo")
+}
+
+fn airlock(arguments: &[&str]) -> Command {
+    let mut command = Command::new(root().join("target/debug/airlock"));
+    command.current_dir(root()).args(arguments);
+    command.arg("--data").arg(folder().join("data")).arg("--storage-root").arg(folder().join("files"));
+    command
+}
+
+pub(crate) fn run() -> Result<()> {
+    say("building the plugins and airlock (the first time takes some minutes)");
+    guests::build()?;
+    shell::run(&mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
+    if folder().exists() {
+        std::fs::remove_dir_all(folder()).context("cannot clear target/demo")?;
+    }
+    std::fs::create_dir_all(folder().join("files")).context("cannot make target/demo")?;
+    receive_webhooks()?;
+    step(&["pools", "set", "training", "1"])?;
+
+    let started = Instant::now();
+    for (week, number) in weeks().iter().zip(1..) {
+        say(&format!("week {number}, {}: {}", week.date, week.story));
+        let conf = week.conf.to_string();
+        step(&["dags", "trigger", DAILY, "--logical-date", week.date, "--conf", &conf])?;
+        step(&["dags", "trigger", WEEKLY, "--logical-date", week.date])?;
+    }
+    println!("\n{}", summary()?);
+    println!("four weeks took {:.1} s. Look around:", started.elapsed().as_secs_f64());
+    let options = "--data target/demo/data";
+    println!("  target/debug/airlock {options} models show churn_prediction");
+    println!("  target/debug/airlock {options} runs show weekly_churn_model_training latest");
+    println!("  target/debug/airlock {options} runs logs weekly_churn_model_training latest validate_data");
+    Ok(())
+}
+
+fn step(arguments: &[&str]) -> Result<()> {
+    let status = airlock(arguments).stdout(Stdio::null()).status().context("cannot start airlock")?;
+    if !status.success() {
+        bail!("`airlock {}` failed: {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn query(arguments: &[&str]) -> Result<Value> {
+    let output = airlock(arguments).arg("--json").stderr(Stdio::inherit()).output().context("cannot start airlock")?;
+    if !output.status.success() {
+        bail!("`airlock {}` failed: {}", arguments.join(" "), output.status);
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The decisions, read back from the store.
+fn summary() -> Result<String> {
+    let line = |cells: [&str; 6]| {
+        let [week, run, challenger, champion, decision, reason] = cells;
+        format!("{week:12}{run:10}{challenger:>12}{champion:>10}  {decision:14}{reason}\n")
+    };
+    let mut text = line(["week", "run", "challenger", "champion", "decision", "why"]);
+    for week in weeks() {
+        let run_id = format!("manual__{}+00:00", week.date.trim_end_matches('Z'));
+        let run = query(&["runs", "show", "weekly_churn_model_training", &run_id])?;
+        let xcom = |task: &str, key: &str| {
+            let xcoms = run["xcoms"].as_array().into_iter().flatten();
+            xcoms.filter(|xcom| xcom["task_id"] == task && xcom["key"] == key).map(|xcom| xcom["value"].clone()).next()
+        };
+        let date = week.date.get(..10).unwrap_or(week.date);
+        let state = run["state"].as_str().unwrap_or_default();
+        text.push_str(&match xcom("evaluate", "return_value") {
+            Some(evaluation) => {
+                let auc = |key: &str| evaluation[key].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+                let deployed = evaluation["should_deploy"].as_bool() == Some(true);
+                let decision = if deployed { "DEPLOYED" } else { "NOT DEPLOYED" };
+                let reason = evaluation["reason"].as_str().unwrap_or_default();
+                line([date, state, &auc("challenger_auc"), &auc("champion_auc"), decision, reason])
+            }
+            None => {
+                let failed = xcom("validate_data", "failed_checks").map(|checks| checks.to_string()).unwrap_or_default();
+                line([date, state, "-", "-", "GATE CLOSED", &failed])
+            }
+        });
+    }
+    let model = query(&["models", "show", "churn_prediction"])?;
+    text.push_str("\nmodel churn_prediction:");
+    for version in model["versions"].as_array().into_iter().flatten() {
+        let stage = version["version"]["stage"].as_str().unwrap_or_default();
+        text.push_str(&format!("  v{} {stage}", version["version"]["version"]));
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+/// Stands for Slack: takes the summaries that the pipeline posts and prints them.
+fn receive_webhooks() -> Result<()> {
+    let listener = TcpListener::bind(WEBHOOK_ADDRESS)
+        .with_context(|| format!("the demo's webhook receiver cannot listen on {WEBHOOK_ADDRESS}"))?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if let Ok(text) = receive(stream) {
+                eprintln!("  webhook received | {text}");
+            }
+        }
+    });
+    Ok(())
+}
+
+fn receive(mut stream: TcpStream) -> Result<String> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = stream.read(&mut buffer)?;
+        request.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+            });
+            if count == 0 || length.is_none_or(|length| body.len() >= length) {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")?;
+                return Ok(body.to_owned());
+            }
+        } else if count == 0 {
+            bail!("the request ended early");
+        }
+    }
+}
