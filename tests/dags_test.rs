@@ -1,0 +1,54 @@
+//! `airlock dags test` plays what Airflow 3.3.2 answered: 150 random DAGs, each operator a sandboxed component.
+
+use airlock_tests::Airlock;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The oracle's task as a DAG file's task.
+fn task(oracle: &Value) -> Value {
+    let mut task = json!({
+        "task_id": oracle["task_id"], "operator": "probe", "depends_on": oracle["depends_on"], "trigger_rule": oracle["trigger_rule"],
+    });
+    match oracle["do"].get("map") {
+        Some(elements) => task["expand"] = json!({"result": elements}),
+        None => task["config"] = oracle["do"].clone(),
+    }
+    task
+}
+
+fn states(rows: &Value) -> BTreeMap<(String, i64), String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| match row {
+            Value::Array(row) => ((text(&row[0]), row[1].as_i64().unwrap()), text(&row[2])),
+            row => ((text(&row["task_id"]), row["map_index"].as_i64().unwrap()), text(&row["state"])),
+        })
+        .collect()
+}
+
+#[test]
+fn every_random_dag_ends_as_airflow_says() {
+    let airlock = Airlock::new();
+    let oracle = include_str!("oracle/dag_runs.jsonl");
+    let mut wrong = Vec::new();
+    let mut played = 0;
+    for line in oracle.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let tasks: Vec<Value> = case["tasks"].as_array().unwrap().iter().map(task).collect();
+        let dag = json!({"dag_id": case["dag_id"], "tasks": tasks});
+        let path = airlock.file("dag.yaml", &dag.to_string());
+        let done = airlock.run_bare(&["dags", "test", path.to_str().unwrap(), "--json"]);
+        let answer = done.json();
+        let expected = states(&case["airflow"]["task_instances"]);
+        if answer["state"] != case["airflow"]["run"] || states(&answer["task_instances"]) != expected {
+            wrong.push(format!("{}: {} {}\n{}", case["dag_id"], done.code, done.stderr, answer));
+        }
+        let code = if case["airflow"]["run"] == "success" { 0 } else { 10 };
+        assert_eq!(done.code, code, "{}", done.stderr);
+        played += 1;
+    }
+    assert_eq!(played, 150);
+    assert!(wrong.is_empty(), "{} of {played} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
