@@ -389,6 +389,10 @@ pub(super) fn runs_of(keys: &[TaskInstanceKey]) -> Vec<(TaskIndex, Range<i32>)> 
 
 impl RunState {
     /// What the trigger rule of an undecided task says now, after the setups that guard it.
+    ///
+    /// That it never runs is only concluded when all direct upstream has ended. Airflow concludes it at once, and then a
+    /// later failure, branch or short circuit gives other final states than an earlier one would have: a race. Here the
+    /// final states do not depend on who finishes first, except below the rules that start early on purpose.
     fn decision(&self, task: TaskIndex) -> Decision {
         let (Some(spec), Ok(state)) = (self.dag.task(task), self.task_state(task)) else {
             return Decision::Wait;
@@ -396,12 +400,13 @@ impl RunState {
         if spec.trigger_rule == TriggerRule::Always {
             return Decision::Run;
         }
-        match self.setup_decision(task) {
-            Decision::Run => hold(
-                spec.trigger_rule,
-                decide(spec.trigger_rule, &state.upstream),
-                state.upstream.all_done(),
-            ),
+        let decision = match self.setup_decision(task) {
+            Decision::Run => decide(spec.trigger_rule, &state.upstream),
+            other => other,
+        };
+        let is_final = state.upstream.all_done();
+        match decision {
+            Decision::Skipped | Decision::UpstreamFailed if !is_final => Decision::Wait,
             other => other,
         }
     }
@@ -454,15 +459,5 @@ impl RunState {
         } else {
             Some((DagRunState::Success, "success"))
         }
-    }
-}
-
-/// `all_success` and its like say `skipped` at the first skip although a later failure would make it `upstream_failed`.
-fn hold(rule: TriggerRule, decision: Decision, all_done: bool) -> Decision {
-    const HOLD: bool = true;
-    if HOLD && rule == TriggerRule::AllSuccess && decision == Decision::Skipped && !all_done {
-        Decision::Wait
-    } else {
-        decision
     }
 }

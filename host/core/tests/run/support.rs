@@ -1,8 +1,9 @@
 //! Builds DAGs in code, and plays runs: a dispatcher that admits, finishes and wakes in an order drawn from a seed.
 
 use airlock_core::dag::spec::{
-    DEFAULT_POOL, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
-    SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode, SensorSpec, Task, TimetableKind, TriggerRule, WeightRule,
+    DEFAULT_POOL, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT, POKE_INTERVAL_DEFAULT,
+    RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode, SensorSpec, Task,
+    TimetableKind, TriggerRule, WeightRule,
 };
 use airlock_core::grant::Grants;
 use airlock_core::ids::{DagId, OperatorName, PoolName, RunId, TaskId, TaskIndex, TaskInstanceKey};
