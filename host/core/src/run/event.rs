@@ -161,7 +161,9 @@ pub enum Event {
     },
     /// It may start task instances.
     RunStarted { at: Timestamp },
-    /// A mapped task got its elements: a JSON list of objects, each merged into the config (stored once, not per element).
+    /// A mapped task got its elements: a JSON list with one entry for each source of its `expand`, in their order, holding
+    /// the list that was evaluated; `null` for a literal, which the DAG version holds. A task that expands over literals
+    /// alone is expanded by `RunQueued`.
     TaskExpanded { task: TaskIndex, elements: Json },
     /// Instances `from..to` of a task got a state without an attempt; for an unmapped task the range is -1..0.
     StateSet {
@@ -170,6 +172,16 @@ pub enum Event {
         to: i32,
         state: TaskInstanceState,
         reason: Option<Reason>,
+        /// For a person, where the reason alone does not say what to do.
+        message: Option<String>,
+        at: Timestamp,
+    },
+    /// The run will end before its time: nothing new starts (`fail_fast` lets teardowns start), what runs is told to stop.
+    RunStopping {
+        /// `Cancelled`, `DagRunTimeout` or `FailFast`.
+        why: Reason,
+        /// For a person.
+        message: String,
         at: Timestamp,
     },
     /// An attempt begins.
@@ -238,11 +250,11 @@ pub enum Input {
 /// What a run asks of the shell, to be carried out only after the events beside it are durable.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// This task instance is `scheduled`: it wants slots.
-    Want { ti: TaskInstanceKey },
-    /// It does not want slots any more.
-    Unwant { ti: TaskInstanceKey },
-    /// Start this attempt.
+    /// Instances `from..to` of a task are `scheduled` or `restarting`: each wants slots. Unmapped: -1..0.
+    Want { task: TaskIndex, from: i32, to: i32 },
+    /// They do not want slots any more.
+    Unwant { task: TaskIndex, from: i32, to: i32 },
+    /// Start this attempt. A sensor in poke mode keeps its slots between pokes, so it is started again without `Want`.
     StartAttempt {
         ti: TaskInstanceKey,
         try_number: u32,
@@ -256,7 +268,7 @@ pub enum Command {
         fence: Fence,
         reason: String,
     },
-    /// Send `Input::Wake` at this time.
+    /// Send `Input::Wake` at this time. Only the earliest matters: the run asks again when it is woken.
     WakeAt { at: Timestamp },
     /// The run ended: nothing more will come.
     RunFinished { state: DagRunState },

@@ -1,3 +1,23 @@
 //! A run: events, and the pure step from state and input to events and commands.
+//!
+//! [`state::RunState`] changes only by [`state::RunState::apply`], a fold over events; [`state::RunState::step`] decides
+//! which events an input leads to, applies them, and says what to do once they are durable. So a replay of the events
+//! gives the live state again. It refuses all IO and never asks for the time: `now` is handed in.
 
+mod apply;
+mod error;
 pub mod event;
+mod expand;
+mod outcome;
+mod plan;
+pub mod priority;
+mod recover;
+pub mod state;
+pub mod step;
+mod tasks;
+mod turn;
+mod xcom;
+
+pub use error::IllegalEvent;
+pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
+pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};

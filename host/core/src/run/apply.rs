@@ -1,0 +1,484 @@
+//! The fold: what each event does to the state of a run. The only thing that changes a [`RunState`].
+//! Every event is checked against the whole state first, so an illegal one changes nothing. It decides nothing.
+
+use super::error::IllegalEvent;
+use super::event::{Event, Fence, Outcome, Reason, RunHeader};
+use super::expand::{self, Elements};
+use super::outcome::Ending;
+use super::state::{RunState, Stopping};
+use super::tasks::{Instance, Resume, TaskState, Waiting};
+use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::task_instance::state::{DagRunState, TaskInstanceState};
+use jiff::Timestamp;
+use std::borrow::Cow;
+use std::ops::Range;
+
+impl RunState {
+    /// Applies one event. On an error the state is unchanged.
+    pub fn apply(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        match event {
+            Event::RunQueued {
+                header,
+                dag_version,
+                ..
+            } => {
+                if self.header.is_some() {
+                    return Err(self.run_is("RunQueued", "not created yet"));
+                }
+                self.apply_queued(header, *dag_version);
+                Ok(())
+            }
+            _ if self.header.is_none() => {
+                Err(self.run_is("an event before RunQueued", "created by RunQueued"))
+            }
+            _ if self.state.is_finished() => {
+                Err(self.run_is("an event after RunFinished", "not finished"))
+            }
+            Event::RunStarted { at } => self.apply_started(*at),
+            Event::TaskExpanded { task, elements } => self.apply_expanded(*task, elements),
+            Event::StateSet {
+                task,
+                from,
+                to,
+                state,
+                ..
+            } => self.apply_set(*task, *from..*to, *state),
+            Event::RunStopping { why, message, .. } => self.apply_stopping(*why, message),
+            Event::AttemptStarted {
+                ti,
+                try_number,
+                fence,
+                at,
+            } => self.apply_attempt(*ti, *try_number, *fence, *at),
+            Event::AttemptFinished {
+                ti,
+                fence,
+                outcome,
+                at,
+            } => self.apply_outcome(*ti, *fence, outcome, *at),
+            Event::AttemptLost { ti, fence, .. } => self.apply_lost(*ti, *fence),
+            Event::XComPushed {
+                ti,
+                fence,
+                key,
+                value,
+            } => self.apply_xcom(*ti, *fence, key, value),
+            Event::RunFinished { state, reason, .. } => self.apply_end(*state, reason),
+        }
+    }
+
+    pub(super) fn run_is(&self, what: &'static str, needs: &'static str) -> IllegalEvent {
+        IllegalEvent::RunState {
+            what,
+            state: self.state,
+            needs,
+        }
+    }
+
+    pub(super) fn task_state(&self, task: TaskIndex) -> Result<&TaskState, IllegalEvent> {
+        let missing = IllegalEvent::NoInstance {
+            task,
+            map_index: -1,
+        };
+        self.tasks.get(task.get()).ok_or(missing)
+    }
+
+    pub(super) fn known(&self, ti: TaskInstanceKey) -> Result<&Instance, IllegalEvent> {
+        self.instance(ti).ok_or(IllegalEvent::NoInstance {
+            task: ti.task,
+            map_index: ti.map_index,
+        })
+    }
+
+    /// The task of `ti`; the instance was looked up before.
+    fn with_task<T>(
+        &mut self,
+        task: TaskIndex,
+        act: impl FnOnce(&mut TaskState) -> T,
+    ) -> Option<T> {
+        self.tasks.get_mut(task.get()).map(act)
+    }
+
+    pub(super) fn apply_queued(&mut self, header: &RunHeader, dag_version: [u8; 32]) {
+        self.header = Some(Box::new(header.clone()));
+        self.dag_version = dag_version;
+        let dag = self.dag.clone();
+        for (task, spec) in (0..).map(TaskIndex).zip(&dag.tasks) {
+            let elements = spec.expand.as_ref().and_then(expand::literal_elements);
+            if let Some(elements) = elements.filter(|elements| elements.length > 0) {
+                self.expand_task(task, elements);
+            }
+        }
+    }
+
+    fn apply_started(&mut self, at: Timestamp) -> Result<(), IllegalEvent> {
+        if self.state != DagRunState::Queued {
+            return Err(self.run_is("RunStarted", "queued"));
+        }
+        self.state = DagRunState::Running;
+        self.started_at = Some(at);
+        Ok(())
+    }
+
+    fn apply_expanded(&mut self, task: TaskIndex, json: &str) -> Result<(), IllegalEvent> {
+        let state = self.task_state(task)?;
+        let illegal = |reason| IllegalEvent::Elements { task, reason };
+        let Some(expand) = self.dag.task(task).and_then(|task| task.expand.as_ref()) else {
+            return Err(illegal("it is not mapped".to_owned()));
+        };
+        if state.is_expanded() || state.counts.get(TaskInstanceState::None) != 1 {
+            return Err(illegal("it is expanded or decided already".to_owned()));
+        }
+        let elements = expand::parse(expand, json).map_err(illegal)?;
+        if elements.length == 0 {
+            return Err(illegal("it has no elements".to_owned()));
+        }
+        self.expand_task(task, elements);
+        Ok(())
+    }
+
+    fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
+        let more = u32::try_from(elements.length.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.with_task(task, |state| state.expand(elements));
+        self.totals.add(TaskInstanceState::None, more);
+        let is_setup = self.dag.task(task).is_some_and(|task| task.is_setup);
+        let plan = self.plan.clone();
+        for below in plan.downstream(task) {
+            self.with_task(*below, |state| {
+                state.upstream.total += more;
+                state.upstream.setup_total += if is_setup { more } else { 0 };
+            });
+        }
+    }
+
+    fn apply_set(
+        &mut self,
+        task: TaskIndex,
+        range: Range<i32>,
+        to: TaskInstanceState,
+    ) -> Result<(), IllegalEvent> {
+        let state = self.task_state(task)?;
+        let all = state.range();
+        if range.is_empty() || range.start < all.start || range.end > all.end {
+            let map_index = range.start.min(all.start - 1).max(range.end - 1);
+            return Err(IllegalEvent::NoInstance { task, map_index });
+        }
+        for map_index in range.clone() {
+            let ti = TaskInstanceKey { task, map_index };
+            let instance = self.known(ti)?;
+            if !may_be_set(state, map_index, instance.state, to) {
+                return Err(instance_is(
+                    "StateSet",
+                    ti,
+                    instance,
+                    "able to take the state",
+                ));
+            }
+        }
+        if to == TaskInstanceState::Scheduled && self.state != DagRunState::Running {
+            return Err(self.run_is("StateSet scheduled", "running"));
+        }
+        self.end_waits(task, range.clone(), to.is_finished());
+        self.change_states(task, range, to);
+        Ok(())
+    }
+
+    /// Takes away the timers of a range, and all that is known about waiting where it has ended.
+    fn end_waits(&mut self, task: TaskIndex, range: Range<i32>, ended: bool) {
+        let Some(state) = self.tasks.get_mut(task.get()) else {
+            return;
+        };
+        if state.waiting.is_empty() {
+            return;
+        }
+        for (map_index, waiting) in state.waiting.range_mut(range.clone()) {
+            if let Some(due) = waiting.due.take() {
+                let map_index = *map_index;
+                self.timers
+                    .remove(&(due, TaskInstanceKey { task, map_index }));
+            }
+        }
+        if ended {
+            if range.len() == 1 {
+                state.waiting.remove(&range.start);
+            } else {
+                state
+                    .waiting
+                    .retain(|map_index, _| !range.contains(map_index));
+            }
+        }
+    }
+
+    /// Moves a range into `to` and counts the move here, in the run, and in every direct downstream task.
+    fn change_states(&mut self, task: TaskIndex, range: Range<i32>, to: TaskInstanceState) {
+        let mut moves: Vec<(TaskInstanceState, u32)> = Vec::with_capacity(1);
+        if let Some(state) = self.tasks.get_mut(task.get()) {
+            for map_index in range {
+                let Some(instance) = state.instance_mut(map_index) else {
+                    continue;
+                };
+                match moves.iter_mut().find(|(from, _)| *from == instance.state) {
+                    Some((_, n)) => *n += 1,
+                    None => moves.push((instance.state, 1)),
+                }
+                instance.state = to;
+            }
+            for (from, n) in &moves {
+                state.counts.shift(*from, to, *n);
+            }
+        }
+        let is_setup = self.dag.task(task).is_some_and(|task| task.is_setup);
+        for (from, n) in moves {
+            self.totals.shift(from, to, n);
+            if !from.is_finished() && !to.is_finished() {
+                continue;
+            }
+            for below in self.plan.downstream(task) {
+                if let Some(below) = self.tasks.get_mut(below.get()) {
+                    below.upstream.shift(from, to, n, is_setup);
+                }
+            }
+        }
+    }
+
+    fn apply_stopping(&mut self, why: Reason, message: &str) -> Result<(), IllegalEvent> {
+        let upgrade = matches!(&self.stopping, Some(old) if old.why != Reason::FailFast);
+        if upgrade {
+            return Err(self.run_is("RunStopping", "not being stopped already"));
+        }
+        if !matches!(
+            why,
+            Reason::Cancelled | Reason::DagRunTimeout | Reason::FailFast
+        ) {
+            return Err(self.run_is(
+                "RunStopping for another reason",
+                "cancelled, timed out or failing fast",
+            ));
+        }
+        self.stopping = Some(Stopping {
+            why,
+            message: message.to_owned(),
+        });
+        Ok(())
+    }
+
+    fn apply_attempt(
+        &mut self,
+        ti: TaskInstanceKey,
+        try_number: u32,
+        fence: Fence,
+        at: Timestamp,
+    ) -> Result<(), IllegalEvent> {
+        let instance = self.known(ti)?;
+        let state = self.task_state(ti.task)?;
+        let may_start = matches!(
+            instance.state,
+            TaskInstanceState::Scheduled | TaskInstanceState::Restarting
+        ) || state.is_between_pokes(ti.map_index);
+        if !may_start || self.state != DagRunState::Running {
+            return Err(instance_is(
+                "AttemptStarted",
+                ti,
+                instance,
+                "scheduled or restarting",
+            ));
+        }
+        if instance.attempt.checked_add(1) != Some(fence.attempt) {
+            return Err(wrong_fence(ti, fence, instance));
+        }
+        if try_number != instance.next_try() {
+            return Err(IllegalEvent::TryNumber {
+                ti,
+                given: try_number,
+                expected: instance.next_try(),
+            });
+        }
+        let resume = instance.resume;
+        self.end_waits(ti.task, one(ti), false);
+        self.with_task(ti.task, |state| {
+            let waiting = state.waiting.entry(ti.map_index).or_default();
+            waiting.first_start.get_or_insert(at);
+            if resume == Resume::NewTry {
+                waiting.pokes = 0;
+            }
+            if resume != Resume::GoOn {
+                state.xcoms.clear(ti.map_index);
+            }
+            if let Some(instance) = state.instance_mut(ti.map_index) {
+                instance.owner = fence.owner;
+                instance.attempt = fence.attempt;
+                instance.try_number = try_number;
+                if resume == Resume::NewTry {
+                    instance.losses = 0;
+                }
+                // Should its host die now, the same try begins again.
+                instance.resume = Resume::Again;
+            }
+        });
+        self.change_states(ti.task, one(ti), TaskInstanceState::Running);
+        Ok(())
+    }
+
+    /// Checks that the last attempt of `ti` is the one that `fence` names and has not ended.
+    fn check_running(
+        &self,
+        what: &'static str,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    ) -> Result<(), IllegalEvent> {
+        let instance = self.known(ti)?;
+        if instance.state != TaskInstanceState::Running {
+            return Err(instance_is(what, ti, instance, "running"));
+        }
+        if instance.fence() != fence {
+            return Err(wrong_fence(ti, fence, instance));
+        }
+        Ok(())
+    }
+
+    fn apply_outcome(
+        &mut self,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        outcome: &Outcome,
+        at: Timestamp,
+    ) -> Result<(), IllegalEvent> {
+        self.check_running("AttemptFinished", ti, fence)?;
+        let ending = self.ending(ti, outcome, at);
+        if ending == Ending::End(TaskInstanceState::Success) {
+            self.keep_xcoms(ti, outcome);
+            self.keep_skips(ti, outcome);
+        }
+        self.end_waits(ti.task, one(ti), matches!(ending, Ending::End(_)));
+        match ending {
+            Ending::End(state) => self.change_states(ti.task, one(ti), state),
+            Ending::Wait {
+                state,
+                resume,
+                due,
+                poke,
+            } => self.wait(ti, state, resume, due, poke),
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        ti: TaskInstanceKey,
+        to: TaskInstanceState,
+        resume: Resume,
+        due: Timestamp,
+        poke: bool,
+    ) {
+        self.with_task(ti.task, |state| {
+            let waiting = state
+                .waiting
+                .entry(ti.map_index)
+                .or_insert_with(Waiting::default);
+            waiting.due = Some(due);
+            waiting.pokes = waiting.pokes.saturating_add(u32::from(poke));
+            if let Some(instance) = state.instance_mut(ti.map_index) {
+                instance.resume = resume;
+            }
+        });
+        self.timers.insert((due, ti));
+        self.change_states(ti.task, one(ti), to);
+    }
+
+    fn apply_lost(&mut self, ti: TaskInstanceKey, fence: Fence) -> Result<(), IllegalEvent> {
+        self.check_running("AttemptLost", ti, fence)?;
+        let ended = self.stop_state(ti.task);
+        self.end_waits(ti.task, one(ti), ended.is_some());
+        self.with_task(ti.task, |state| {
+            if let Some(instance) = state.instance_mut(ti.map_index) {
+                instance.losses = instance.losses.saturating_add(1);
+                instance.resume = Resume::Again;
+            }
+        });
+        let to = ended.unwrap_or(TaskInstanceState::Restarting);
+        self.change_states(ti.task, one(ti), to);
+        Ok(())
+    }
+
+    fn apply_xcom(
+        &mut self,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        key: &str,
+        value: &str,
+    ) -> Result<(), IllegalEvent> {
+        self.check_running("XComPushed", ti, fence)?;
+        if !self.task_state(ti.task)?.xcoms.has_room(ti.map_index, key) {
+            let key = key.chars().take(64).collect();
+            return Err(IllegalEvent::XComLimit { key });
+        }
+        self.with_task(ti.task, |state| {
+            let key = Cow::Owned(key.to_owned());
+            state.xcoms.put(ti.map_index, key, value.to_owned());
+        });
+        Ok(())
+    }
+
+    fn apply_end(&mut self, state: DagRunState, reason: &str) -> Result<(), IllegalEvent> {
+        if !state.is_finished() {
+            return Err(self.run_is("RunFinished in an unfinished state", "success or failed"));
+        }
+        if self.active() > 0 {
+            return Err(self.run_is("RunFinished with live attempts", "without live attempts"));
+        }
+        self.state = state;
+        self.end_reason = Some(reason.to_owned());
+        Ok(())
+    }
+}
+
+pub(super) fn one(ti: TaskInstanceKey) -> Range<i32> {
+    ti.map_index..ti.map_index.saturating_add(1)
+}
+
+fn may_be_set(
+    task: &TaskState,
+    map_index: i32,
+    from: TaskInstanceState,
+    to: TaskInstanceState,
+) -> bool {
+    match to {
+        TaskInstanceState::Scheduled => matches!(
+            from,
+            TaskInstanceState::None
+                | TaskInstanceState::UpForRetry
+                | TaskInstanceState::UpForReschedule
+                | TaskInstanceState::Deferred
+        ),
+        TaskInstanceState::Skipped
+        | TaskInstanceState::UpstreamFailed
+        | TaskInstanceState::Failed
+        | TaskInstanceState::Removed => {
+            let live = from == TaskInstanceState::Running && !task.is_between_pokes(map_index);
+            !from.is_finished() && !live
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn instance_is(
+    what: &'static str,
+    ti: TaskInstanceKey,
+    instance: &Instance,
+    needs: &'static str,
+) -> IllegalEvent {
+    IllegalEvent::InstanceState {
+        what,
+        ti,
+        state: instance.state,
+        needs,
+    }
+}
+
+fn wrong_fence(ti: TaskInstanceKey, given: Fence, instance: &Instance) -> IllegalEvent {
+    IllegalEvent::Fence {
+        ti,
+        given,
+        current: instance.fence(),
+    }
+}

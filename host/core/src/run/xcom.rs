@@ -1,0 +1,65 @@
+//! The XComs of one task: values by map index and key, upserted, dropped when a new try starts.
+//! It refuses to look into values; they are JSON text that was checked before.
+
+use super::event::Json;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// The key of an operator's own value.
+pub const RETURN_VALUE: &str = "return_value";
+/// The most keys one task instance may push in one try.
+pub const XCOM_KEYS_MAX: usize = 1_000;
+/// The longest key, in bytes (Airflow's column width).
+pub const XCOM_KEY_BYTES_MAX: usize = 512;
+
+type Entry = (Cow<'static, str>, Json);
+
+/// The XComs of all instances of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct XComs(BTreeMap<i32, Vec<Entry>>);
+
+impl XComs {
+    pub(super) fn get(&self, map_index: i32, key: &str) -> Option<&str> {
+        let entries = self.0.get(&map_index)?;
+        let (_, value) = entries.iter().find(|(name, _)| name == key)?;
+        Some(value)
+    }
+
+    /// Every instance's value under `key`, in map order; instances without one are absent.
+    pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = (i32, &'a str)> {
+        self.0.iter().filter_map(move |(map_index, entries)| {
+            let (_, value) = entries.iter().find(|(name, _)| name == key)?;
+            Some((*map_index, value.as_str()))
+        })
+    }
+
+    pub(super) fn entries(&self, map_index: i32) -> impl Iterator<Item = (&str, &str)> {
+        let entries = self.0.get(&map_index).into_iter().flatten();
+        entries.map(|(key, value)| (key.as_ref(), value.as_str()))
+    }
+
+    /// Whether one more value under `key` stays inside the limits.
+    pub(super) fn has_room(&self, map_index: i32, key: &str) -> bool {
+        let full = self
+            .0
+            .get(&map_index)
+            .is_some_and(|entries| entries.len() >= XCOM_KEYS_MAX);
+        key.len() <= XCOM_KEY_BYTES_MAX && (!full || self.get(map_index, key).is_some())
+    }
+
+    pub(super) fn put(&mut self, map_index: i32, key: Cow<'static, str>, value: Json) {
+        // Most instances push one value: capacity for four would quadruple the cost of a long mapped task.
+        let entries = self
+            .0
+            .entry(map_index)
+            .or_insert_with(|| Vec::with_capacity(1));
+        match entries.iter_mut().find(|(name, _)| *name == key) {
+            Some((_, old)) => *old = value,
+            None => entries.push((key, value)),
+        }
+    }
+
+    pub(super) fn clear(&mut self, map_index: i32) {
+        self.0.remove(&map_index);
+    }
+}

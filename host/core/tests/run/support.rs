@@ -1,0 +1,305 @@
+//! Builds DAGs in code, and plays runs: a dispatcher that admits, finishes and wakes in an order drawn from a seed.
+
+use airlock_core::dag::spec::{
+    DEFAULT_POOL, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT, POKE_INTERVAL_DEFAULT,
+    RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode, SensorSpec, Task,
+    TimetableKind, TriggerRule, WeightRule,
+};
+use airlock_core::grant::Grants;
+use airlock_core::ids::{DagId, OperatorName, PoolName, RunId, TaskId, TaskIndex, TaskInstanceKey};
+use airlock_core::run::ExpandEvaluator;
+use airlock_core::run::event::{
+    AttemptError, AttemptErrorKind, Command, Event, Fence, Input, Outcome, RunHeader, RunType,
+};
+use airlock_core::run::state::RunState;
+use airlock_core::run::step::Step;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub const OWNER: u64 = 7;
+
+pub fn task(id: &str, upstream: &[u32]) -> Task {
+    Task {
+        task_id: TaskId::parse(id).unwrap(),
+        operator: OperatorName::parse("probe").unwrap(),
+        config: json!({}),
+        depends_on: upstream.iter().copied().map(TaskIndex).collect(),
+        inputs: BTreeMap::new(),
+        expand: None,
+        trigger_rule: TriggerRule::AllSuccess,
+        retries: 0,
+        retry_delay: RETRY_DELAY_DEFAULT,
+        retry_exponential_backoff: 0.0,
+        max_retry_delay: None,
+        execution_timeout: None,
+        sla: None,
+        pool: PoolName::parse(DEFAULT_POOL).unwrap(),
+        pool_slots: 1,
+        priority_weight: 1,
+        weight_rule: WeightRule::Downstream,
+        depends_on_past: false,
+        wait_for_downstream: false,
+        max_active_tis_per_dag: None,
+        max_active_tis_per_dagrun: None,
+        sensor: SensorSpec {
+            mode: SensorMode::Poke,
+            poke_interval: POKE_INTERVAL_DEFAULT,
+            timeout: SENSOR_TIMEOUT_DEFAULT,
+            soft_fail: false,
+            exponential_backoff: false,
+            max_wait: None,
+        },
+        is_setup: false,
+        is_teardown: false,
+        on_failure_fail_dagrun: false,
+        do_xcom_push: true,
+        multiple_outputs: false,
+        grants: None,
+        task_display_name: None,
+        owner: None,
+        email: Vec::new(),
+        email_on_failure: false,
+        email_on_retry: false,
+        on_failure: None,
+        on_success: None,
+        on_retry: None,
+    }
+}
+
+pub fn ruled(id: &str, upstream: &[u32], rule: TriggerRule) -> Task {
+    Task {
+        trigger_rule: rule,
+        ..task(id, upstream)
+    }
+}
+
+pub fn literal(id: &str, upstream: &[u32], length: usize) -> Task {
+    let values = (0..length).map(|value| json!(value)).collect();
+    let keys = vec![("x".to_owned(), ExpandSource::Literal(values))];
+    Task {
+        expand: Some(Expand::Product(keys)),
+        ..task(id, upstream)
+    }
+}
+
+pub fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
+    let keys = vec![("x".to_owned(), ExpandSource::Template(template.to_owned()))];
+    Task {
+        expand: Some(Expand::Product(keys)),
+        ..task(id, upstream)
+    }
+}
+
+pub fn dag_of(tasks: Vec<Task>) -> Dag {
+    Dag {
+        dag_id: DagId::parse("d").unwrap(),
+        description: None,
+        schedule: Schedule::None,
+        timezone: "UTC".to_owned(),
+        timetable: TimetableKind::Trigger,
+        start_date: None,
+        end_date: None,
+        catchup: false,
+        max_active_runs: MAX_ACTIVE_DEFAULT,
+        max_active_tasks: MAX_ACTIVE_DEFAULT,
+        dagrun_timeout: None,
+        fail_fast: false,
+        is_paused_upon_creation: false,
+        tags: Vec::new(),
+        params: BTreeMap::new(),
+        grants: Grants::default(),
+        on_sla_miss: None,
+        on_failure: None,
+        on_success: None,
+        tasks,
+    }
+}
+
+pub fn header() -> RunHeader {
+    RunHeader {
+        run_id: RunId::parse("manual__1").unwrap(),
+        run_type: RunType::Manual,
+        logical_date: Some(second(0)),
+        data_interval_start: None,
+        data_interval_end: None,
+        run_after: second(0),
+        params: "{}".to_owned(),
+        conf: "{}".to_owned(),
+    }
+}
+
+pub fn second(at: i64) -> Timestamp {
+    Timestamp::from_second(1_735_689_600 + at).unwrap()
+}
+
+pub fn seconds(n: i64) -> SignedDuration {
+    SignedDuration::from_secs(n)
+}
+
+pub fn ti(task: u32, map_index: i32) -> TaskInstanceKey {
+    TaskInstanceKey {
+        task: TaskIndex(task),
+        map_index,
+    }
+}
+
+/// A template is the JSON it gives; `xcom:N` is the `return_value` of task N; `error` fails.
+pub struct Templates;
+
+impl ExpandEvaluator for Templates {
+    fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
+        match template.strip_prefix("xcom:") {
+            Some(task) => {
+                let task = TaskIndex(task.parse().unwrap());
+                let json = state.xcom(task, -1, "return_value");
+                Ok(json.map_or(Value::Null, |json| serde_json::from_str(json).unwrap()))
+            }
+            None if template == "error" => Err("undefined value".to_owned()),
+            None => Ok(serde_json::from_str(template).unwrap()),
+        }
+    }
+}
+
+/// A small generator: the seed decides the order, and the same seed gives the same order.
+pub struct Draw(pub u64);
+
+impl Draw {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % n
+    }
+}
+
+/// A run with what a shell would hold beside it.
+pub struct Play {
+    pub state: RunState,
+    pub events: Vec<Event>,
+    pub now: Timestamp,
+    pub wants: BTreeSet<TaskInstanceKey>,
+    pub live: BTreeMap<TaskInstanceKey, (u32, Fence)>,
+    pub slots: BTreeSet<TaskInstanceKey>,
+    pub stops: Vec<TaskInstanceKey>,
+    pub wake: Option<Timestamp>,
+    pub finished: Option<DagRunState>,
+}
+
+impl Play {
+    pub fn queued(dag: Dag) -> Self {
+        let (state, event) = RunState::queue(Arc::new(dag), header(), [0; 32], second(0));
+        Self {
+            state,
+            events: vec![event],
+            now: second(0),
+            wants: BTreeSet::new(),
+            live: BTreeMap::new(),
+            slots: BTreeSet::new(),
+            stops: Vec::new(),
+            wake: None,
+            finished: None,
+        }
+    }
+
+    pub fn started(dag: Dag) -> Self {
+        let mut play = Self::queued(dag);
+        play.send(Input::Start);
+        play
+    }
+
+    pub fn send(&mut self, input: Input) -> Step {
+        let step = self.state.step(self.now, input, &Templates).unwrap();
+        self.events.extend(step.events.iter().cloned());
+        for command in &step.commands {
+            self.obey(command);
+        }
+        step
+    }
+
+    pub fn obey(&mut self, command: &Command) {
+        match command {
+            Command::Want { task, from, to } => {
+                for map_index in *from..*to {
+                    assert!(self.wants.insert(ti(task.0, map_index)), "wanted twice");
+                }
+            }
+            Command::Unwant { task, from, to } => {
+                for map_index in *from..*to {
+                    assert!(self.wants.remove(&ti(task.0, map_index)), "not wanted");
+                }
+            }
+            Command::StartAttempt {
+                ti,
+                try_number,
+                fence,
+            } => {
+                let before = self.live.insert(*ti, (*try_number, *fence));
+                assert_eq!(before, None, "two live attempts of one task instance");
+                self.slots.insert(*ti);
+            }
+            Command::Release { ti } => assert!(self.slots.remove(ti), "no slots to release"),
+            Command::StopAttempt { ti, fence, .. } => {
+                assert_eq!(self.live.get(ti).map(|live| live.1), Some(*fence));
+                self.stops.push(*ti);
+            }
+            Command::WakeAt { at } => self.wake = Some(self.wake.map_or(*at, |old| old.min(*at))),
+            Command::RunFinished { state } => self.finished = Some(*state),
+        }
+    }
+
+    pub fn admit(&mut self, ti: TaskInstanceKey) -> (u32, Fence) {
+        assert!(self.wants.remove(&ti), "{ti:?} does not want slots");
+        self.send(Input::Admit { ti, owner: OWNER });
+        self.live[&ti]
+    }
+
+    pub fn finish(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
+        let (_, fence) = self.live.remove(&ti).expect("no live attempt");
+        self.send(Input::Finish { ti, fence, outcome })
+    }
+
+    pub fn run(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
+        self.admit(ti);
+        self.finish(ti, outcome)
+    }
+
+    /// Lets time pass up to the wake-up that the run asked for.
+    pub fn wake(&mut self) -> Step {
+        let at = self.wake.take().expect("nothing to wake for");
+        self.now = self.now.max(at);
+        self.send(Input::Wake)
+    }
+
+    pub fn of(&self, ti: TaskInstanceKey) -> TaskInstanceState {
+        self.state.instance(ti).unwrap().state()
+    }
+
+    pub fn check_replay(&self) {
+        let mut replayed = RunState::new(self.state.dag().clone());
+        for event in &self.events {
+            replayed.apply(event).unwrap();
+        }
+        assert!(replayed == self.state, "replay differs from live");
+    }
+}
+
+pub fn ok() -> Outcome {
+    Outcome::Success(None)
+}
+
+pub fn value(json: &str) -> Outcome {
+    Outcome::Success(Some(json.to_owned()))
+}
+
+pub fn branch(ids: &[&str]) -> Outcome {
+    Outcome::Branch(ids.iter().map(|id| (*id).to_owned()).collect())
+}
+
+pub fn error(kind: AttemptErrorKind) -> Outcome {
+    let message = "it went wrong".to_owned();
+    Outcome::Error(AttemptError { kind, message })
+}
