@@ -91,10 +91,9 @@ fn carried(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some([Some(join(high, low)), None]),
         [0x2002, high, low, ..] => Some([Some(join(high, low)), None]),
-        [0x2001, 0, server_high, server_low, _, _, high, low] => Some([
-            Some(join(server_high, server_low)),
-            Some(join(!high, !low)),
-        ]),
+        [0x2001, 0, server_high, server_low, _, _, high, low] => {
+            Some([Some(join(server_high, server_low)), Some(join(!high, !low))])
+        }
         _ => None,
     }
 }

@@ -28,7 +28,9 @@ pub fn canonical_host(text: &str) -> Result<String, HostError> {
         reason,
     };
     if let Some(inside) = text.strip_prefix('[') {
-        let inside = inside.strip_suffix(']').ok_or(invalid("the bracket is not closed"))?;
+        let inside = inside
+            .strip_suffix(']')
+            .ok_or(invalid("the bracket is not closed"))?;
         let ip: Ipv6Addr = inside
             .parse()
             .map_err(|_| invalid("it is not an IPv6 address (zone ids are refused)"))?;
@@ -55,9 +57,13 @@ pub fn canonical_host(text: &str) -> Result<String, HostError> {
     // What a URL parser takes for an IPv4 address in any notation must be written in the one dotted form.
     let last = name.rsplit('.').next().unwrap_or_default();
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
-        || last.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        || last
+            .strip_prefix("0x")
+            .is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
     if numeric && name.parse::<Ipv4Addr>().is_err() {
-        return Err(invalid("write an IPv4 address as four decimal numbers, like 10.0.0.1"));
+        return Err(invalid(
+            "write an IPv4 address as four decimal numbers, like 10.0.0.1",
+        ));
     }
     Ok(name)
 }
@@ -88,9 +94,13 @@ impl HostPattern {
         };
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
-                let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+                let digits =
+                    port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
                 let port = port.parse().ok().filter(|_| digits);
-                (host, Some(port.ok_or(invalid("the port is a number from 1 to 65535"))?))
+                (
+                    host,
+                    Some(port.ok_or(invalid("the port is a number from 1 to 65535"))?),
+                )
             }
             _ => (text, None),
         };
@@ -110,7 +120,9 @@ impl HostPattern {
 
     /// Whether it allows `port` of `host`; `host` must be canonical.
     pub fn matches(&self, host: &str, port: u16) -> bool {
-        self.port.map_or(DEFAULT_PORTS.contains(&port), |own| own == port) && self.name.matches(host)
+        self.port
+            .map_or(DEFAULT_PORTS.contains(&port), |own| own == port)
+            && self.name.matches(host)
     }
 
     /// Whether it names exactly this host, without a `*`.
@@ -179,7 +191,11 @@ fn is_literal(host: &str) -> bool {
 fn is_metadata_name(host: &str) -> bool {
     matches!(
         host,
-        "metadata" | "metadata.google.internal" | "metadata.goog" | "instance-data"
-            | "instance-data.ec2.internal" | "metadata.azure.internal"
+        "metadata"
+            | "metadata.google.internal"
+            | "metadata.goog"
+            | "instance-data"
+            | "instance-data.ec2.internal"
+            | "metadata.azure.internal"
     )
 }

@@ -18,12 +18,14 @@ impl Grants {
             storage_read: read,
             tracking: names(&self.tracking, &other.tracking),
             models: names(&self.models, &other.models),
-            training: self.training.as_ref().zip(other.training.as_ref()).map(|(one, two)| {
-                TrainingGrant {
+            training: self
+                .training
+                .as_ref()
+                .zip(other.training.as_ref())
+                .map(|(one, two)| TrainingGrant {
                     threads: one.threads.min(two.threads),
                     memory_bytes: one.memory_bytes.min(two.memory_bytes),
-                }
-            }),
+                }),
             dag_state: names(&self.dag_state, &other.dag_state),
             secrets: secrets(&self.secrets, &other.secrets),
             limits: Limits {
@@ -35,7 +37,11 @@ impl Grants {
     }
 
     fn readable(&self) -> Vec<String> {
-        self.storage.iter().chain(&self.storage_read).cloned().collect()
+        self.storage
+            .iter()
+            .chain(&self.storage_read)
+            .cloned()
+            .collect()
     }
 }
 
@@ -46,16 +52,24 @@ fn lower(one: Option<u64>, two: Option<u64>) -> Option<u64> {
 
 fn hosts(one: &[String], two: &[String]) -> Vec<String> {
     let parse = |patterns: &[String]| -> Vec<HostPattern> {
-        patterns.iter().filter_map(|text| HostPattern::parse(text).ok()).collect()
+        patterns
+            .iter()
+            .filter_map(|text| HostPattern::parse(text).ok())
+            .collect()
     };
     let (one, two) = (parse(one), parse(two));
-    let both = one.iter().flat_map(|left| two.iter().filter_map(|right| left.intersect(right)));
+    let both = one
+        .iter()
+        .flat_map(|left| two.iter().filter_map(|right| left.intersect(right)));
     sorted(both.map(|pattern| pattern.to_string()))
 }
 
 fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
     let parse = |texts: &[String]| -> Vec<String> {
-        texts.iter().filter_map(|text| normalise_prefix(text).ok()).collect()
+        texts
+            .iter()
+            .filter_map(|text| normalise_prefix(text).ok())
+            .collect()
     };
     let (one, two) = (parse(one), parse(two));
     let both = one.iter().flat_map(|left| {
@@ -73,7 +87,10 @@ fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
 fn names(one: &[String], two: &[String]) -> Vec<String> {
     let allows = |list: &[String], name: &String| list.iter().any(|own| own == "*" || own == name);
     let left = one.iter().filter(|name| allows(two, name));
-    sorted(left.chain(two.iter().filter(|name| allows(one, name))).cloned())
+    sorted(
+        left.chain(two.iter().filter(|name| allows(one, name)))
+            .cloned(),
+    )
 }
 
 fn secrets(

@@ -1,9 +1,9 @@
 //! Questions to a grant, their answers, and the sentences that a person reads.
 
+use super::Grants;
 use super::address::is_global;
 use super::host::{HostError, HostPattern, canonical_host};
 use super::storage::{UriError, normalise_prefix, normalise_uri};
-use super::Grants;
 use std::net::IpAddr;
 
 /// Something a guest asks for.
@@ -85,7 +85,9 @@ impl Request<'_> {
             }
             Self::Storage { uri, write } => {
                 let uri = normalise_uri(uri).unwrap_or_else(|_| (*uri).to_owned());
-                let folder = uri.rfind('/').map_or(uri.as_str(), |end| uri.get(..=end).unwrap_or(&uri));
+                let folder = uri
+                    .rfind('/')
+                    .map_or(uri.as_str(), |end| uri.get(..=end).unwrap_or(&uri));
                 let list = if *write { "storage" } else { "storage_read" };
                 format!("{list}: [{}]", quoted(folder))
             }
@@ -149,11 +151,17 @@ impl Grants {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),
         };
-        let local = ip.to_canonical().is_loopback() && canonical_host(host).is_ok_and(|host| host == "localhost");
-        self.http.iter().filter_map(|text| HostPattern::parse(text).ok()).any(|pattern| {
-            (pattern.is_exactly(&literal) && pattern.matches(&literal, port))
-                || (local && pattern.is_exactly("localhost") && pattern.matches("localhost", port))
-        })
+        let local = ip.to_canonical().is_loopback()
+            && canonical_host(host).is_ok_and(|host| host == "localhost");
+        self.http
+            .iter()
+            .filter_map(|text| HostPattern::parse(text).ok())
+            .any(|pattern| {
+                (pattern.is_exactly(&literal) && pattern.matches(&literal, port))
+                    || (local
+                        && pattern.is_exactly("localhost")
+                        && pattern.matches("localhost", port))
+            })
     }
 
     /// Whether `uri` may be read, or written. A URI outside the normal form is never allowed.
@@ -193,12 +201,16 @@ impl Grants {
             Some((name, port)) if !port.ends_with(']') => (name, port.parse().unwrap_or(0)),
             _ => (host, 443),
         };
-        self.secret_hosts(name).is_some_and(|hosts| any_matches(hosts, host, port))
+        self.secret_hosts(name)
+            .is_some_and(|hosts| any_matches(hosts, host, port))
     }
 
     /// Whether every pattern is well-formed; one that is not would silently allow nothing.
     pub fn validate(&self) -> Result<(), GrantError> {
-        let lists = self.secrets.iter().map(|(name, hosts)| (format!("secrets.{name}"), hosts));
+        let lists = self
+            .secrets
+            .iter()
+            .map(|(name, hosts)| (format!("secrets.{name}"), hosts));
         for (place, patterns) in lists.chain([("http".to_owned(), &self.http)]) {
             for text in patterns {
                 HostPattern::parse(text).map_err(|source| GrantError::Host {
@@ -207,7 +219,10 @@ impl Grants {
                 })?;
             }
         }
-        for (place, prefixes) in [("storage", &self.storage), ("storage_read", &self.storage_read)] {
+        for (place, prefixes) in [
+            ("storage", &self.storage),
+            ("storage_read", &self.storage_read),
+        ] {
             for text in prefixes {
                 normalise_prefix(text).map_err(|source| GrantError::Storage { place, source })?;
             }
@@ -218,21 +233,45 @@ impl Grants {
     /// What a person reads before saying yes, one sentence a permission, in a fixed order.
     pub fn sentences(&self) -> Vec<String> {
         let each = |list: &[String], verb: &str, all: &str| -> Vec<String> {
-            let sentence = |name: &String| if name == "*" { all.to_owned() } else { format!("{verb} {name}") };
+            let sentence = |name: &String| {
+                if name == "*" {
+                    all.to_owned()
+                } else {
+                    format!("{verb} {name}")
+                }
+            };
             list.iter().map(sentence).collect()
         };
         let mut all = each(&self.http, "may call", "may call any host on the internet");
         all.extend(each(&self.storage, "may read and write", ""));
         all.extend(each(&self.storage_read, "may read", ""));
-        all.extend(each(&self.tracking, "may log to experiment", "may log to any experiment"));
-        all.extend(each(&self.models, "may change model", "may change any model"));
+        all.extend(each(
+            &self.tracking,
+            "may log to experiment",
+            "may log to any experiment",
+        ));
+        all.extend(each(
+            &self.models,
+            "may change model",
+            "may change any model",
+        ));
         all.extend(self.training.iter().map(|training| {
             let mib = training.memory_bytes >> 20;
-            format!("may train on this host, with up to {} threads and {mib} MiB", training.threads)
+            format!(
+                "may train on this host, with up to {} threads and {mib} MiB",
+                training.threads
+            )
         }));
-        all.extend(each(&self.dag_state, "may read the run states of DAG", "may read the run states of any DAG"));
+        all.extend(each(
+            &self.dag_state,
+            "may read the run states of DAG",
+            "may read the run states of any DAG",
+        ));
         all.extend(self.secrets.iter().map(|(name, hosts)| {
-            format!("may send secret {name} to {} (and never sees its value)", hosts.join(", "))
+            format!(
+                "may send secret {name} to {} (and never sees its value)",
+                hosts.join(", ")
+            )
         }));
         all
     }
@@ -242,7 +281,9 @@ fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {
     let Ok(host) = canonical_host(host) else {
         return false;
     };
-    patterns.iter().any(|text| HostPattern::parse(text).is_ok_and(|pattern| pattern.matches(&host, port)))
+    patterns
+        .iter()
+        .any(|text| HostPattern::parse(text).is_ok_and(|pattern| pattern.matches(&host, port)))
 }
 
 fn has(list: &[String], name: &str) -> bool {

@@ -31,7 +31,9 @@ pub fn normalise_uri(text: &str) -> Result<String, UriError> {
         "file" => rest
             .strip_prefix("./")
             .or_else(|| rest.strip_prefix('/'))
-            .ok_or(invalid("write file://./path (beside the DAG) or file:///path"))?,
+            .ok_or(invalid(
+                "write file://./path (beside the DAG) or file:///path",
+            ))?,
         "s3" | "gs" | "az" => {
             let (bucket, path) = rest.split_once('/').unwrap_or((rest, ""));
             let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -75,7 +77,10 @@ fn check_path(path: &str) -> Result<(), &'static str> {
         return Err("control characters, '\\', '?' and '#' are refused in a path");
     }
     let lower = path.to_ascii_lowercase();
-    if ["%2e", "%2f", "%5c", "%25", "%00"].iter().any(|hidden| lower.contains(hidden)) {
+    if ["%2e", "%2f", "%5c", "%25", "%00"]
+        .iter()
+        .any(|hidden| lower.contains(hidden))
+    {
         return Err("an encoded '.', '/', '\\', '%' or zero byte is refused in a path");
     }
     Ok(())

@@ -7,33 +7,133 @@ fn ip(text: &str) -> IpAddr {
 }
 
 const BLOCKED: [&str; 82] = [
-    "0.0.0.0", "0.0.0.1", "0.255.255.255", "10.0.0.0", "10.0.0.1", "10.255.255.255",
-    "100.64.0.0", "100.64.0.1", "100.100.100.200", "100.127.255.255", "127.0.0.0", "127.0.0.1",
-    "127.255.255.255", "168.63.129.16", "169.254.0.0", "169.254.169.254", "169.254.170.2",
-    "169.254.255.255", "172.16.0.0", "172.16.0.1", "172.31.255.255", "192.0.0.0", "192.0.0.1",
-    "192.0.0.192", "192.0.0.255", "192.0.2.1", "192.31.196.1", "192.88.99.1", "192.168.0.0",
-    "192.168.255.255", "198.18.0.0", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.0",
-    "224.0.0.251", "239.255.255.255", "240.0.0.0", "255.255.255.254", "255.255.255.255",
-    "::", "::1", "::127.0.0.1", "::10.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
-    "::ffff:169.254.169.254", "::ffff:192.168.1.1", "::ffff:100.64.0.1", "::ffff:0:10.0.0.1",
-    "64:ff9b::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::1",
-    "64:ff9b:1:ffff::8.8.8.8", "100::1", "100:0:0:1::1", "2001:0:7f00:1::",
-    "2001:0:808:808:0:0:f5ff:fffe", "2001:0:a00:1:0:0:f7f7:f7f7", "2001:1::1", "2001:2::1",
-    "2001:10::1", "2001:20::1", "2001:1ff:ffff::1", "2001:db8::1", "2001:db8:ffff::1",
-    "2002:7f00:1::", "2002:a00:1::1", "2002:a9fe:a9fe::1", "2002:c0a8:101::1", "3fff::1",
-    "3fff:fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fdff:ffff::1", "fe80::1",
-    "febf:ffff::1", "fec0::1", "ff02::1", "ff0e::1",
+    "0.0.0.0",
+    "0.0.0.1",
+    "0.255.255.255",
+    "10.0.0.0",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.0",
+    "100.64.0.1",
+    "100.100.100.200",
+    "100.127.255.255",
+    "127.0.0.0",
+    "127.0.0.1",
+    "127.255.255.255",
+    "168.63.129.16",
+    "169.254.0.0",
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.255.255",
+    "172.16.0.0",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.0",
+    "192.0.0.1",
+    "192.0.0.192",
+    "192.0.0.255",
+    "192.0.2.1",
+    "192.31.196.1",
+    "192.88.99.1",
+    "192.168.0.0",
+    "192.168.255.255",
+    "198.18.0.0",
+    "198.19.255.255",
+    "198.51.100.7",
+    "203.0.113.9",
+    "224.0.0.0",
+    "224.0.0.251",
+    "239.255.255.255",
+    "240.0.0.0",
+    "255.255.255.254",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::10.0.0.1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:192.168.1.1",
+    "::ffff:100.64.0.1",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::1",
+    "64:ff9b:1:ffff::8.8.8.8",
+    "100::1",
+    "100:0:0:1::1",
+    "2001:0:7f00:1::",
+    "2001:0:808:808:0:0:f5ff:fffe",
+    "2001:0:a00:1:0:0:f7f7:f7f7",
+    "2001:1::1",
+    "2001:2::1",
+    "2001:10::1",
+    "2001:20::1",
+    "2001:1ff:ffff::1",
+    "2001:db8::1",
+    "2001:db8:ffff::1",
+    "2002:7f00:1::",
+    "2002:a00:1::1",
+    "2002:a9fe:a9fe::1",
+    "2002:c0a8:101::1",
+    "3fff::1",
+    "3fff:fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fdff:ffff::1",
+    "fe80::1",
+    "febf:ffff::1",
+    "fec0::1",
+    "ff02::1",
+    "ff0e::1",
 ];
 
 const GLOBAL: [&str; 42] = [
-    "1.0.0.0", "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255",
-    "100.128.0.0", "126.255.255.255", "128.0.0.0", "168.63.129.15", "168.63.129.17",
-    "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255",
-    "192.0.1.0", "192.0.3.0", "192.88.98.1", "192.88.100.1", "192.167.255.255", "192.169.0.0",
-    "198.17.255.255", "198.20.0.0", "198.51.99.1", "198.51.101.1", "203.0.112.1", "203.0.114.1",
-    "223.255.255.255", "2606:4700:4700::1111", "2001:4860:4860::8888", "2a00:1450::1",
-    "2001:200::1", "2001:db7::1", "2001:db9::1", "::ffff:8.8.8.8", "::8.8.8.8",
-    "64:ff9b::8.8.8.8", "2002:808:808::1", "2001:0:808:808:0:0:f7f7:f7f7", "2620:fe::fe", "4000::1",
+    "1.0.0.0",
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "168.63.129.15",
+    "168.63.129.17",
+    "169.253.255.255",
+    "169.255.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "191.255.255.255",
+    "192.0.1.0",
+    "192.0.3.0",
+    "192.88.98.1",
+    "192.88.100.1",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "198.51.99.1",
+    "198.51.101.1",
+    "203.0.112.1",
+    "203.0.114.1",
+    "223.255.255.255",
+    "2606:4700:4700::1111",
+    "2001:4860:4860::8888",
+    "2a00:1450::1",
+    "2001:200::1",
+    "2001:db7::1",
+    "2001:db9::1",
+    "::ffff:8.8.8.8",
+    "::8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:808:808::1",
+    "2001:0:808:808:0:0:f7f7:f7f7",
+    "2620:fe::fe",
+    "4000::1",
 ];
 
 #[test]
@@ -49,8 +149,15 @@ fn only_the_public_internet_is_global() {
 #[test]
 fn metadata_is_known_in_every_notation() {
     for text in [
-        "169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192",
-        "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "2002:a9fe:a9fe::1",
+        "169.254.169.254",
+        "169.254.170.2",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "::ffff:169.254.169.254",
+        "64:ff9b::169.254.169.254",
+        "2002:a9fe:a9fe::1",
     ] {
         assert!(is_metadata(ip(text)), "{text}");
     }
@@ -73,11 +180,45 @@ fn a_host_has_one_notation() {
         assert_eq!(canonical_host(text).as_deref(), Ok(canonical), "{text}");
     }
     for text in [
-        "", ".", "..", "a..b", ".a", "-a.com", "a-.com", "bücher.example", "a b", "a/b", "a@b", "a:1",
-        "a%2eb", "a\\b", "a\0b", "127.1", "127.0.1", "0x7f.0.0.1", "0x7f000001", "2130706433",
-        "0177.0.0.1", "127.0.0.01", "1.2.3.4.5", "256.0.0.1", "0.0.0.0x1", "foo.1", "foo.0x1", "0x",
-        "[::1", "::1", "[::1%25eth0]", "[::1%eth0]", "[0:0:0:0:0:0:0:1]", "[::0001]", "[127.0.0.1]",
-        "１２７.0.0.1", "127。0。0。1", "*", "*.a.com",
+        "",
+        ".",
+        "..",
+        "a..b",
+        ".a",
+        "-a.com",
+        "a-.com",
+        "bücher.example",
+        "a b",
+        "a/b",
+        "a@b",
+        "a:1",
+        "a%2eb",
+        "a\\b",
+        "a\0b",
+        "127.1",
+        "127.0.1",
+        "0x7f.0.0.1",
+        "0x7f000001",
+        "2130706433",
+        "0177.0.0.1",
+        "127.0.0.01",
+        "1.2.3.4.5",
+        "256.0.0.1",
+        "0.0.0.0x1",
+        "foo.1",
+        "foo.0x1",
+        "0x",
+        "[::1",
+        "::1",
+        "[::1%25eth0]",
+        "[::1%eth0]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::0001]",
+        "[127.0.0.1]",
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "*",
+        "*.a.com",
     ] {
         assert!(canonical_host(text).is_err(), "{text:?} is refused");
     }
@@ -114,7 +255,12 @@ fn host_patterns_match_whole_labels_and_named_ports() {
         ("*", "[::1]", 443, false),
         ("*", "metadata.google.internal", 80, false),
         ("*.google.internal", "metadata.google.internal", 80, false),
-        ("metadata.google.internal", "metadata.google.internal", 80, true),
+        (
+            "metadata.google.internal",
+            "metadata.google.internal",
+            80,
+            true,
+        ),
         ("10.0.0.1", "10.0.0.1", 80, true),
         ("10.0.0.1", "010.0.0.1", 80, false),
         ("10.0.0.1", "167772161", 80, false),
@@ -128,13 +274,22 @@ fn host_patterns_match_whole_labels_and_named_ports() {
         ("", "", 443, false),
     ] {
         let grants = http(&[pattern]);
-        assert_eq!(grants.allows_http(host, port), allowed, "{pattern} {host}:{port}");
+        assert_eq!(
+            grants.allows_http(host, port),
+            allowed,
+            "{pattern} {host}:{port}"
+        );
     }
 }
 
 #[test]
 fn a_private_address_is_reached_only_when_named_literally() {
-    let grants = http(&["mlflow.internal:5000", "10.0.0.5:5000", "localhost:8080", "*"]);
+    let grants = http(&[
+        "mlflow.internal:5000",
+        "10.0.0.5:5000",
+        "localhost:8080",
+        "*",
+    ]);
     assert!(grants.allows_address("example.com", ip("8.8.8.8"), 443));
     assert!(grants.allows_address("mlflow.internal", ip("10.0.0.5"), 5000));
     assert!(grants.allows_address("mlflow.internal", ip("::ffff:10.0.0.5"), 5000));
@@ -149,14 +304,21 @@ fn a_private_address_is_reached_only_when_named_literally() {
         ("localhost", "10.0.0.1", 8080),
         ("example.com", "169.254.169.254", 443),
     ] {
-        assert!(!grants.allows_address(host, ip(address), port), "{host} {address}:{port}");
+        assert!(
+            !grants.allows_address(host, ip(address), port),
+            "{host} {address}:{port}"
+        );
     }
 }
 
 #[test]
 fn storage_is_compared_by_whole_segments_in_normal_form() {
     let grants = Grants {
-        storage: vec!["s3://data/".into(), "file://./data/".into(), "s3://broken".into()],
+        storage: vec![
+            "s3://data/".into(),
+            "file://./data/".into(),
+            "s3://broken".into(),
+        ],
         storage_read: vec!["gs://public/a/".into()],
         ..Grants::default()
     };
@@ -207,15 +369,45 @@ fn storage_is_compared_by_whole_segments_in_normal_form() {
 #[test]
 fn a_denial_names_the_grant_that_would_allow_it() {
     let requests = [
-        (Request::Http { host: "Hooks.Slack.com", port: 443 }, r#"http: ["hooks.slack.com"]"#),
-        (Request::Http { host: "10.0.0.5", port: 5000 }, r#"http: ["10.0.0.5:5000"]"#),
-        (Request::Storage { uri: "s3://data/a/b.csv", write: true }, r#"storage: ["s3://data/a/"]"#),
-        (Request::Storage { uri: "s3://data/b.csv", write: false }, r#"storage_read: ["s3://data/"]"#),
+        (
+            Request::Http {
+                host: "Hooks.Slack.com",
+                port: 443,
+            },
+            r#"http: ["hooks.slack.com"]"#,
+        ),
+        (
+            Request::Http {
+                host: "10.0.0.5",
+                port: 5000,
+            },
+            r#"http: ["10.0.0.5:5000"]"#,
+        ),
+        (
+            Request::Storage {
+                uri: "s3://data/a/b.csv",
+                write: true,
+            },
+            r#"storage: ["s3://data/a/"]"#,
+        ),
+        (
+            Request::Storage {
+                uri: "s3://data/b.csv",
+                write: false,
+            },
+            r#"storage_read: ["s3://data/"]"#,
+        ),
         (Request::Experiment("churn"), r#"tracking: ["churn"]"#),
         (Request::Model("churn"), r#"models: ["churn"]"#),
         (Request::DagState("daily"), r#"dag_state: ["daily"]"#),
         (Request::Training, "training: {}"),
-        (Request::Secret { name: "hf", host: "hf.co" }, r#"secrets: {"hf": ["hf.co"]}"#),
+        (
+            Request::Secret {
+                name: "hf",
+                host: "hf.co",
+            },
+            r#"secrets: {"hf": ["hf.co"]}"#,
+        ),
     ];
     for (request, needed) in requests {
         let denied = Grants::default().check(request).unwrap_err();
@@ -232,13 +424,19 @@ fn a_denial_names_the_grant_that_would_allow_it() {
 #[test]
 fn a_malformed_grant_is_reported_with_its_place() {
     let error = http(&["192.168.1.*"]).validate().unwrap_err().to_string();
-    assert!(error.contains("grants.http") && error.contains("192.168.1.*"), "{error}");
+    assert!(
+        error.contains("grants.http") && error.contains("192.168.1.*"),
+        "{error}"
+    );
     let grants = Grants {
         storage: vec!["s3://data".into()],
         ..Grants::default()
     };
     let error = grants.validate().unwrap_err().to_string();
-    assert!(error.contains("grants.storage") && error.contains("ends in '/'"), "{error}");
+    assert!(
+        error.contains("grants.storage") && error.contains("ends in '/'"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -276,11 +474,32 @@ fn some_of(choices: &'static [&'static str]) -> impl Strategy<Value = Vec<String
 }
 
 const HOSTS: &[&str] = &[
-    "a.com", "a.com:8080", "a.com:443", "*.a.com", "b.a.com", "*.b.a.com:443", "c.b.a.com", "*", "*:8080",
-    "10.0.0.1", "10.0.0.1:8080", "[::1]", "metadata", "bad host", "192.168.1.*",
+    "a.com",
+    "a.com:8080",
+    "a.com:443",
+    "*.a.com",
+    "b.a.com",
+    "*.b.a.com:443",
+    "c.b.a.com",
+    "*",
+    "*:8080",
+    "10.0.0.1",
+    "10.0.0.1:8080",
+    "[::1]",
+    "metadata",
+    "bad host",
+    "192.168.1.*",
 ];
 const PREFIXES: &[&str] = &[
-    "s3://d/", "s3://d/a/", "s3://d/a/b/", "s3://d2/", "S3://d/a/", "file://./x/", "file:///x/", "s3://d", "x",
+    "s3://d/",
+    "s3://d/a/",
+    "s3://d/a/b/",
+    "s3://d2/",
+    "S3://d/a/",
+    "file://./x/",
+    "file:///x/",
+    "s3://d",
+    "x",
 ];
 const NAMES: &[&str] = &["*", "one", "two"];
 
@@ -302,15 +521,34 @@ prop_compose! {
 
 fn questions() -> Vec<Request<'static>> {
     let mut all = vec![Request::Training];
-    for host in ["a.com", "b.a.com", "c.b.a.com", "x.org", "10.0.0.1", "[::1]", "metadata"] {
+    for host in [
+        "a.com",
+        "b.a.com",
+        "c.b.a.com",
+        "x.org",
+        "10.0.0.1",
+        "[::1]",
+        "metadata",
+    ] {
         all.extend([80, 443, 8080].map(|port| Request::Http { host, port }));
         all.push(Request::Secret { name: "s", host });
     }
-    for uri in ["s3://d/x", "s3://d/a/x", "s3://d/a/b/x", "s3://d2/x", "file://./x/y", "file:///x/y"] {
+    for uri in [
+        "s3://d/x",
+        "s3://d/a/x",
+        "s3://d/a/b/x",
+        "s3://d2/x",
+        "file://./x/y",
+        "file:///x/y",
+    ] {
         all.extend([true, false].map(|write| Request::Storage { uri, write }));
     }
     for name in ["one", "two", "three"] {
-        all.extend([Request::Experiment(name), Request::Model(name), Request::DagState(name)]);
+        all.extend([
+            Request::Experiment(name),
+            Request::Model(name),
+            Request::DagState(name),
+        ]);
     }
     all
 }

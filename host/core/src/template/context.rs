@@ -147,7 +147,9 @@ impl Context {
     /// With one more name at the top, for example `slow_tasks` of an SLA callback. It cannot replace Airflow's names.
     #[must_use]
     pub fn with(mut self, name: &str, value: Json) -> Self {
-        Arc::make_mut(&mut self.0).extra.insert(name.to_owned(), value);
+        Arc::make_mut(&mut self.0)
+            .extra
+            .insert(name.to_owned(), value);
         self
     }
 
@@ -158,11 +160,33 @@ impl Context {
 
 /// Names at the top, for hints; `ti`'s only in a task.
 const NAMES: [&str; 27] = [
-    "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz", "logical_date", "execution_date",
-    "data_interval_start", "data_interval_end", "prev_ds", "next_ds", "prev_logical_date",
-    "next_logical_date", "prev_data_interval_start_success", "prev_data_interval_end_success",
-    "dag", "dag_run", "run_id", "task", "ti", "task_instance", "task_instance_key_str",
-    "xcom_pull", "params", "var", "conn", "macros",
+    "ds",
+    "ds_nodash",
+    "ts",
+    "ts_nodash",
+    "ts_nodash_with_tz",
+    "logical_date",
+    "execution_date",
+    "data_interval_start",
+    "data_interval_end",
+    "prev_ds",
+    "next_ds",
+    "prev_logical_date",
+    "next_logical_date",
+    "prev_data_interval_start_success",
+    "prev_data_interval_end_success",
+    "dag",
+    "dag_run",
+    "run_id",
+    "task",
+    "ti",
+    "task_instance",
+    "task_instance_key_str",
+    "xcom_pull",
+    "params",
+    "var",
+    "conn",
+    "macros",
 ];
 
 #[derive(Clone)]
@@ -249,24 +273,40 @@ impl Values {
         let default: Option<Value> = kwargs.get("default")?;
         let map_indexes: Option<Value> = kwargs.get("map_indexes")?;
         kwargs.assert_all_used()?;
-        let own = || self.task.as_ref().map(|task| Value::from(task.task_id.as_str()));
-        let task_ids = task_ids.filter(|ids| !ids.is_none()).or_else(own).ok_or_else(|| {
-            Error::new(ErrorKind::MissingArgument, "xcom_pull needs task_ids outside a task")
-        })?;
+        let own = || {
+            self.task
+                .as_ref()
+                .map(|task| Value::from(task.task_id.as_str()))
+        };
+        let task_ids = task_ids
+            .filter(|ids| !ids.is_none())
+            .or_else(own)
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorKind::MissingArgument,
+                    "xcom_pull needs task_ids outside a task",
+                )
+            })?;
         let ids = listed(&task_ids)?;
         let indexes = match map_indexes.as_ref().filter(|given| !given.is_none()) {
             Some(given) => listed(given)?,
             None => Vec::new(),
         };
-        let single = task_ids.as_str().is_some() && map_indexes.is_none_or(|given| given.is_integer() || given.is_none());
+        let single = task_ids.as_str().is_some()
+            && map_indexes.is_none_or(|given| given.is_integer() || given.is_none());
         let mut values = Vec::new();
         for id in &ids {
             let id = id.as_str().ok_or_else(|| {
-                Error::new(ErrorKind::InvalidOperation, "task_ids is a text or a list of texts")
+                Error::new(
+                    ErrorKind::InvalidOperation,
+                    "task_ids is a text or a list of texts",
+                )
             })?;
             let mut pull = |index: Option<i32>| {
                 let found = self.xcom.pull(id, &key, index).map(|json| to_value(&json));
-                values.push(found.unwrap_or_else(|| default.clone().unwrap_or_else(|| Value::from(()))));
+                values.push(
+                    found.unwrap_or_else(|| default.clone().unwrap_or_else(|| Value::from(()))),
+                );
             };
             if indexes.is_empty() {
                 pull(None);
@@ -328,8 +368,14 @@ impl Object for Root {
             )),
             "params" => to_value(&run.params),
             "var" => object([
-                ("value", Value::from_object(Variables(values.variables.clone(), false))),
-                ("json", Value::from_object(Variables(values.variables.clone(), true))),
+                (
+                    "value",
+                    Value::from_object(Variables(values.variables.clone(), false)),
+                ),
+                (
+                    "json",
+                    Value::from_object(Variables(values.variables.clone(), true)),
+                ),
             ]),
             "conn" => Value::from_object(Connections(values.connections.clone())),
             "macros" => Value::from_object(Macros),
@@ -365,7 +411,13 @@ impl Object for Ti {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Str(&[
-            "task_id", "dag_id", "run_id", "map_index", "try_number", "max_tries", "operator",
+            "task_id",
+            "dag_id",
+            "run_id",
+            "map_index",
+            "try_number",
+            "max_tries",
+            "operator",
             "xcom_pull",
         ])
     }
@@ -397,7 +449,12 @@ impl Object for Variables {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.keys().map(|name| Value::from(name.as_str())).collect())
+        Enumerator::Values(
+            self.0
+                .keys()
+                .map(|name| Value::from(name.as_str()))
+                .collect(),
+        )
     }
 }
 
@@ -417,6 +474,11 @@ impl Object for Connections {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.keys().map(|name| Value::from(name.as_str())).collect())
+        Enumerator::Values(
+            self.0
+                .keys()
+                .map(|name| Value::from(name.as_str()))
+                .collect(),
+        )
     }
 }

@@ -47,7 +47,9 @@ impl Date {
         let mut span = Span::new();
         for unit in kwargs.args() {
             let count: i64 = kwargs.get(unit)?;
-            let count = count.checked_mul(sign).ok_or_else(|| invalid("too large"))?;
+            let count = count
+                .checked_mul(sign)
+                .ok_or_else(|| invalid("too large"))?;
             span = match unit {
                 "years" => span.try_years(count),
                 "months" => span.try_months(count),
@@ -56,11 +58,17 @@ impl Date {
                 "hours" => span.try_hours(count),
                 "minutes" => span.try_minutes(count),
                 "seconds" => span.try_seconds(count),
-                _ => return Err(invalid("units are years, months, weeks, days, hours, minutes, seconds")),
+                _ => {
+                    return Err(invalid(
+                        "units are years, months, weeks, days, hours, minutes, seconds",
+                    ));
+                }
             }
             .map_err(invalid)?;
         }
-        Ok(Value::from_object(Self(self.0.checked_add(span).map_err(invalid)?)))
+        Ok(Value::from_object(Self(
+            self.0.checked_add(span).map_err(invalid)?,
+        )))
     }
 }
 
@@ -77,7 +85,9 @@ pub(super) fn filter(name: &str, value: &Value) -> Result<Value, Error> {
     if let Some(date) = value.downcast_object_ref::<Date>() {
         return Ok(Value::from(date.named(name)));
     }
-    let text = value.as_str().ok_or_else(|| invalid("expected a date or its text"))?;
+    let text = value
+        .as_str()
+        .ok_or_else(|| invalid("expected a date or its text"))?;
     let at = text.parse::<Timestamp>().or_else(|_| {
         let civil: DateTime = text.parse()?;
         civil.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp())
@@ -150,7 +160,10 @@ impl Object for Date {
 }
 
 /// Python's `timestamp()`: seconds with a fraction.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of this era fit 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of this era fit 53 bits"
+)]
 fn seconds(at: Timestamp) -> f64 {
     at.as_microsecond() as f64 / 1e6
 }
@@ -180,7 +193,9 @@ impl Object for Macros {
                 let (ds, days): (&str, i64) = from_args(args)?;
                 let day: jiff::civil::Date = ds.parse().map_err(invalid)?;
                 let span = Span::new().try_days(days).map_err(invalid)?;
-                Ok(Value::from(day.checked_add(span).map_err(invalid)?.to_string()))
+                Ok(Value::from(
+                    day.checked_add(span).map_err(invalid)?.to_string(),
+                ))
             }
             "ds_format" => {
                 let (ds, input, output): (&str, &str, &str) = from_args(args)?;

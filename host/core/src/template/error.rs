@@ -45,7 +45,10 @@ pub enum TemplateError {
         reason: String,
     },
     /// It took too many steps.
-    #[error("{place}: template {template:?} takes more than {} steps; do the work in a task", super::FUEL)]
+    #[error(
+        "{place}: template {template:?} takes more than {} steps; do the work in a task",
+        super::FUEL
+    )]
     OutOfFuel {
         /// Path in the config.
         place: String,
@@ -53,7 +56,10 @@ pub enum TemplateError {
         template: String,
     },
     /// Its text is too large.
-    #[error("{place}: template {template:?} renders to more than {} bytes; pass a storage URI instead", super::OUTPUT_BYTES_MAX)]
+    #[error(
+        "{place}: template {template:?} renders to more than {} bytes; pass a storage URI instead",
+        super::OUTPUT_BYTES_MAX
+    )]
     TooLarge {
         /// Path in the config.
         place: String,
@@ -71,13 +77,19 @@ pub enum TemplateError {
         reason: &'static str,
     },
     /// The template itself is too long.
-    #[error("{place}: the template is longer than {} bytes", super::TEMPLATE_BYTES_MAX)]
+    #[error(
+        "{place}: the template is longer than {} bytes",
+        super::TEMPLATE_BYTES_MAX
+    )]
     TooLong {
         /// Path in the config.
         place: String,
     },
     /// The config is nested too deep.
-    #[error("{place}: the config is nested more than {} levels deep", super::DEPTH_MAX)]
+    #[error(
+        "{place}: the config is nested more than {} levels deep",
+        super::DEPTH_MAX
+    )]
     TooDeep {
         /// Path in the config.
         place: String,

@@ -42,7 +42,9 @@ fn convert(value: &Value, depth: usize, left: &mut usize) -> Result<Json, &'stat
         ValueKind::None => Ok(Json::Null),
         ValueKind::Undefined => Err("holds something that is not defined"),
         ValueKind::Bool => Ok(Json::Bool(value.is_true())),
-        ValueKind::Number => number(value).map(Json::Number).ok_or("is not a JSON number"),
+        ValueKind::Number => number(value)
+            .map(Json::Number)
+            .ok_or("is not a JSON number"),
         ValueKind::Map => {
             let mut members = Map::new();
             for key in value.try_iter().map_err(|_| "cannot be listed")? {
@@ -78,6 +80,8 @@ fn number(value: &Value) -> Option<Number> {
 }
 
 fn spend(left: &mut usize, bytes: usize) -> Result<(), &'static str> {
-    *left = left.checked_sub(bytes).ok_or("is too large; pass a storage URI instead")?;
+    *left = left
+        .checked_sub(bytes)
+        .ok_or("is too large; pass a storage URI instead")?;
     Ok(())
 }

@@ -37,9 +37,24 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env.set_recursion_limit(RECURSION_MAX);
     env.set_debug(false);
     env.set_formatter(python::format);
+    // Filters that can grow a text far beyond the output limit in one step: bounded ones instead, or none.
+    for name in ["indent", "format", "pprint"] {
+        env.remove_filter(name);
+    }
+    env.add_filter("replace", |text: &str, from: &str, to: &str| {
+        python::replace(text, from, to)
+    });
+    env.add_filter(
+        "join",
+        |items: &minijinja::Value, separator: Option<&str>| {
+            python::join(items, separator.unwrap_or_default())
+        },
+    );
     env.set_unknown_method_callback(python::method);
     for name in datetime::FILTERS {
-        env.add_filter(name, move |value: minijinja::Value| datetime::filter(name, &value));
+        env.add_filter(name, move |value: minijinja::Value| {
+            datetime::filter(name, &value)
+        });
     }
     env
 });
@@ -116,9 +131,8 @@ fn text(template: &str, context: &Context, place: &Place) -> Result<Value, Templ
         });
     }
     let root = context.root();
-    let failed = |error: &minijinja::Error, names| {
-        error::explain(error, template, place, &root, names)
-    };
+    let failed =
+        |error: &minijinja::Error, names| error::explain(error, template, place, &root, names);
     if let Some(compiled) = whole_expression(template)
         .and_then(|inner| ENVIRONMENT.compile_expression_owned(inner.to_owned()).ok())
     {

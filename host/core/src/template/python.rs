@@ -25,7 +25,11 @@ fn print(value: &Value, text: &mut String, top: bool, depth: usize) -> Result<()
         ValueKind::Bool => text.push_str(if value.is_true() { "True" } else { "False" }),
         ValueKind::String if !top => {
             let inner = value.as_str().unwrap_or_default();
-            let quote = if inner.contains('\'') && !inner.contains('"') { '"' } else { '\'' };
+            let quote = if inner.contains('\'') && !inner.contains('"') {
+                '"'
+            } else {
+                '\''
+            };
             text.push(quote);
             for c in inner.chars() {
                 match c {
@@ -114,7 +118,9 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Result<Value, Error>
                 _ => text.trim_end_matches(cut),
             }))
         }
-        "startswith" => from_args(args).map(|(start,): (&str,)| Value::from(text.starts_with(start))),
+        "startswith" => {
+            from_args(args).map(|(start,): (&str,)| Value::from(text.starts_with(start)))
+        }
         "endswith" => from_args(args).map(|(end,): (&str,)| Value::from(text.ends_with(end))),
         "split" => {
             let (separator,): (Option<&str>,) = from_args(args)?;
@@ -127,11 +133,7 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Result<Value, Error>
         }
         "replace" => {
             let (from, to): (&str, &str) = from_args(args)?;
-            let grown = text.matches(from).count().saturating_mul(to.len());
-            if grown.saturating_add(text.len()) > OUTPUT_BYTES_MAX {
-                return Err(Error::new(ErrorKind::InvalidOperation, "the text grows too large"));
-            }
-            Ok(Value::from(text.replace(from, to)))
+            replace(text, from, to)
         }
         "zfill" => {
             let (width,): (usize,) = from_args(args)?;
@@ -140,18 +142,36 @@ fn text_method(text: &str, method: &str, args: &[Value]) -> Result<Value, Error>
         }
         "join" => {
             let (items,): (&Value,) = from_args(args)?;
-            let mut joined = String::new();
-            for (index, item) in items.try_iter()?.enumerate() {
-                if index > 0 {
-                    joined.push_str(text);
-                }
-                let _ = write!(joined, "{item}");
-                if joined.len() > OUTPUT_BYTES_MAX {
-                    return Err(Error::new(ErrorKind::InvalidOperation, "the text grows too large"));
-                }
-            }
-            Ok(Value::from(joined))
+            join(items, text)
         }
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
     }
+}
+
+/// Every `from` replaced by `to`, within the output limit.
+pub(super) fn replace(text: &str, from: &str, to: &str) -> Result<Value, Error> {
+    let grown = text.matches(from).count().saturating_mul(to.len());
+    if grown.saturating_add(text.len()) > OUTPUT_BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(Value::from(text.replace(from, to)))
+}
+
+/// The items as texts with `separator` between them, within the output limit.
+pub(super) fn join(items: &Value, separator: &str) -> Result<Value, Error> {
+    let mut joined = String::new();
+    for (index, item) in items.try_iter()?.enumerate() {
+        if index > 0 {
+            joined.push_str(separator);
+        }
+        let _ = write!(joined, "{item}");
+        if joined.len() > OUTPUT_BYTES_MAX {
+            return Err(too_large());
+        }
+    }
+    Ok(Value::from(joined))
+}
+
+fn too_large() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "the text grows too large")
 }

@@ -170,7 +170,10 @@ impl CronSchedule {
         }
         // The search sees whole seconds only: with a fraction the whole second itself lies before.
         let inclusive = inclusive || before.subsec_nanosecond() != 0;
-        let found = self.cron.find_previous_occurrence(&before, inclusive).ok()?;
+        let found = self
+            .cron
+            .find_previous_occurrence(&before, inclusive)
+            .ok()?;
         (found.duration_since(before) <= SignedDuration::ZERO).then_some(found)
     }
 }

@@ -112,15 +112,24 @@ fn hourly_intervals_pass_a_half_hour_change() {
 #[test]
 fn a_time_in_a_gap_moves_forward_and_a_repeated_one_runs_second() {
     let dag = cron("30 2 * * *", "America/New_York", "2025-03-09T05:00:00Z");
-    assert_eq!(fires(&dag, 2), ["2025-03-09T07:30:00Z", "2025-03-10T06:30:00Z"]);
+    assert_eq!(
+        fires(&dag, 2),
+        ["2025-03-09T07:30:00Z", "2025-03-10T06:30:00Z"]
+    );
     let dag = cron("30 1 * * *", "America/New_York", "2025-11-02T04:00:00Z");
-    assert_eq!(fires(&dag, 2), ["2025-11-02T06:30:00Z", "2025-11-03T06:30:00Z"]);
+    assert_eq!(
+        fires(&dag, 2),
+        ["2025-11-02T06:30:00Z", "2025-11-03T06:30:00Z"]
+    );
 }
 
 #[test]
 fn a_start_inside_the_first_pass_of_a_repeated_hour_loses_no_tick() {
     let dag = cron("0 1 * * *", "America/New_York", "2025-11-02T05:10:00Z");
-    assert_eq!(fires(&dag, 2), ["2025-11-02T06:00:00Z", "2025-11-03T06:00:00Z"]);
+    assert_eq!(
+        fires(&dag, 2),
+        ["2025-11-02T06:00:00Z", "2025-11-03T06:00:00Z"]
+    );
 }
 
 #[test]
@@ -129,7 +138,11 @@ fn an_hourly_schedule_runs_25_times_on_a_day_of_25_hours() {
         let dag = cron(text, "Europe/Zurich", "2025-10-25T22:00:00Z");
         let day_end = "2025-10-26T23:00:00Z".to_owned();
         let runs = fires(&dag, 30);
-        assert_eq!(runs.iter().filter(|fire| **fire < day_end).count(), 25, "{text}");
+        assert_eq!(
+            runs.iter().filter(|fire| **fire < day_end).count(),
+            25,
+            "{text}"
+        );
     }
 }
 
@@ -138,10 +151,17 @@ fn either_day_field_is_enough_unless_one_restricts_nothing() {
     let dag = cron("0 9 13 * 5", "UTC", "2025-06-01T00:00:00Z");
     assert_eq!(
         fires(&dag, 3),
-        ["2025-06-06T09:00:00Z", "2025-06-13T09:00:00Z", "2025-06-20T09:00:00Z"]
+        [
+            "2025-06-06T09:00:00Z",
+            "2025-06-13T09:00:00Z",
+            "2025-06-20T09:00:00Z"
+        ]
     );
     let dag = cron("0 9 1-31 * 5", "UTC", "2025-06-01T00:00:00Z");
-    assert_eq!(fires(&dag, 2), ["2025-06-06T09:00:00Z", "2025-06-13T09:00:00Z"]);
+    assert_eq!(
+        fires(&dag, 2),
+        ["2025-06-06T09:00:00Z", "2025-06-13T09:00:00Z"]
+    );
 }
 
 #[test]
@@ -198,10 +218,17 @@ fn end_date_is_the_last_logical_date() {
         dag.timetable = kind;
         dag.end_date = Some(at("2025-01-03T00:00:00Z"));
         let runs = upcoming(&dag, at("2025-02-01T00:00:00Z"), 10).unwrap();
-        let dates: Vec<_> = runs.iter().map(|run| run.logical_date.to_string()).collect();
+        let dates: Vec<_> = runs
+            .iter()
+            .map(|run| run.logical_date.to_string())
+            .collect();
         assert_eq!(
             dates,
-            ["2025-01-01T00:00:00Z", "2025-01-02T00:00:00Z", "2025-01-03T00:00:00Z"]
+            [
+                "2025-01-01T00:00:00Z",
+                "2025-01-02T00:00:00Z",
+                "2025-01-03T00:00:00Z"
+            ]
         );
     }
 }
@@ -212,9 +239,13 @@ fn without_catchup_only_the_most_recent_missed_tick_runs() {
     dag.catchup = false;
     let timetable = Timetable::new(&dag).unwrap();
     let old = DueRun::exact(at("2025-03-03T02:00:00Z"));
-    let next = timetable.next(Some(&old), at("2025-06-18T13:37:11Z")).unwrap();
+    let next = timetable
+        .next(Some(&old), at("2025-06-18T13:37:11Z"))
+        .unwrap();
     assert_eq!(next, DueRun::exact(at("2025-06-16T02:00:00Z")));
-    let after = timetable.next(Some(&next), at("2025-06-18T13:37:12Z")).unwrap();
+    let after = timetable
+        .next(Some(&next), at("2025-06-18T13:37:12Z"))
+        .unwrap();
     assert_eq!(after, DueRun::exact(at("2025-06-23T02:00:00Z")));
 }
 
@@ -224,7 +255,10 @@ fn once_continuous_and_none() {
     let now = at("2025-01-02T00:00:00Z");
     let once = dag(Schedule::Once, "UTC", TimetableKind::Trigger, start);
     assert_eq!(fires(&once, 5), ["2025-01-01T00:00:00Z"]);
-    for schedule in [Schedule::None, Schedule::Assets(vec!["s3://a/b".to_owned()])] {
+    for schedule in [
+        Schedule::None,
+        Schedule::Assets(vec!["s3://a/b".to_owned()]),
+    ] {
         assert!(fires(&dag(schedule, "UTC", TimetableKind::Trigger, start), 5).is_empty());
     }
     let continuous = dag(Schedule::Continuous, "UTC", TimetableKind::Trigger, start);
@@ -253,7 +287,9 @@ fn an_interval_timetable_realigns_when_its_schedule_changed() {
     let mut dag = cron("@daily", "UTC", "2025-01-01T00:00:00Z");
     dag.timetable = TimetableKind::Interval;
     let hourly = DueRun::interval(at("2025-06-24T13:00:00Z"), at("2025-06-24T14:00:00Z"));
-    let next = Timetable::new(&dag).unwrap().next(Some(&hourly), at("2025-06-24T15:00:00Z"));
+    let next = Timetable::new(&dag)
+        .unwrap()
+        .next(Some(&hourly), at("2025-06-24T15:00:00Z"));
     let day = DueRun::interval(at("2025-06-25T00:00:00Z"), at("2025-06-26T00:00:00Z"));
     assert_eq!(next, Some(day));
 }
@@ -303,7 +339,11 @@ mod naive {
             self.sets[0].contains(&civil.minute())
                 && self.sets[1].contains(&civil.hour())
                 && self.sets[3].contains(&civil.month())
-                && if self.either_day { day || weekday } else { day && weekday }
+                && if self.either_day {
+                    day || weekday
+                } else {
+                    day && weekday
+                }
         }
     }
 
@@ -329,7 +369,12 @@ mod naive {
         seen.unwrap_or(last + missing)
     }
 
-    pub(super) fn next(fields: &Fields, zone: &TimeZone, at: Timestamp, days: i64) -> Option<Timestamp> {
+    pub(super) fn next(
+        fields: &Fields,
+        zone: &TimeZone,
+        at: Timestamp,
+        days: i64,
+    ) -> Option<Timestamp> {
         let from = zone.to_datetime(at);
         let minute = SignedDuration::from_mins(1);
         let mut civil = from.with().second(0).subsec_nanosecond(0).build().unwrap();
@@ -414,7 +459,12 @@ fn every_clock_change_of_2020_to_2030_agrees_with_a_minute_walk() {
             // A few crons for each change, another few for the next: all meet all kinds of change.
             for offset in 0..3 {
                 let text = CRONS[(changes * 3 + offset) % CRONS.len()];
-                agree(text, name, change.timestamp() - SignedDuration::from_hours(26), 4);
+                agree(
+                    text,
+                    name,
+                    change.timestamp() - SignedDuration::from_hours(26),
+                    4,
+                );
             }
         }
     }
@@ -432,7 +482,13 @@ fn any_field(first: i8, last: i8) -> impl Strategy<Value = String> {
 }
 
 fn any_cron() -> impl Strategy<Value = String> {
-    (any_field(0, 59), any_field(0, 23), any_field(1, 28), any_field(1, 12), any_field(0, 6))
+    (
+        any_field(0, 59),
+        any_field(0, 23),
+        any_field(1, 28),
+        any_field(1, 12),
+        any_field(0, 6),
+    )
         .prop_map(|(a, b, c, d, e)| format!("{a} {b} {c} {d} {e}"))
 }
 
@@ -511,9 +567,16 @@ fn the_ends_of_time_are_no_panic() {
         timetable.manual(end);
     }
     let year = Schedule::Every(SignedDuration::MAX);
-    let dag = Dag { schedule: year, ..dag };
+    let dag = Dag {
+        schedule: year,
+        ..dag
+    };
     for kind in [TimetableKind::Trigger, TimetableKind::Interval] {
-        let dag = Dag { timetable: kind, catchup: false, ..dag.clone() };
+        let dag = Dag {
+            timetable: kind,
+            catchup: false,
+            ..dag.clone()
+        };
         let timetable = Timetable::new(&dag).unwrap();
         let run = DueRun::exact(Timestamp::MAX);
         assert_eq!(timetable.next(Some(&run), Timestamp::MAX), None);
