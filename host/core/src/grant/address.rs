@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// IPv4 blocks that are not the public internet (IANA special-purpose registry, and Azure's wire server).
 const V4_BLOCKED: [(Ipv4Addr, u32); 17] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -89,8 +89,8 @@ fn carried(ip: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
         // `::` and `::1` land here as 0.0.0.0 and 0.0.0.1: both blocked.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some([Some(join(high, low)), None]),
-        [0x2002, high, low, ..] => Some([Some(join(high, low)), None]),
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some([Some(join(high, low)), None]),
         [0x2001, 0, server_high, server_low, _, _, high, low] => {
             Some([Some(join(server_high, server_low)), Some(join(!high, !low))])
         }

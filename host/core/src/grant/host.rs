@@ -165,7 +165,7 @@ impl Name {
 
     fn intersect(&self, other: &Self) -> Option<Self> {
         match (self, other) {
-            (Self::Any, Self::Below(_)) | (Self::Any, Self::Any) => Some(other.clone()),
+            (Self::Any, Self::Below(_) | Self::Any) => Some(other.clone()),
             (Self::Below(_), Self::Any) => Some(self.clone()),
             (Self::Below(one), Self::Below(two)) if one == two || is_below(one, two) => {
                 Some(self.clone())

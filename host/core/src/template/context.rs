@@ -1,4 +1,4 @@
-//! What a template may see: plain values and a source of XComs, under Airflow's names. Members are made when they are
+//! What a template may see: plain values and a source of XCom values, under Airflow's names. Members are made when they are
 //! asked for. It refuses secrets: a connection has no password here, only the placeholder that its owner put into `extra`.
 
 use super::datetime::{self, Date, Macros};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// The XCom key of an operator's value.
 const RETURN_VALUE: &str = "return_value";
 
-/// Where `xcom_pull` looks: the XComs of the run.
+/// Where `xcom_pull` looks: every XCom of the run.
 pub trait XComSource: Send + Sync {
     /// The value that `task_id` pushed under `key`. A mapped task without `map_index` yields the list of its values.
     fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<Json>;

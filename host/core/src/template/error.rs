@@ -2,7 +2,7 @@
 
 use minijinja::{ErrorKind, Value};
 use std::collections::HashSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How much of a template an error shows, in characters.
 const SHOWN_MAX: usize = 120;
@@ -107,7 +107,7 @@ impl Place {
     /// Returns the mark to truncate to.
     pub(super) fn push_index(&mut self, index: usize) -> usize {
         let mark = self.0.len();
-        self.0.push_str(&format!("[{index}]"));
+        let _ = write!(self.0, "[{index}]");
         mark
     }
 
