@@ -318,8 +318,15 @@ pub fn upcoming(dag: &Dag, now: Timestamp, count: usize) -> Result<Vec<DueRun>, 
     let mut runs: Vec<DueRun> = Vec::new();
     while runs.len() < count.min(UPCOMING_MAX) {
         match timetable.next(runs.last(), now) {
-            Some(run) => runs.push(run),
-            None => break,
+            // A continuous schedule cannot say more than its next run while the clock stands still.
+            Some(run)
+                if runs
+                    .last()
+                    .is_none_or(|last| last.run_after < run.run_after) =>
+            {
+                runs.push(run);
+            }
+            _ => break,
         }
     }
     Ok(runs)

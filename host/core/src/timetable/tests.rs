@@ -262,6 +262,7 @@ fn once_continuous_and_none() {
         assert!(fires(&dag(schedule, "UTC", TimetableKind::Trigger, start), 5).is_empty());
     }
     let continuous = dag(Schedule::Continuous, "UTC", TimetableKind::Trigger, start);
+    assert_eq!(upcoming(&continuous, now, 9).unwrap().len(), 1);
     let timetable = Timetable::new(&continuous).unwrap();
     let first = timetable.next(None, now).unwrap();
     assert_eq!(first, DueRun::interval(at("2025-01-01T00:00:00Z"), now));
