@@ -1,1 +1,333 @@
-//! Timetables: which runs are due.
+//! Timetables: which runs are due, from a DAG's schedule, the last run and a clock reading that is handed in.
+//! The rules are Airflow 3.3.2's (`airflow/timetables/*.py`). It refuses to read a clock or to know about run limits.
+
+mod cron;
+#[cfg(test)]
+mod tests;
+
+pub use cron::{CRON_BYTES_MAX, CronSchedule, preset, zone};
+
+use crate::dag::spec::{Dag, Schedule, TimetableKind};
+use jiff::{SignedDuration, Timestamp};
+
+/// The most runs that [`upcoming`] lists.
+pub const UPCOMING_MAX: usize = 10_000;
+
+/// A schedule that cannot be followed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimetableError {
+    /// The cron expression is not one.
+    #[error("schedule {expression:?} is not a cron expression: {reason}")]
+    InvalidCron {
+        /// As written.
+        expression: String,
+        /// Which field, and what is wrong with it.
+        reason: String,
+    },
+    /// The time zone is not in the database.
+    #[error("timezone {name:?} is not an IANA time zone; write one like Europe/London or UTC")]
+    UnknownTimezone {
+        /// As written, cut to 64 characters.
+        name: String,
+    },
+    /// `every` does not go forward.
+    #[error("schedule every {period:?} does not go forward; write a positive duration like 15m")]
+    InvalidPeriod {
+        /// As written.
+        period: SignedDuration,
+    },
+}
+
+/// A run that the timetable makes (Airflow's `DagRunInfo`). All times are UTC instants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueRun {
+    /// What the run is about.
+    pub logical_date: Timestamp,
+    /// Start of its data interval.
+    pub data_interval_start: Timestamp,
+    /// End of its data interval.
+    pub data_interval_end: Timestamp,
+    /// Not before this may it be created.
+    pub run_after: Timestamp,
+}
+
+impl DueRun {
+    /// The run of the data interval `[start, end)`, due at its end.
+    pub const fn interval(start: Timestamp, end: Timestamp) -> Self {
+        Self {
+            logical_date: start,
+            data_interval_start: start,
+            data_interval_end: end,
+            run_after: end,
+        }
+    }
+
+    /// The run of a point in time.
+    pub const fn exact(at: Timestamp) -> Self {
+        Self::interval(at, at)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Ticks {
+    Cron(Box<CronSchedule>),
+    Every(SignedDuration),
+}
+
+impl Ticks {
+    fn next(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.next(at),
+            Self::Every(period) => at.checked_add(*period).ok(),
+        }
+    }
+
+    fn prev(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.prev(at),
+            Self::Every(period) => at.checked_sub(*period).ok(),
+        }
+    }
+
+    /// A fixed period has no grid: every instant is a tick of it.
+    fn floor(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.floor(at),
+            Self::Every(_) => Some(at),
+        }
+    }
+
+    fn ceil(&self, at: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Cron(cron) => cron.ceil(at),
+            Self::Every(_) => Some(at),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Never,
+    Once,
+    Continuous,
+    Trigger(Ticks),
+    Interval(Ticks),
+}
+
+/// When the runs of a DAG are due.
+#[derive(Debug, Clone)]
+pub struct Timetable {
+    kind: Kind,
+    start_date: Option<Timestamp>,
+    end_date: Option<Timestamp>,
+    catchup: bool,
+}
+
+impl Timetable {
+    /// The timetable of `dag`. The error names the part of the schedule that is wrong.
+    pub fn new(dag: &Dag) -> Result<Self, TimetableError> {
+        let ticks = |ticks| match dag.timetable {
+            TimetableKind::Trigger => Kind::Trigger(ticks),
+            TimetableKind::Interval => Kind::Interval(ticks),
+        };
+        let zone = zone(&dag.timezone)?;
+        let kind = match &dag.schedule {
+            Schedule::None | Schedule::Assets(_) => Kind::Never,
+            Schedule::Once => Kind::Once,
+            Schedule::Continuous => Kind::Continuous,
+            Schedule::Cron(text) => ticks(Ticks::Cron(Box::new(CronSchedule::new(text, zone)?))),
+            Schedule::Every(period) if *period <= SignedDuration::ZERO => {
+                return Err(TimetableError::InvalidPeriod { period: *period });
+            }
+            Schedule::Every(period) => ticks(Ticks::Every(*period)),
+        };
+        Ok(Self {
+            kind,
+            start_date: dag.start_date,
+            end_date: dag.end_date,
+            catchup: dag.catchup,
+        })
+    }
+
+    /// The run after `last`, the latest scheduled run; `now` matters with catchup off, where missed ticks are dropped
+    /// except the most recent. The run may lie in the future: create it when `run_after` has come.
+    pub fn next(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
+        match &self.kind {
+            Kind::Never => None,
+            Kind::Once => match last {
+                Some(_) => None,
+                None => self.until_end(DueRun::exact(self.start_date.unwrap_or(now))),
+            },
+            Kind::Continuous => self.next_continuous(last, now),
+            Kind::Trigger(ticks) => self.next_trigger(ticks, last, now),
+            Kind::Interval(ticks) => self.next_interval(ticks, last, now),
+        }
+    }
+
+    /// The data interval of a run that somebody asks for: the last complete one of an interval timetable, else a point.
+    pub fn manual(&self, run_after: Timestamp) -> (Timestamp, Timestamp) {
+        let complete = match &self.kind {
+            Kind::Interval(ticks) => ticks
+                .floor(run_after)
+                .and_then(|end| Some((ticks.prev(end)?, end))),
+            _ => None,
+        };
+        complete.unwrap_or((run_after, run_after))
+    }
+
+    /// Airflow compares `end_date` with the start of an interval and with the fire time of a trigger.
+    fn until_end(&self, run: DueRun) -> Option<DueRun> {
+        let late = self.end_date.is_some_and(|end| run.logical_date > end);
+        (!late).then_some(run)
+    }
+
+    /// `_TriggerTimetable.next_dagrun_info`.
+    fn next_trigger(&self, ticks: &Ticks, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
+        let following = match last {
+            Some(run) => Some(ticks.next(run.data_interval_end)?),
+            None => None,
+        };
+        let first = match self.start_date {
+            Some(start) => Some(ticks.ceil(start)?),
+            None => None,
+        };
+        let unbounded = match (last, self.start_date) {
+            (None, None) => Some(first_without_start(ticks, now)?),
+            _ => None,
+        };
+        let at = if self.catchup {
+            following.or(first).or(unbounded)?
+        } else {
+            // No tick may lie at or before now: then the first one ahead is the answer.
+            let latest = ticks.floor(now).or_else(|| ticks.next(now))?;
+            [following, first, unbounded]
+                .into_iter()
+                .flatten()
+                .fold(latest, Timestamp::max)
+        };
+        self.until_end(DueRun::exact(at))
+    }
+
+    /// `_DataIntervalTimetable.next_dagrun_info`.
+    fn next_interval(
+        &self,
+        ticks: &Ticks,
+        last: Option<&DueRun>,
+        now: Timestamp,
+    ) -> Option<DueRun> {
+        let earliest = if self.catchup {
+            match self.start_date {
+                Some(start) => Some(ticks.ceil(start)?),
+                None => None,
+            }
+        } else {
+            Some(self.latest_complete(ticks, now)?)
+        };
+        let start = match last {
+            None => earliest?,
+            Some(run) => {
+                let goes_on = continue_from(ticks, run)?;
+                earliest.map_or(goes_on, |earliest| earliest.max(goes_on))
+            }
+        };
+        if self.end_date.is_some_and(|end| start > end) {
+            return None;
+        }
+        Some(DueRun::interval(start, ticks.next(start)?))
+    }
+
+    /// `_skip_to_latest`: the start of the last interval that is complete at `now`, not before `start_date`.
+    fn latest_complete(&self, ticks: &Ticks, now: Timestamp) -> Option<Timestamp> {
+        let latest = match ticks {
+            Ticks::Cron(cron) => cron.prev(cron.floor(now)?)?,
+            Ticks::Every(period) => {
+                let nanos = period.as_nanos();
+                let into = SignedDuration::from_nanos_i128(now.as_nanosecond().rem_euclid(nanos));
+                now.checked_sub(into).ok()?.checked_sub(*period).ok()?
+            }
+        };
+        match self.start_date {
+            Some(start) => Some(latest.max(ticks.ceil(start)?)),
+            None => Some(latest),
+        }
+    }
+
+    /// `ContinuousTimetable.next_dagrun_info`.
+    fn next_continuous(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
+        let start_date = self.start_date.unwrap_or(now);
+        let (start, end) = match last {
+            None => (start_date, start_date.max(now)),
+            Some(run) if run.data_interval_end > now => {
+                let elapsed = run
+                    .data_interval_end
+                    .duration_since(run.data_interval_start);
+                (start_date, start_date.checked_add(elapsed).ok()?)
+            }
+            Some(run) => (run.data_interval_end, now),
+        };
+        let late = self.end_date.is_some_and(|latest| end > latest);
+        (!late).then(|| DueRun::interval(start, end))
+    }
+}
+
+/// Where the interval after `last` starts: at its end, or at the tick before that if the schedule changed since.
+/// Where elapsed hours left the grid (daylight saving of half an hour) Airflow may find no start after `last` and
+/// raises; here the chain goes on where `last` ended.
+fn continue_from(ticks: &Ticks, last: &DueRun) -> Option<Timestamp> {
+    let end = last.data_interval_end;
+    let aligned = match ticks {
+        Ticks::Every(_) => end,
+        Ticks::Cron(cron) => {
+            let before = cron.prev(end)?;
+            if cron.next(before) == Some(end) || cron.on_grid(end) {
+                end
+            } else {
+                before
+            }
+        }
+    };
+    if aligned > last.data_interval_start {
+        return Some(aligned);
+    }
+    let following = ticks.next(aligned)?;
+    Some(if following > last.data_interval_start {
+        following
+    } else {
+        end
+    })
+}
+
+/// `_calc_first_run`: without a start date the past tick runs only if it has just been.
+fn first_without_start(ticks: &Ticks, now: Timestamp) -> Option<Timestamp> {
+    let (Some(past), Some(ahead)) = (ticks.floor(now), ticks.ceil(now)) else {
+        return ticks.next(now);
+    };
+    let gap = ahead.duration_since(past);
+    let just = (gap / 10).max(SignedDuration::from_mins(5));
+    Some(if now.duration_since(past) <= just {
+        past
+    } else {
+        ahead
+    })
+}
+
+/// The next `count` runs (at most [`UPCOMING_MAX`]) of a DAG that never ran: with catchup from its start date,
+/// without it from `now`, which stands still.
+pub fn upcoming(dag: &Dag, now: Timestamp, count: usize) -> Result<Vec<DueRun>, TimetableError> {
+    let timetable = Timetable::new(dag)?;
+    let mut runs: Vec<DueRun> = Vec::new();
+    while runs.len() < count.min(UPCOMING_MAX) {
+        match timetable.next(runs.last(), now) {
+            // A continuous schedule cannot say more than its next run while the clock stands still.
+            Some(run)
+                if runs
+                    .last()
+                    .is_none_or(|last| last.run_after < run.run_after) =>
+            {
+                runs.push(run);
+            }
+            _ => break,
+        }
+    }
+    Ok(runs)
+}

@@ -1,6 +1,19 @@
 //! Grants: what a guest may do. Sets of patterns that only ever narrow when combined.
 //! It refuses to resolve names, open files or look at the environment.
 
+mod address;
+mod host;
+mod narrow;
+mod request;
+mod storage;
+#[cfg(test)]
+mod tests;
+
+pub use address::{is_global, is_metadata};
+pub use host::{HostError, HostPattern, canonical_host};
+pub use request::{Denied, GrantError, Request};
+pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

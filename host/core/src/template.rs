@@ -1,1 +1,0 @@
-//! Templates: Jinja as Airflow uses it, over values that were handed in.
