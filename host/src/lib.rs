@@ -1,3 +1,5 @@
 //! Airlock host.
+pub mod capability;
 pub mod sandbox;
 pub mod store;
+pub mod tracking;
