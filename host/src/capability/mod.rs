@@ -1,1 +1,46 @@
-//! x
+//! What the host does for a guest: one interface a file, each with its grant. A denial is a value that names the grant that would
+//! help, never a trap. It refuses to know wasmtime and the scheduler: it answers the traits of `sandbox::ports`, and what it needs
+//! from a run comes in through small traits.
+
+mod files;
+mod handles;
+mod policy;
+mod storage;
+mod uri;
+
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
+
+type Answer<T> = Result<T, CapabilityError>;
+
+/// The most bytes of an object that one host call moves.
+const HOST_CALL_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs blocking work off the async threads. Work that panics (a parser on a hostile file) is an answer, not the end of the host.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        Err(CapabilityError::Unavailable(
+            "the host failed inside this call; its log says where".to_owned(),
+        ))
+    })
+}
+
+/// 128 random bits in hex, from the operating system.
+fn random_hex() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
