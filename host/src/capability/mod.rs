@@ -1,0 +1,80 @@
+//! What the host does for a guest: one interface a file, each with its grant. A denial is a value that names the grant that would
+//! help, never a trap. It refuses to know wasmtime and the scheduler: it answers the traits of `sandbox::ports`, and what it needs
+//! from a run comes in through small traits.
+
+mod dag_state;
+mod files;
+mod handles;
+mod http;
+mod log;
+mod models;
+mod policy;
+mod secrets;
+mod storage;
+mod tracking;
+mod uri;
+mod vault;
+mod xcom;
+
+pub use dag_state::DagStateSource;
+pub use http::{
+    HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
+    HTTP_URL_BYTES_MAX, Resolver, SystemResolver,
+};
+pub use secrets::{EnvironmentSecrets, SECRET_BYTES_MAX, SecretSource};
+pub use xcom::{RunPort, XCOM_BYTES_MAX, XCOM_DEPTH_MAX, XCOM_KEY_BYTES_MAX, check_value};
+
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
+use crate::tracking::TrackingError;
+
+type Answer<T> = Result<T, CapabilityError>;
+
+/// The most bytes of an object that one host call moves.
+const HOST_CALL_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs blocking work off the async threads. Work that panics (a parser on a hostile file) is an answer, not the end of the host.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Answer<T> + Send + 'static,
+) -> Answer<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        Err(CapabilityError::Unavailable(
+            "the host failed inside this call; its log says where".to_owned(),
+        ))
+    })
+}
+
+/// 128 random bits in hex, from the operating system.
+fn random_hex() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    rustls::crypto::ring::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A refusal of the tracking room in the guest's words.
+fn refusal(error: TrackingError) -> CapabilityError {
+    match error {
+        TrackingError::Invalid(text) => CapabilityError::Invalid(text),
+        TrackingError::NotFound(text) => CapabilityError::NotFound(text),
+        TrackingError::Conflict(text) => CapabilityError::Conflict(text),
+        TrackingError::TooLarge { limit, .. } => CapabilityError::TooLarge(limit as u64),
+        // What the disk said is for the host's log and not for a guest.
+        TrackingError::Store(_) | TrackingError::Commit(_) | TrackingError::Damaged { .. } => {
+            ::tracing::error!(%error, "the store failed a guest's call");
+            CapabilityError::Unavailable(
+                "the store did not answer; the host's log says why".to_owned(),
+            )
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `airlock:operator/models`: the guest's words for the registry, under the grant on the model.
+
+use super::policy::allows_name;
+use super::{Answer, blocking, refusal};
+use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
+use crate::sandbox::ports::ModelsPort;
+use crate::tracking::{self, Actor, Registry, TrackingError};
+use airlock_core::grant::Grants;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// The registry for one attempt.
+pub(super) struct Models {
+    pub(super) grants: Arc<Grants>,
+    pub(super) registry: Registry,
+    pub(super) actor: Actor,
+}
+
+impl Models {
+    /// Works on a model that is granted.
+    async fn on<T: Send + 'static>(
+        &self,
+        name: String,
+        work: impl FnOnce(&Registry, &Actor, &str) -> Result<T, TrackingError> + Send + 'static,
+    ) -> Answer<T> {
+        if !allows_name(&self.grants.models, &name) {
+            let shown: String = name.chars().take(100).collect();
+            return Err(CapabilityError::Denied(format!(
+                "no grant covers model {shown:?}; it needs `models` with this name or \"*\""
+            )));
+        }
+        let (registry, actor) = (self.registry.clone(), self.actor.clone());
+        blocking(move || work(&registry, &actor, &name).map_err(refusal)).await
+    }
+}
+
+#[async_trait]
+impl ModelsPort for Models {
+    async fn register(
+        &self,
+        name: String,
+        run_id: String,
+        artifact: String,
+        tags: Vec<(String, String)>,
+    ) -> Answer<ModelVersion> {
+        self.on(name, move |registry, actor, name| {
+            let registered = registry.register(actor, name, &run_id, &artifact, &tags);
+            registered.map(version)
+        })
+        .await
+    }
+
+    async fn get_version(&self, name: String, number: u32) -> Answer<Option<ModelVersion>> {
+        self.on(name, move |registry, _, name| {
+            Ok(registry.version(name, number)?.map(version))
+        })
+        .await
+    }
+
+    async fn get_latest_versions(
+        &self,
+        name: String,
+        stages: Vec<Stage>,
+    ) -> Answer<Vec<ModelVersion>> {
+        self.on(name, move |registry, _, name| {
+            let stages: Vec<_> = stages.into_iter().map(inward).collect();
+            let latest = registry.latest_versions(name, &stages)?;
+            Ok(latest.into_iter().map(version).collect())
+        })
+        .await
+    }
+
+    async fn transition_stage(
+        &self,
+        name: String,
+        number: u32,
+        stage: Stage,
+        archive_existing: bool,
+    ) -> Answer<ModelVersion> {
+        self.on(name, move |registry, actor, name| {
+            let stage = inward(stage);
+            let moved = registry.transition_stage(actor, name, number, stage, archive_existing);
+            moved.map(version)
+        })
+        .await
+    }
+
+    async fn set_alias(&self, name: String, alias: String, number: u32) -> Answer<()> {
+        self.on(name, move |registry, actor, name| {
+            registry.set_alias(actor, name, &alias, number)
+        })
+        .await
+    }
+}
+
+fn inward(stage: Stage) -> tracking::Stage {
+    match stage {
+        Stage::None => tracking::Stage::None,
+        Stage::Staging => tracking::Stage::Staging,
+        Stage::Production => tracking::Stage::Production,
+        Stage::Archived => tracking::Stage::Archived,
+    }
+}
+
+fn version(record: tracking::ModelVersion) -> ModelVersion {
+    ModelVersion {
+        name: record.name,
+        version: record.version,
+        stage: match record.stage {
+            tracking::Stage::None => Stage::None,
+            tracking::Stage::Staging => Stage::Staging,
+            tracking::Stage::Production => Stage::Production,
+            tracking::Stage::Archived => Stage::Archived,
+        },
+        run_id: record.run_id,
+        artifact: record.artifact,
+        tags: record.tags.into_iter().collect(),
+        aliases: record.aliases,
+    }
+}

@@ -1,0 +1,134 @@
+//! `airlock:operator/tracking`: the guest's words for the tracking room, under the grant on the experiment.
+
+use super::policy::allows_name;
+use super::{Answer, blocking, refusal};
+use crate::sandbox::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
+use crate::sandbox::ports::TrackingPort;
+use crate::tracking::{self, Actor, Run, Tracking};
+use airlock_core::grant::Grants;
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Tracking for one attempt.
+#[derive(Clone)]
+pub(super) struct TrackingCapability {
+    pub(super) grants: Arc<Grants>,
+    pub(super) service: Tracking,
+    pub(super) actor: Actor,
+}
+
+impl TrackingCapability {
+    fn check(&self, experiment: &str) -> Answer<()> {
+        if allows_name(&self.grants.tracking, experiment) {
+            return Ok(());
+        }
+        let shown: String = experiment.chars().take(100).collect();
+        Err(CapabilityError::Denied(format!(
+            "no grant covers experiment {shown:?}; it needs `tracking` with this name or \"*\""
+        )))
+    }
+
+    /// Works on a run whose experiment is granted.
+    async fn with_run<T: Send + 'static>(
+        &self,
+        run_id: String,
+        work: impl FnOnce(&Tracking, &Actor, Run) -> Result<T, tracking::TrackingError> + Send + 'static,
+    ) -> Answer<T> {
+        let port = self.clone();
+        blocking(move || {
+            let run = port.service.run(&run_id).map_err(refusal)?;
+            port.check(&run.experiment)?;
+            work(&port.service, &port.actor, run).map_err(refusal)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl TrackingPort for TrackingCapability {
+    async fn start_run(&self, experiment: String, name: String) -> Answer<String> {
+        self.check(&experiment)?;
+        let port = self.clone();
+        blocking(move || {
+            let run = port.service.start_run(&port.actor, &experiment, &name);
+            Ok(run.map_err(refusal)?.run_id)
+        })
+        .await
+    }
+
+    async fn log_params(&self, run_id: String, params: Vec<(String, String)>) -> Answer<()> {
+        self.with_run(run_id, move |service, actor, run| {
+            service.log_params(actor, &run.run_id, &params).map(drop)
+        })
+        .await
+    }
+
+    async fn log_metrics(&self, run_id: String, metrics: Vec<Metric>) -> Answer<()> {
+        self.with_run(run_id, move |service, actor, run| {
+            let points: Vec<_> = metrics
+                .into_iter()
+                .map(|metric| (metric.key, metric.value, metric.step))
+                .collect();
+            service.log_metrics(actor, &run.run_id, &points).map(drop)
+        })
+        .await
+    }
+
+    async fn set_tags(&self, run_id: String, tags: Vec<(String, String)>) -> Answer<()> {
+        self.with_run(run_id, move |service, actor, run| {
+            service.set_tags(actor, &run.run_id, &tags).map(drop)
+        })
+        .await
+    }
+
+    async fn log_artifact(&self, run_id: String, path: String, artifact: String) -> Answer<()> {
+        self.with_run(run_id, move |service, actor, run| {
+            let logged = service.log_artifact(actor, &run.run_id, &path, &artifact);
+            logged.map(drop)
+        })
+        .await
+    }
+
+    async fn end_run(&self, run_id: String, status: RunStatus) -> Answer<()> {
+        let status = match status {
+            RunStatus::Running => tracking::RunStatus::Running,
+            RunStatus::Finished => tracking::RunStatus::Finished,
+            RunStatus::Failed => tracking::RunStatus::Failed,
+            RunStatus::Killed => tracking::RunStatus::Killed,
+        };
+        self.with_run(run_id, move |service, actor, run| {
+            service.set_status(actor, &run.run_id, status).map(drop)
+        })
+        .await
+    }
+
+    async fn get_run(&self, run_id: String) -> Answer<RunInfo> {
+        self.with_run(run_id, |_, _, run| Ok(info(run))).await
+    }
+}
+
+fn info(run: Run) -> RunInfo {
+    RunInfo {
+        run_id: run.run_id,
+        experiment: run.experiment,
+        name: run.name,
+        status: match run.status {
+            tracking::RunStatus::Running => RunStatus::Running,
+            tracking::RunStatus::Finished => RunStatus::Finished,
+            tracking::RunStatus::Failed => RunStatus::Failed,
+            tracking::RunStatus::Killed => RunStatus::Killed,
+        },
+        params: run.params.into_iter().collect(),
+        metrics: run
+            .metrics
+            .into_iter()
+            .map(|(key, point)| Metric {
+                key,
+                value: point.value,
+                step: point.step,
+            })
+            .collect(),
+        tags: run.tags.into_iter().collect(),
+    }
+}
