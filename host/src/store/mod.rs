@@ -10,7 +10,28 @@
 //! * A failed write or fsync is fatal for the store: that commit and every later one answers `CommitError::Failed`.
 //! * `CommitError::Unknown` (a store at the other end of a wire): only a re-read tells; `idempotency_key` makes a retry safe.
 
+mod archive;
+mod blobs;
+mod clock;
+mod codec;
+mod files;
+mod index;
+mod journal;
+mod keys;
+pub mod local;
+mod machine;
+mod mark;
+mod memory;
+mod memtable;
 mod types;
+mod view;
+
+#[cfg(test)]
+mod conformance;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use local::LocalStore;
+pub use memory::MemoryStore;
 
 pub use types::{
     Ack, CheckReport, Commit, CommitError, Digest, Event, Fence, Guard, Key, Lease, Position,
