@@ -8,6 +8,7 @@ use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::ids::{DagId, RunId, TaskId};
 use airlock_core::run::event::{RunHeader, RunType};
+use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable::Timetable;
 use jiff::Timestamp;
@@ -37,6 +38,39 @@ pub struct RunDetail {
     pub run: RunRow,
     /// Its task instances, in the order of the DAG.
     pub task_instances: Vec<TaskInstanceRow>,
+    /// Its XComs, in the same order.
+    pub xcoms: Vec<XComRow>,
+}
+
+/// An XCom as programs read it.
+#[derive(Debug, Clone, Serialize)]
+pub struct XComRow {
+    /// Who pushed it.
+    pub task_id: String,
+    /// -1 when unmapped.
+    pub map_index: i32,
+    /// Under which key.
+    pub key: String,
+    /// What it is.
+    pub value: serde_json::Value,
+}
+
+/// Every XCom of a run.
+fn xcom_rows(state: &RunState) -> Vec<XComRow> {
+    let mut rows = Vec::new();
+    for (ti, _) in state.all_instances() {
+        let task_id = state.dag().task(ti.task).map(|task| task.task_id.to_string());
+        for (key, value) in state.xcoms_of(ti) {
+            rows.push(XComRow {
+                task_id: task_id.clone().unwrap_or_default(),
+                map_index: ti.map_index,
+                key: key.to_owned(),
+                // Every XCom was checked to be JSON when it was pushed.
+                value: serde_json::from_str(value).unwrap_or_default(),
+            });
+        }
+    }
+    rows
 }
 
 impl App {
@@ -99,7 +133,8 @@ impl App {
     pub fn run_detail(&self, dag_id: &DagId, run_id: &RunId) -> Result<RunDetail, UserError> {
         self.run(dag_id, run_id)?;
         let run = replay_run(self.store.as_ref(), dag_id, run_id)?;
-        Ok(RunDetail { run: run.row, task_instances: task_instance_rows(&run.state, &run.times) })
+        let task_instances = task_instance_rows(&run.state, &run.times);
+        Ok(RunDetail { xcoms: xcom_rows(&run.state), run: run.row, task_instances })
     }
 
     /// Runs of one DAG or of all, in the order of DAG and run id.

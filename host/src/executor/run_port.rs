@@ -1,10 +1,11 @@
 //! The run as its own attempt may see it, and other DAGs' runs as sensors may see them.
 
 use crate::capability::{DagStateSource, RunPort};
-use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
-use crate::scheduler::{Attempt, Handle, INDEX, RunRow, SchedulerError, date_key, decode_row, replay_run, run_key, task_instance_rows};
-use crate::store::{Store, StoreError, Table};
-use airlock_core::ids::{DagId, RunId};
+use crate::scheduler::{
+    Attempt, Handle, INDEX, RunRow, date_key, decode_row, replay_run, run_key, task_instance_rows,
+};
+use crate::store::{Store, Table};
+use airlock_core::ids::{DagId, RunId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -23,12 +24,10 @@ impl AttemptRunPort {
 
 #[async_trait]
 impl RunPort for AttemptRunPort {
-    async fn push_xcom(&self, key: String, value: String) -> Result<(), CapabilityError> {
+    async fn push_xcom(&self, key: &str, value: String) -> Result<(), String> {
         let Attempt { run, ti, fence, .. } = &self.attempt;
-        self.handle.push_xcom(run.number, *ti, *fence, key, value).await.map_err(|error| match error {
-            SchedulerError::Refused(reason) => CapabilityError::Invalid(reason),
-            error => CapabilityError::Unavailable(error.to_string()),
-        })
+        let pushed = self.handle.push_xcom(run.number, *ti, *fence, key.to_owned(), value);
+        pushed.await.map_err(|error| error.to_string())
     }
 
     fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
@@ -47,31 +46,35 @@ impl StoreDagState {
         Self { store }
     }
 
-    fn run_at(&self, dag_id: &str, logical_date: Timestamp) -> Result<Option<RunRow>, CapabilityError> {
-        let dag_id = DagId::parse(dag_id).map_err(|error| CapabilityError::Invalid(error.to_string()))?;
-        let unavailable = |error: StoreError| CapabilityError::Unavailable(error.to_string());
-        let Some(index) = self.store.get(INDEX, &date_key(&dag_id, logical_date)).map_err(unavailable)? else {
-            return Ok(None);
-        };
-        let broken = |error: String| CapabilityError::Unavailable(format!("the run index of dag {dag_id} is broken: {error}"));
+    fn run_at(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, String> {
+        let index = self.store.get(INDEX, &date_key(dag_id, logical_date));
+        let Some(index) = index.map_err(|error| error.to_string())? else { return Ok(None) };
+        let broken = |error: String| format!("the run index of dag {dag_id} is broken: {error}");
         let name = String::from_utf8(index.value).map_err(|error| broken(error.to_string()))?;
         let run_id = RunId::parse(&name).map_err(|error| broken(error.to_string()))?;
-        let row = self.store.get(Table::Run, &run_key(&dag_id, &run_id)).map_err(unavailable)?;
+        let row = self.store.get(Table::Run, &run_key(dag_id, &run_id));
+        let row = row.map_err(|error| error.to_string())?;
         row.map(|row| decode_row(&row.value).map_err(|error| broken(error.to_string()))).transpose()
     }
 }
 
+#[async_trait]
 impl DagStateSource for StoreDagState {
-    fn run_states(&self, dag_id: &str, logical_date: Timestamp) -> Result<Vec<String>, CapabilityError> {
+    async fn run_states(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Vec<String>, String> {
         let row = self.run_at(dag_id, logical_date)?;
         Ok(row.into_iter().map(|row| row.state.as_str().to_owned()).collect())
     }
 
-    fn task_states(&self, dag_id: &str, task_id: &str, logical_date: Timestamp) -> Result<Vec<String>, CapabilityError> {
+    async fn task_states(
+        &self,
+        dag_id: &DagId,
+        task_id: &TaskId,
+        logical_date: Timestamp,
+    ) -> Result<Vec<String>, String> {
         let Some(row) = self.run_at(dag_id, logical_date)? else { return Ok(Vec::new()) };
-        let run = replay_run(self.store.as_ref(), &row.dag_id, &row.run_id)
-            .map_err(|error| CapabilityError::Unavailable(error.to_string()))?;
+        let run = replay_run(self.store.as_ref(), &row.dag_id, &row.run_id).map_err(|error| error.to_string())?;
         let rows = task_instance_rows(&run.state, &run.times);
-        Ok(rows.into_iter().filter(|row| row.task_id == task_id).map(|row| row.state.as_str().to_owned()).collect())
+        let of_task = rows.into_iter().filter(|row| row.task_id == task_id.as_str());
+        Ok(of_task.map(|row| row.state.as_str().to_owned()).collect())
     }
 }
