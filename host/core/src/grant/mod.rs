@@ -11,7 +11,7 @@ mod tests;
 
 pub use address::{is_global, is_metadata};
 pub use host::{HostError, HostPattern, canonical_host};
-pub use request::{Denied, GrantError, Request};
+pub use request::{Denied, GrantError, PATTERNS_MAX, Request};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
 
 use serde::{Deserialize, Serialize};

@@ -58,10 +58,16 @@ fn hosts(one: &[String], two: &[String]) -> Vec<String> {
             .collect()
     };
     let (one, two) = (parse(one), parse(two));
-    let both = one
+    let both: Vec<HostPattern> = one
         .iter()
-        .flat_map(|left| two.iter().filter_map(|right| left.intersect(right)));
-    sorted(both.map(|pattern| pattern.to_string()))
+        .flat_map(|left| two.iter().filter_map(|right| left.intersect(right)))
+        .collect();
+    let covered = |pattern: &&HostPattern| {
+        both.iter()
+            .any(|wider| wider != *pattern && wider.intersect(pattern).as_ref() == Some(*pattern))
+    };
+    let least = both.iter().filter(|pattern| !covered(pattern));
+    sorted(least.map(ToString::to_string))
 }
 
 fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
@@ -72,7 +78,7 @@ fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
             .collect()
     };
     let (one, two) = (parse(one), parse(two));
-    let both = one.iter().flat_map(|left| {
+    let both = sorted(one.iter().flat_map(|left| {
         two.iter().filter_map(move |right| {
             if left.starts_with(right.as_str()) {
                 Some(left.clone())
@@ -80,8 +86,15 @@ fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
                 right.starts_with(left.as_str()).then(|| right.clone())
             }
         })
-    });
-    sorted(both)
+    }));
+    let covered = |prefix: &&String| {
+        both.iter()
+            .any(|wider| wider != *prefix && prefix.starts_with(wider.as_str()))
+    };
+    both.iter()
+        .filter(|prefix| !covered(prefix))
+        .cloned()
+        .collect()
 }
 
 fn names(one: &[String], two: &[String]) -> Vec<String> {

@@ -50,6 +50,9 @@ pub struct Denied {
     pub needed: String,
 }
 
+/// The most patterns in one list of a grant.
+pub const PATTERNS_MAX: usize = 256;
+
 /// A pattern in a grant that is not well-formed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
@@ -60,6 +63,14 @@ pub enum GrantError {
         place: String,
         /// What is wrong.
         source: HostError,
+    },
+    /// A list is too long.
+    #[error(
+        "grants.{place} has more than {PATTERNS_MAX} patterns; use a shorter prefix or *.domain"
+    )]
+    TooMany {
+        /// Which list.
+        place: String,
     },
     /// In `storage` or `storage_read`.
     #[error("grants.{place}: {source}")]
@@ -212,6 +223,7 @@ impl Grants {
             .iter()
             .map(|(name, hosts)| (format!("secrets.{name}"), hosts));
         for (place, patterns) in lists.chain([("http".to_owned(), &self.http)]) {
+            check_length(&place, patterns)?;
             for text in patterns {
                 HostPattern::parse(text).map_err(|source| GrantError::Host {
                     place: place.clone(),
@@ -219,10 +231,18 @@ impl Grants {
                 })?;
             }
         }
+        for (place, names) in [
+            ("tracking", &self.tracking),
+            ("models", &self.models),
+            ("dag_state", &self.dag_state),
+        ] {
+            check_length(place, names)?;
+        }
         for (place, prefixes) in [
             ("storage", &self.storage),
             ("storage_read", &self.storage_read),
         ] {
+            check_length(place, prefixes)?;
             for text in prefixes {
                 normalise_prefix(text).map_err(|source| GrantError::Storage { place, source })?;
             }
@@ -275,6 +295,15 @@ impl Grants {
         }));
         all
     }
+}
+
+fn check_length(place: &str, patterns: &[String]) -> Result<(), GrantError> {
+    if patterns.len() <= PATTERNS_MAX {
+        return Ok(());
+    }
+    Err(GrantError::TooMany {
+        place: place.to_owned(),
+    })
 }
 
 fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {

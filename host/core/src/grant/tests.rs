@@ -428,6 +428,8 @@ fn a_malformed_grant_is_reported_with_its_place() {
         error.contains("grants.http") && error.contains("192.168.1.*"),
         "{error}"
     );
+    let many = http(&["a.com"; PATTERNS_MAX + 1]);
+    assert!(many.validate().unwrap_err().to_string().contains("256"));
     let grants = Grants {
         storage: vec!["s3://data".into()],
         ..Grants::default()
