@@ -3,7 +3,10 @@
 
 use crate::app::{App, RegisteredDag, TriggerRequest};
 use crate::error::{ErrorKind, UserError};
+use crate::sandbox::bindings::airlock::operator::types::TaskContext;
+use crate::sandbox::{Plugin, Sandbox};
 use airlock_core::dag::parse;
+use airlock_core::dag::spec::{Dag, Expand, ExpandSource};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -78,19 +81,19 @@ pub struct Mapped {
 /// Runs everything on `app`, whose data folder is `folder`.
 pub async fn measure(app: &App, folder: &Path, shape: Shape) -> Result<Report, UserError> {
     let plugin = app.plugins().load("probe")?;
-    let bare = app.sandbox().bare(&plugin, shape.fan_out.max(1_000), shape.threads);
+    let (bare_per_s, bare_cpu_ms) = bare(app.sandbox(), &plugin, shape)?;
     // Once through everything, so that no figure holds the first compilation or the first page faults.
-    run(app, &fan_out("bench_warm_up", 200)?).await?;
-    let (fan_out, _) = run(app, &fan_out("bench_fan_out", shape.fan_out)?).await?;
-    let (chain, mut gaps) = run(app, &chain("bench_chain", shape.chain)?).await?;
+    run(app, fan_out("bench_warm_up", 200)?).await?;
+    let (fan_out, _) = run(app, fan_out("bench_fan_out", shape.fan_out)?).await?;
+    let (chain, mut gaps) = run(app, chain("bench_chain", shape.chain)?).await?;
     let mapped = if shape.mapped == 0 { None } else { Some(mapped(app, shape.mapped).await?) };
     gaps.sort_unstable_by(f64::total_cmp);
     let percentile = |percent: usize| gaps.get(gaps.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN);
     Ok(Report {
         threads: shape.threads,
-        bare_per_s: bare.per_second,
-        bare_cpu_ms: bare.cpu_ms,
-        orchestrated_to_bare: fan_out.tasks_per_s / bare.per_second,
+        bare_per_s,
+        bare_cpu_ms,
+        orchestrated_to_bare: fan_out.tasks_per_s / bare_per_s,
         fan_out,
         chain,
         ready_to_done_p50_ms: percentile(50),
@@ -101,35 +104,80 @@ pub async fn measure(app: &App, folder: &Path, shape: Shape) -> Result<Report, U
     })
 }
 
+/// Calls a second over all threads, and CPU milliseconds a call.
+fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), UserError> {
+    let runs = shape.fan_out.max(1_000) / u32::try_from(shape.threads).unwrap_or(1);
+    let context = TaskContext {
+        operator: "probe".to_owned(),
+        config: "{}".to_owned(),
+        dag_id: "bench".to_owned(),
+        run_id: "bench".to_owned(),
+        run_type: "manual".to_owned(),
+        task_id: "probe".to_owned(),
+        map_index: -1,
+        try_number: 1,
+        max_tries: 1,
+        poke_number: 1,
+        logical_date: None,
+        data_interval_start: None,
+        data_interval_end: None,
+        params: "{}".to_owned(),
+        inputs: Vec::new(),
+    };
+    let reports = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..shape.threads).map(|_| scope.spawn(|| sandbox.bare(plugin, &context, runs))).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+    });
+    let mut per_second = 0.0;
+    let mut cpu = Duration::ZERO;
+    for report in reports {
+        let bug = |error: String| UserError::new(ErrorKind::Bug, format!("bare wasmtime failed: {error}"));
+        let report = report.map_err(|_| bug("a thread panicked".to_owned()))?.map_err(|error| bug(error.to_string()))?;
+        per_second += f64::from(report.runs) / report.wall.as_secs_f64();
+        cpu += report.cpu.unwrap_or(report.wall);
+    }
+    let calls = f64::from(runs) * f64::from(u32::try_from(shape.threads).unwrap_or(1));
+    Ok((per_second, cpu.as_secs_f64() * 1e3 / calls))
+}
+
 async fn mapped(app: &App, elements: u32) -> Result<Mapped, UserError> {
     let before = peak_rss_bytes();
-    let (run, _) = run(app, &fan_out("bench_mapped", elements)?).await?;
+    let (run, _) = run(app, fan_out("bench_mapped", elements)?).await?;
     Ok(Mapped { run, rss_bytes_per_element: (peak_rss_bytes() - before) / f64::from(elements) })
 }
 
-fn fan_out(dag_id: &str, elements: u32) -> Result<(String, u32), UserError> {
-    let list: Vec<u32> = (0..elements).collect();
-    let text = json!({
-        "dag_id": dag_id, "max_active_tasks": 1_000_000,
-        "tasks": [{"task_id": "probe", "operator": "probe", "pool": "bench", "expand": {"value": list}}],
-    });
-    Ok((text.to_string(), elements))
+/// A DAG and how many of its task instances will run.
+type Load = (Dag, u32);
+
+fn dag(text: &Value) -> Result<Dag, UserError> {
+    let parsed = parse(&text.to_string());
+    parsed.dag.ok_or_else(|| UserError::new(ErrorKind::Bug, format!("{:?}", parsed.diagnostics)))
 }
 
-fn chain(dag_id: &str, tasks: u32) -> Result<(String, u32), UserError> {
+/// The list goes in after parsing: a file may not hold one of this length, an XCom may.
+fn fan_out(dag_id: &str, elements: u32) -> Result<Load, UserError> {
+    let task = json!({"task_id": "probe", "operator": "probe", "pool": "bench"});
+    let mut dag = dag(&json!({"dag_id": dag_id, "max_active_tasks": 1_000_000, "tasks": [task]}))?;
+    let list = ExpandSource::Literal((0..elements).map(Value::from).collect());
+    for task in &mut dag.tasks {
+        task.expand = Some(Expand::Product(vec![("value".to_owned(), list.clone())]));
+    }
+    Ok((dag, elements))
+}
+
+fn chain(dag_id: &str, tasks: u32) -> Result<Load, UserError> {
     let task = |index: u32| {
         let upstream: Vec<String> = index.checked_sub(1).map(|before| format!("t{before}")).into_iter().collect();
         json!({"task_id": format!("t{index}"), "operator": "probe", "pool": "bench", "depends_on": upstream})
     };
-    let tasks_json: Vec<Value> = (0..tasks).map(task).collect();
-    Ok((json!({"dag_id": dag_id, "tasks": tasks_json}).to_string(), tasks))
+    let list: Vec<Value> = (0..tasks).map(task).collect();
+    Ok((dag(&json!({"dag_id": dag_id, "tasks": list}))?, tasks))
 }
 
-/// Runs a DAG once; yields its figures and, for each task in order of start, milliseconds from the one before.
-async fn run(app: &App, (text, tasks): &(String, u32)) -> Result<(Orchestrated, Vec<f64>), UserError> {
-    let parsed = parse(text);
-    let dag = parsed.dag.ok_or_else(|| UserError::new(ErrorKind::Bug, format!("{:?}", parsed.diagnostics)))?;
-    let dag: RegisteredDag = app.register(dag, text.clone(), "bench")?;
+/// Runs a DAG once; yields its figures and, for each task in order of its end, milliseconds from the one before.
+async fn run(app: &App, (dag, tasks): Load) -> Result<(Orchestrated, Vec<f64>), UserError> {
+    let dag: RegisteredDag = app.register(dag, String::new(), "bench")?;
     let (cpu, started) = (cpu_seconds(), Instant::now());
     let run_id = app.trigger(&dag, TriggerRequest::default()).await?;
     let (_, mut notices) = app.watch(&dag.dag.dag_id, &run_id).await?;
@@ -148,8 +196,8 @@ async fn run(app: &App, (text, tasks): &(String, u32)) -> Result<(Orchestrated, 
         let error = detail.task_instances.iter().find_map(|row| row.error.clone()).unwrap_or_default();
         return Err(UserError::new(ErrorKind::RunFailed, format!("{} ended in {}: {error}", dag.dag.dag_id, detail.run.state)));
     }
-    let count = f64::from(*tasks);
-    let report = Orchestrated { tasks: *tasks, wall_s, tasks_per_s: count / wall_s, cpu_ms_per_task: cpu_s * 1e3 / count };
+    let count = f64::from(tasks);
+    let report = Orchestrated { tasks, wall_s, tasks_per_s: count / wall_s, cpu_ms_per_task: cpu_s * 1e3 / count };
     Ok((report, gaps))
 }
 

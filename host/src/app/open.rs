@@ -7,10 +7,10 @@ use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
-use crate::store::local::{LocalStore, Options as StoreOptions};
-use crate::store::memory::MemoryStore;
-use crate::store::Store;
+use crate::store::local::Options as StoreOptions;
+use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
+use jiff::Timestamp;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -78,21 +78,22 @@ impl App {
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, scratch): (Arc<dyn Store>, _) = match &config.data {
             Data::Folder(path) => (Arc::new(LocalStore::open(path, StoreOptions::default())?), None),
-            Data::Throwaway => (Arc::new(MemoryStore::new()), Some(Scratch::new()?)),
+            Data::Throwaway => (Arc::new(MemoryStore::default()), Some(Scratch::new()?)),
         };
         let folder = match (&config.data, &scratch) {
             (Data::Folder(path), _) => path.clone(),
             (Data::Throwaway, scratch) => scratch.as_ref().map(|scratch| scratch.0.clone()).unwrap_or_default(),
         };
         let sandbox = Sandbox::new(SandboxConfig {
-            cache: Some(config.cache.clone()),
-            threads: config.threads,
+            cache_dir: Some(config.cache.clone()),
+            workers: config.threads,
             ..SandboxConfig::default()
         })
         .map_err(|error| UserError::new(ErrorKind::Usage, format!("the sandbox cannot start: {error}")))?;
         let plugins = Arc::new(Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?);
-        let tracking = Arc::new(Tracking::new(store.clone()));
-        let registry = Arc::new(Registry::new(store.clone()));
+        let clock: crate::tracking::Clock = Arc::new(|| Timestamp::now().as_millisecond());
+        let tracking = Arc::new(Tracking::new(store.clone(), clock.clone()));
+        let registry = Arc::new(Registry::new(store.clone(), clock));
         let logs = Arc::new(LogStore::new(folder.join("logs"), config.echo));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
@@ -104,7 +105,8 @@ impl App {
             registry: registry.clone(),
             logs: logs.clone(),
             storage_root: config.storage_root,
-        });
+        })
+        .map_err(|error| UserError::new(ErrorKind::Usage, format!("cannot start the executor's threads: {error}")))?;
         let pools = pool_sizes(store.as_ref())?;
         let options = Options { owner: random(), parallelism: config.parallelism, pools, recover: config.recover };
         let scheduler = starter.start(store.clone(), Arc::new(executor), Arc::new(SystemClock), options)?;

@@ -5,6 +5,7 @@ use super::output::{print, print_json, table};
 use super::settings::{Need, open};
 use crate::error::UserError;
 use crate::sandbox::Plugin;
+use crate::store::Digest;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -17,8 +18,8 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
             for name in app.plugins().names() {
                 let plugin = app.plugins().load(name)?;
                 values.push(value(&plugin));
-                for operator in &plugin.info().operators {
-                    rows.push(vec![format!("{name}.{}", operator.name), plugin.info().version.clone(), operator.summary.clone()]);
+                for operator in plugin.operators() {
+                    rows.push(vec![format!("{name}.{}", operator.name), plugin.version().to_owned(), operator.summary.clone()]);
                 }
             }
             if global.json {
@@ -34,10 +35,13 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
     }
 }
 
+fn hex(plugin: &Plugin) -> String {
+    Digest(*plugin.digest()).to_string()
+}
+
 fn value(plugin: &Plugin) -> Value {
-    let info = plugin.info();
-    let operators: Vec<Value> = info
-        .operators
+    let operators: Vec<Value> = plugin
+        .operators()
         .iter()
         .map(|operator| {
             let schema: Value = serde_json::from_str(&operator.config_schema).unwrap_or(Value::Null);
@@ -45,18 +49,17 @@ fn value(plugin: &Plugin) -> Value {
         })
         .collect();
     json!({
-        "name": info.name, "version": info.version, "digest": plugin.digest_hex(), "imports": plugin.imports(), "operators": operators,
+        "name": plugin.name(), "version": plugin.version(), "digest": hex(plugin), "imports": plugin.imports(), "operators": operators,
     })
 }
 
 fn text(plugin: &Plugin) -> String {
-    let info = plugin.info();
-    let mut text = format!("plugin {} {}\n  sha256 {}\n\nasks for:\n", info.name, info.version, plugin.digest_hex());
+    let mut text = format!("plugin {} {}\n  sha256 {}\n\nasks for:\n", plugin.name(), plugin.version(), hex(plugin));
     for import in plugin.imports() {
         text.push_str(&format!("  {import}\n"));
     }
-    for operator in &info.operators {
-        text.push_str(&format!("\noperator {}.{}: {}\n", info.name, operator.name, operator.summary));
+    for operator in plugin.operators() {
+        text.push_str(&format!("\noperator {}.{}: {}\n", plugin.name(), operator.name, operator.summary));
         let schema: Value = serde_json::from_str(&operator.config_schema).unwrap_or(Value::Null);
         let required: Vec<&str> =
             schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();

@@ -5,9 +5,6 @@ use airlock_core::dag::spec::Task;
 use airlock_core::grant::Limits;
 use std::time::Duration;
 
-/// How long an attempt may still run after it was told to stop, so that training can save a checkpoint.
-pub(super) const GRACE: Duration = Duration::from_secs(10);
-
 /// A grant only ever lowers a default.
 pub(super) fn attempt_limits(task: &Task, granted: &Limits) -> AttemptLimits {
     let defaults = AttemptLimits::default();
@@ -16,8 +13,7 @@ pub(super) fn attempt_limits(task: &Task, granted: &Limits) -> AttemptLimits {
         memory_bytes: lower(defaults.memory_bytes, granted.memory_bytes),
         log_bytes: lower(defaults.log_bytes, granted.log_bytes),
         output_bytes: lower(defaults.output_bytes, granted.output_bytes),
-        wall: task.execution_timeout.and_then(|timeout| Duration::try_from(timeout).ok()),
-        grace: GRACE,
+        execution_timeout: task.execution_timeout.and_then(|timeout| Duration::try_from(timeout).ok()),
         ..defaults
     }
 }

@@ -5,22 +5,23 @@ mod limits;
 mod log_file;
 mod run_port;
 
-pub use log_file::{LogStore, LogStream};
+pub use log_file::{Echo, LogStore, LogStream};
 pub use run_port::StoreDagState;
 
 use crate::capability::{self, SessionContext};
 use crate::plugins::Plugins;
 use crate::render;
-use crate::sandbox::{CancelSignal, Sandbox, TaskRequest};
+use crate::sandbox::{CancelSignal, InterfaceSet, Plugin, Sandbox, TaskRequest};
 use crate::scheduler::{Attempt, Executor, Handle};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
 use airlock_core::dispatch::RunNumber;
-use airlock_core::ids::TaskInstanceKey;
+use airlock_core::ids::{OperatorName, TaskInstanceKey};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Runtime;
 
 /// What every attempt shares.
 pub struct Parts {
@@ -44,16 +45,35 @@ pub struct Parts {
 
 type Live = Mutex<HashMap<(RunNumber, TaskInstanceKey, Fence), CancelSignal>>;
 
+/// Threads that prepare attempts: rendering, finding plugins, building ports. Guests have threads of their own.
+const PREPARING_THREADS: usize = 2;
+
 /// Runs attempts in this process.
 pub struct LocalExecutor {
     parts: Arc<Parts>,
     live: Arc<Live>,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
 }
 
 impl LocalExecutor {
     /// An executor without live attempts.
-    pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), live: Arc::default() }
+    pub fn new(parts: Parts) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(PREPARING_THREADS)
+            .thread_name("executor")
+            .enable_all()
+            .build()?;
+        Ok(Self { parts: Arc::new(parts), live: Arc::default(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for LocalExecutor {
+    fn drop(&mut self) {
+        // Live attempts are lost, and found again at the next start; waiting for them would keep a person waiting.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -63,7 +83,8 @@ impl Executor for LocalExecutor {
         let key = (attempt.run.number, attempt.ti, attempt.fence);
         self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(key, cancel.clone());
         let (parts, live) = (self.parts.clone(), self.live.clone());
-        self.parts.sandbox.spawn(async move {
+        let Some(runtime) = &self.runtime else { return };
+        runtime.spawn(async move {
             let outcome = carry_out(&parts, &attempt, cancel).await;
             live.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             parts.handle.finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
@@ -71,28 +92,45 @@ impl Executor for LocalExecutor {
     }
 
     fn stop(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: &str) {
-        if let Some(cancel) = self.live.lock().unwrap_or_else(PoisonError::into_inner).get(&(run, ti, fence)) {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cancel) = live.get(&(run, ti, fence)) {
             cancel.cancel(reason);
         }
     }
 }
 
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
-    match prepare(parts, attempt, cancel) {
+    match prepare(parts, attempt, cancel).await {
         Ok(request) => parts.sandbox.run(request).await.outcome,
         Err(error) => Outcome::Error(error),
     }
+}
+
+/// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
+async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<(Arc<Plugin>, String), AttemptError> {
+    let resolved = match parts.plugins.resolve_loaded(operator) {
+        Some(resolved) => resolved,
+        None => {
+            let (parts, operator) = (parts.clone(), operator.clone());
+            let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
+            loading.await.map_err(|_| unrunnable(AttemptErrorKind::Transient, "loading the plugin was interrupted"))?
+        }
+    };
+    resolved.map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))
 }
 
 fn unrunnable(kind: AttemptErrorKind, message: impl ToString) -> AttemptError {
     AttemptError { kind, message: message.to_string() }
 }
 
-fn prepare(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Result<TaskRequest, AttemptError> {
+async fn prepare(
+    parts: &Arc<Parts>,
+    attempt: &Attempt,
+    cancel: CancelSignal,
+) -> Result<TaskRequest, AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag.task(attempt.ti.task).ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
-    let (plugin, operator) =
-        parts.plugins.resolve(&task.operator).map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))?;
+    let (plugin, operator) = resolve(parts, &task.operator).await?;
     let context = render::task_context(attempt, task, operator)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, error))?;
     let grants = match &task.grants {
@@ -100,6 +138,7 @@ fn prepare(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Resul
         None => dag.grants.clone(),
     };
     let limits = limits::attempt_limits(task, &grants.limits);
+    let granted = InterfaceSet::from_grants(&grants);
     let log = parts.logs.open(&attempt.run.dag.dag_id, &attempt.run.header.run_id, &task.task_id, attempt);
     let ports = capability::session(SessionContext {
         grants,
@@ -112,5 +151,5 @@ fn prepare(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Resul
         registry: parts.registry.clone(),
         log: Box::new(log),
     });
-    Ok(TaskRequest { plugin, context, limits, ports, cancel })
+    Ok(TaskRequest { plugin, context, limits, ports, granted, cancel })
 }

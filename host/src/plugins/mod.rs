@@ -115,27 +115,41 @@ impl Plugins {
 
     /// The plugin and the name of the operator in it: `plugin.operator`, or `plugin` where both are equal or it has one only.
     pub fn resolve(&self, operator: &OperatorName) -> Result<(Arc<Plugin>, String), PluginError> {
-        let (plugin_name, wanted) = match operator.as_str().split_once('.') {
-            Some((plugin, operator)) => (plugin, Some(operator)),
-            None => (operator.as_str(), None),
-        };
-        let plugin = self.load(plugin_name)?;
-        let operators = &plugin.info().operators;
-        let found = match wanted {
-            Some(wanted) => operators.iter().find(|info| info.name == wanted),
-            None => operators.iter().find(|info| info.name == plugin_name).or_else(|| match operators.as_slice() {
-                [only] => Some(only),
-                _ => None,
-            }),
-        };
-        match found {
-            Some(info) => Ok((plugin.clone(), info.name.clone())),
-            None => Err(PluginError::UnknownOperator {
-                plugin: plugin_name.to_owned(),
-                operator: wanted.unwrap_or(plugin_name).to_owned(),
-                known: operators.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", "),
-            }),
-        }
+        let (plugin_name, wanted) = split(operator);
+        select(self.load(plugin_name)?, plugin_name, wanted)
+    }
+
+    /// The same if the plugin is loaded; never blocks.
+    pub fn resolve_loaded(&self, operator: &OperatorName) -> Option<Result<(Arc<Plugin>, String), PluginError>> {
+        let (plugin_name, wanted) = split(operator);
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let plugin = loaded.get(plugin_name)?.clone();
+        drop(loaded);
+        Some(select(plugin, plugin_name, wanted))
+    }
+}
+
+fn split(operator: &OperatorName) -> (&str, Option<&str>) {
+    match operator.as_str().split_once('.') {
+        Some((plugin, operator)) => (plugin, Some(operator)),
+        None => (operator.as_str(), None),
+    }
+}
+
+fn select(plugin: Arc<Plugin>, plugin_name: &str, wanted: Option<&str>) -> Result<(Arc<Plugin>, String), PluginError> {
+    let operators = plugin.operators();
+    let named = operators.iter().find(|info| info.name == wanted.unwrap_or(plugin_name));
+    let found = named.or(match (wanted, operators) {
+        (None, [only]) => Some(only),
+        _ => None,
+    });
+    match found.map(|info| info.name.clone()) {
+        Some(name) => Ok((plugin, name)),
+        None => Err(PluginError::UnknownOperator {
+            plugin: plugin_name.to_owned(),
+            operator: wanted.unwrap_or(plugin_name).to_owned(),
+            known: operators.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", "),
+        }),
     }
 }
 
