@@ -8,13 +8,14 @@ mod run_port;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use run_port::StoreDagState;
 
-use crate::capability::{self, SessionContext};
+use crate::capability::{self, EnvironmentSecrets, SessionContext, SystemResolver};
 use crate::plugins::Plugins;
 use crate::render;
 use crate::sandbox::{CancelSignal, InterfaceSet, Plugin, Sandbox, TaskRequest};
 use crate::scheduler::{Attempt, Executor, Handle};
 use crate::store::Store;
-use crate::tracking::{Actor, Registry, Tracking};
+use crate::tracking::{Actor, ActorKind, Registry, Tracking};
+use airlock_core::dag::spec::Task;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
@@ -119,6 +120,14 @@ async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<(Arc<Plu
     resolved.map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))
 }
 
+/// Who the audit trail names for what the attempt changes.
+fn actor(attempt: &Attempt, task: &Task) -> Actor {
+    let Attempt { run, ti, try_number, .. } = attempt;
+    let (dag_id, run_id, task_id) = (&run.dag.dag_id, &run.header.run_id, &task.task_id);
+    let id = format!("{dag_id}/{run_id}/{task_id}/{}/{try_number}", ti.map_index);
+    Actor { kind: ActorKind::TaskInstance, id }
+}
+
 fn unrunnable(kind: AttemptErrorKind, message: impl ToString) -> AttemptError {
     AttemptError { kind, message: message.to_string() }
 }
@@ -143,12 +152,14 @@ async fn prepare(
     let ports = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
-        actor: Actor::task_instance(&dag.dag_id, &attempt.run.header.run_id, &task.task_id, attempt.ti.map_index),
+        actor: actor(attempt, task),
         run_port: Arc::new(run_port::AttemptRunPort::new(parts.handle.clone(), attempt.clone())),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
-        tracking: parts.tracking.clone(),
-        registry: parts.registry.clone(),
+        tracking: Tracking::clone(&parts.tracking),
+        registry: Registry::clone(&parts.registry),
+        secrets: Arc::new(EnvironmentSecrets),
+        resolver: Arc::new(SystemResolver),
         log: Box::new(log),
     });
     Ok(TaskRequest { plugin, context, limits, ports, granted, cancel })

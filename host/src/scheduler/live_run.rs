@@ -110,7 +110,7 @@ impl LiveRun {
             try_number,
             poke_number: fence.attempt,
             fence,
-            element: self.state.element(ti.task, ti.map_index).map(ToString::to_string),
+            element: self.state.element(ti.task, ti.map_index).map(|element| element.to_string()),
         }
     }
 
