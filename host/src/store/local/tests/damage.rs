@@ -1,9 +1,11 @@
 //! Flipped and cut bytes at thousands of places: each time the exact data or a clear refusal, never something else.
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use super::{copy, fill, open, quick_dir, scatter, small, times, verify};
 use crate::store::local::LocalStore;
+use crate::store::mark::Mark;
 use crate::store::{Store, StoreError};
 
 /// How many places are damaged.
@@ -56,54 +58,78 @@ fn read_all(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Where and how one place is damaged.
+fn harm_place(whole: &Path, harmed: &Path, files: &[Vec<(PathBuf, u64)>; 2], place: u64) -> String {
+    let [index, other] = files;
+    let files = if place % INDEX_EVERY < 2 {
+        index
+    } else {
+        other
+    };
+    let (file, length) = &files[usize::try_from(scatter(place)).unwrap() % files.len()];
+    let at = scatter(place ^ (1 << 40)) % length;
+    let cut = scatter(place ^ (1 << 41)).is_multiple_of(4);
+    copy(whole, harmed);
+    harm(&harmed.join(file), at, cut);
+    format!(
+        "{} at {at}, {}",
+        file.display(),
+        if cut { "cut" } else { "flipped" }
+    )
+}
+
+/// Damages `places` places of a store, each by itself; answers how many of them were refused.
+fn damage(whole: &Path, dir: &Path, places: u64) -> u64 {
+    let mut all = Vec::new();
+    files_in(whole, whole, &mut all);
+    all.sort();
+    let (index, other) = all
+        .into_iter()
+        .partition(|(path, _)| path.starts_with("index"));
+    let files = [index, other];
+    let work = |worker: u64| {
+        let mut refused = 0;
+        let harmed = dir.join(format!("harmed-{worker}"));
+        for place in (worker..places).step_by(2) {
+            let what = harm_place(whole, &harmed, &files, place);
+            match catch_unwind(|| read_all(&harmed)) {
+                Ok(Ok(())) => {}
+                Ok(Err(StoreError::Damaged { .. } | StoreError::TooNew { .. })) => refused += 1,
+                Ok(Err(error)) => panic!("{what}: {error}"),
+                Err(_) => panic!("{what}: wrong data"),
+            }
+            std::fs::remove_dir_all(&harmed).unwrap();
+        }
+        refused
+    };
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| work(1));
+        work(0) + other.join().unwrap()
+    })
+}
+
 #[test]
 fn damage_anywhere_is_mended_or_refused() {
     let dir = quick_dir();
     let whole = dir.path().join("whole");
     build(&whole);
-    let mut all = Vec::new();
-    files_in(&whole, &whole, &mut all);
-    all.sort();
-    let (index, other): (Vec<_>, Vec<_>) = all
-        .into_iter()
-        .partition(|(path, _)| path.starts_with("index"));
     let places = times(PLACES);
-    let refused: u64 = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..2)
-            .map(|worker| {
-                let (whole, index, other, dir) = (&whole, &index, &other, dir.path());
-                scope.spawn(move || {
-                    let mut refused = 0;
-                    for place in (worker..places).step_by(2) {
-                        let files = if place % INDEX_EVERY < 2 {
-                            index
-                        } else {
-                            other
-                        };
-                        let (file, length) = &files[(scatter(place) % files.len() as u64) as usize];
-                        let at = scatter(place ^ (1 << 40)) % length;
-                        let cut = scatter(place ^ (1 << 41)).is_multiple_of(4);
-                        let harmed = dir.join(format!("harmed-{worker}"));
-                        copy(whole, &harmed);
-                        harm(&harmed.join(file), at, cut);
-                        match read_all(&harmed) {
-                            Ok(()) => {}
-                            Err(StoreError::Damaged { .. } | StoreError::TooNew { .. }) => {
-                                refused += 1
-                            }
-                            Err(error) => panic!("{}, {at}, {cut}: {error}", file.display()),
-                        }
-                        std::fs::remove_dir_all(&harmed).unwrap();
-                    }
-                    refused
-                })
-            })
-            .collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .sum()
-    });
+    let refused = damage(&whole, dir.path(), places);
+    println!("{places} places damaged, {refused} refused, the others mended");
+    assert!(refused > 0 && refused < places);
+}
+
+#[test]
+fn damage_after_a_kill_is_mended_or_refused() {
+    let dir = quick_dir();
+    let whole = dir.path().join("whole");
+    build(&whole);
+    // As a killed process leaves it: nothing vouches for the index but the index.
+    let mark = Mark::read(&whole).unwrap().unwrap();
+    let clean = None;
+    Mark { clean, ..mark }.write(&whole).unwrap();
+    let places = times(PLACES) / 5;
+    let refused = damage(&whole, dir.path(), places);
     println!("{places} places damaged, {refused} refused, the others mended");
     assert!(refused > 0 && refused < places);
 }
