@@ -140,7 +140,9 @@ impl Index {
     /// Removes keys that no answer depends on.
     pub(super) fn forget(&self, forgotten: &[Vec<u8>]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        forgotten.iter().for_each(|key| batch.remove(key.as_slice()));
+        forgotten
+            .iter()
+            .for_each(|key| batch.remove(key.as_slice()));
         guarded(&self.dir, || self.db.apply_batch(batch))
     }
 
@@ -203,7 +205,10 @@ pub(super) fn fingerprint(dir: &Path) -> Result<[u8; 32], StoreError> {
     for path in files_of(dir)? {
         hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         let mut file = std::fs::File::open(&path).map_err(files::refused("read", &path))?;
-        let length = file.metadata().map_err(files::refused("read", &path))?.len();
+        let length = file
+            .metadata()
+            .map_err(files::refused("read", &path))?
+            .len();
         hash.update(&length.to_le_bytes());
         hash.update_reader(&mut file)
             .map_err(files::refused("read", &path))?;

@@ -165,10 +165,7 @@ pub(super) fn due_until(now_ms: i64) -> Range {
 pub(super) fn parse_due(key: &[u8]) -> Option<(i64, &[u8])> {
     let rest = key.strip_prefix(&[KEY_FORMAT, DUE])?;
     let (at, timer) = rest.split_first_chunk::<8>()?;
-    Some((
-        (u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed(),
-        timer,
-    ))
+    Some(((u64::from_be_bytes(*at) ^ (1 << 63)).cast_signed(), timer))
 }
 
 /// An item that waits in a queue.

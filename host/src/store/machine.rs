@@ -182,12 +182,7 @@ impl<'v> Group<'v> {
         Ok(Receipt { position, head })
     }
 
-    fn append(
-        &mut self,
-        stream: &str,
-        first: Seq,
-        events: Vec<Vec<u8>>,
-    ) -> Result<(), StoreError> {
+    fn append(&mut self, stream: &str, first: Seq, events: Vec<Vec<u8>>) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
         }
@@ -290,9 +285,7 @@ impl<'v> Group<'v> {
             .range(&range)
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let waiting = self
-            .view
-            .scan(&range, over, max.min(CLAIM_ITEMS_MAX))?;
+        let waiting = self.view.scan(&range, over, max.min(CLAIM_ITEMS_MAX))?;
         if waiting.is_empty() {
             return Ok(Vec::new());
         }
@@ -416,10 +409,12 @@ fn check_limits(commit: &Commit) -> Result<(), CommitError> {
     let most = usize::try_from(ITEMS_PER_COMMIT).unwrap_or(usize::MAX);
     limit(commit.enqueue.len(), "list of enqueued items", most)?;
     let values = commit.events.iter().map(|event| ("event", event.len()));
-    let rows = commit
-        .rows
-        .iter()
-        .filter_map(|(_, write)| write.value.as_ref().map(|value| ("row's value", value.len())));
+    let rows = commit.rows.iter().filter_map(|(_, write)| {
+        write
+            .value
+            .as_ref()
+            .map(|value| ("row's value", value.len()))
+    });
     let work = commit
         .enqueue
         .iter()

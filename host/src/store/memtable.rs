@@ -92,8 +92,7 @@ impl Memtable {
             tail.events.append(&mut events);
         } else {
             self.bytes += stream.len() + ENTRY_OVERHEAD;
-            self.tails
-                .insert(stream.to_owned(), Tail { first, events });
+            self.tails.insert(stream.to_owned(), Tail { first, events });
         }
         Ok(())
     }
@@ -255,9 +254,7 @@ pub(super) fn encode_append(out: &mut Vec<u8>, stream: &str, first: Seq, events:
     out.extend_from_slice(&first.to_le_bytes());
     let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&count.to_le_bytes());
-    events
-        .iter()
-        .for_each(|event| codec::put_long(out, event));
+    events.iter().for_each(|event| codec::put_long(out, event));
 }
 
 /// Begins a frame's contents.

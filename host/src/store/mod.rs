@@ -34,8 +34,9 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 
 pub use types::{
-    Ack, CheckReport, Commit, CommitError, Digest, Event, Fence, Guard, Key, Lease, Position,
-    Receipt, Row, RowWrite, Seq, StoreError, StreamId, Table, TimerWrite, WorkItem,
+    Ack, COMMIT_BYTES_MAX, CheckReport, Commit, CommitError, Digest, Event, Fence, Guard,
+    KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq, StoreError, StreamId, Table,
+    TimerWrite, VALUE_BYTES_MAX, WorkItem,
 };
 
 use std::io::{Read, Write};

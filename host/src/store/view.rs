@@ -109,11 +109,7 @@ pub(super) fn read(
 }
 
 /// See `Store::due`.
-pub(super) fn due(
-    view: &dyn View,
-    now_ms: i64,
-    max: usize,
-) -> Result<Vec<(i64, Row)>, StoreError> {
+pub(super) fn due(view: &dyn View, now_ms: i64, max: usize) -> Result<Vec<(i64, Row)>, StoreError> {
     let mut found = Vec::new();
     for (key, _) in view.scan(&keys::due_until(now_ms), Overlay::new(), max)? {
         let (at, timer) = keys::parse_due(&key).ok_or_else(|| codec::Malformed.at("a timer"))?;

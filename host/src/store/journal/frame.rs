@@ -72,8 +72,29 @@ pub(in crate::store) fn parse_frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), 
     let (header, rest) = bytes
         .split_first_chunk::<FRAME_HEADER>()
         .ok_or(NoFrame::Short)?;
-    let [l0, l1, l2, l3, p0, p1, p2, p3, p4, p5, p6, p7, b0, b1, b2, b3, c0, c1, c2, c3, ..] =
-        *header;
+    let [
+        l0,
+        l1,
+        l2,
+        l3,
+        p0,
+        p1,
+        p2,
+        p3,
+        p4,
+        p5,
+        p6,
+        p7,
+        b0,
+        b1,
+        b2,
+        b3,
+        c0,
+        c1,
+        c2,
+        c3,
+        ..,
+    ] = *header;
     let length = u32::from_le_bytes([l0, l1, l2, l3]);
     let position = Position::from_le_bytes([p0, p1, p2, p3, p4, p5, p6, p7]);
     let back = u32::from_le_bytes([b0, b1, b2, b3]);

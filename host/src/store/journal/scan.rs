@@ -199,7 +199,9 @@ mod tests {
     fn journal(dir: &Path) -> PathBuf {
         let mut journal = Journal::create(dir, 1, u64::MAX).unwrap();
         journal.append(1, &group(1, &[b"one", b"two"])).unwrap();
-        journal.append(3, &group(3, &[&[7; 2_000], b"four"])).unwrap();
+        journal
+            .append(3, &group(3, &[&[7; 2_000], b"four"]))
+            .unwrap();
         files::numbered(dir, EXTENSION).unwrap().remove(0).1
     }
 
@@ -254,7 +256,10 @@ mod tests {
     fn empty_sectors_before_a_later_group_are_damage() {
         let dir = tempfile::tempdir().unwrap();
         let path = journal(dir.path());
-        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap();
         std::io::Write::write_all(&mut file, &group(5, &[b"five"])).unwrap();
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[512..1_024].fill(0);

@@ -20,10 +20,7 @@ const PAGE: usize = 4_096;
 
 /// Verifies everything. Commits that arrive meanwhile may or may not be looked at.
 pub(super) fn check(shared: &Shared) -> Result<CheckReport, StoreError> {
-    let _upkeep = shared
-        .upkeep
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _upkeep = shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let mut check = Check {
         shared,
         report: CheckReport {
@@ -102,7 +99,10 @@ impl Check<'_> {
             range.after = true;
             for (key, value) in page {
                 if self.value(&key, &value).is_none() {
-                    self.problem(format!("a value does not decode: key {}", key.escape_ascii()));
+                    self.problem(format!(
+                        "a value does not decode: key {}",
+                        key.escape_ascii()
+                    ));
                 }
             }
         }
@@ -137,7 +137,9 @@ impl Check<'_> {
         let end = self.ends.entry(stream.to_owned()).or_default();
         let expected = std::mem::replace(end, first + payloads.len() as Seq);
         if expected != first {
-            self.problem(format!("stream {stream}: events {expected} to {first} are missing"));
+            self.problem(format!(
+                "stream {stream}: events {expected} to {first} are missing"
+            ));
         }
         payloads
             .into_iter()
@@ -150,7 +152,9 @@ impl Check<'_> {
         let head: Position = codec::parse_number(value).ok()?;
         let end = self.ends.get(stream).copied().unwrap_or(0);
         if end != head && !self.is_growing(stream, end) {
-            self.problem(format!("stream {stream}: {end} events, but its head is {head}"));
+            self.problem(format!(
+                "stream {stream}: {end} events, but its head is {head}"
+            ));
         }
         Some(())
     }

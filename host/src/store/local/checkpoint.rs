@@ -103,10 +103,7 @@ pub(super) fn write(shared: &Shared) -> Result<Position, StoreError> {
 }
 
 fn tidy(shared: &Shared) -> Result<(), StoreError> {
-    let _upkeep = shared
-        .upkeep
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let _upkeep = shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
     let all = list(&shared.paths.checkpoints)?;
     let newest: Vec<_> = all.iter().rev().take(KEPT).collect();
     if newest.len() < KEPT || newest.iter().any(|(_, path)| verify(path).is_err()) {

@@ -93,10 +93,7 @@ struct Committer<'s> {
 
 impl Committer<'_> {
     /// Makes one group of what waits, up to its limits.
-    fn group(
-        &mut self,
-        waiting: &mut std::iter::Peekable<impl Iterator<Item = Request>>,
-    ) {
+    fn group(&mut self, waiting: &mut std::iter::Peekable<impl Iterator<Item = Request>>) {
         self.shared.wait_for_room();
         let first = self.shared.position() + 1;
         let mut group = Group::new(self.shared, first);
@@ -169,13 +166,10 @@ impl Committer<'_> {
             }
             Request::Import { answer, .. } => {
                 // Never in a group; an import is a group of its own.
-                Held::Lease(
-                    Err(super::closed("import")),
-                    {
-                        drop(answer);
-                        std::sync::mpsc::sync_channel(1).0
-                    },
-                )
+                Held::Lease(Err(super::closed("import")), {
+                    drop(answer);
+                    std::sync::mpsc::sync_channel(1).0
+                })
             }
         }
     }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use super::archive;
 use super::clock::{Clock, SystemClock};
 use super::files;
 use super::journal::SEGMENT_BYTES;
@@ -252,7 +251,7 @@ impl Store for LocalStore {
 
     fn import(&self, from: &mut dyn Read) -> Result<u64, StoreError> {
         let shared = self.shared()?;
-        if shared.position() != 0 || !shared.blobs.list()?.is_empty() {
+        if shared.position() != 0 {
             return Err(StoreError::NotEmpty);
         }
         let path = shared.paths.scratch("import");
@@ -280,5 +279,5 @@ impl Store for LocalStore {
     }
 }
 
-/// The magic of archives is checked by `archive`; this names the extension of checkpoints.
+/// The extension of checkpoints.
 const CHECKPOINT: &str = "ck";

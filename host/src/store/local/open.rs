@@ -140,7 +140,10 @@ fn survey(paths: &Paths, mark: Option<&Mark>) -> Result<Found, StoreError> {
         )));
     }
     if scan.torn > 0 {
-        tracing::warn!(bytes = scan.torn, "cutting a torn write off the journal's end");
+        tracing::warn!(
+            bytes = scan.torn,
+            "cutting a torn write off the journal's end"
+        );
     }
     Ok(Found {
         first: scan.first,
