@@ -1,0 +1,113 @@
+//! Airlock operators in Rust.
+//!
+//! ```
+//! use airlock_sdk::prelude::*;
+//!
+//! /// Whom to greet.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Hello {
+//!     /// A name.
+//!     name: String,
+//! }
+//!
+//! /// Greets.
+//! #[operator]
+//! fn hello(config: Hello) -> Result<String, TaskError> {
+//!     Ok(format!("Hello, {}!", config.name))
+//! }
+//!
+//! airlock_sdk::plugin!(operators: [hello]);
+//! # fn main() {}
+//! ```
+//!
+//! This crate owns the guest's side of `wit/`: the config's way in, the outcome's way out, one module a host interface, and a
+//! fake host for native unit tests ([`testing`]). It refuses to reach anything that the contract does not name.
+
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    clippy::indexing_slicing,
+    reason = "generated from wit/, which is documented"
+)]
+pub mod bindings;
+
+pub mod dag_state;
+pub mod dataset;
+mod error;
+pub mod http;
+pub mod log;
+pub mod models;
+mod operator;
+mod outcome;
+pub mod progress;
+pub mod secrets;
+pub mod storage;
+mod task;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+pub mod time;
+pub mod tracking;
+pub mod training;
+pub mod xcom;
+
+/// The host's interfaces: the real ones in a component, the fake ones elsewhere.
+#[cfg(target_family = "wasm")]
+use bindings::airlock::operator as sys;
+#[cfg(not(target_family = "wasm"))]
+use testing::imports as sys;
+
+pub use airlock_sdk_macros::operator;
+pub use bindings::airlock::operator::types::{CapabilityError, OperatorKind};
+pub use error::TaskError;
+pub use operator::{Operator, Registration, describe, run};
+pub use outcome::{IntoOutcome, Outcome};
+pub use task::Task;
+pub use {schemars, serde, serde_json};
+
+/// What nearly every operator needs.
+pub mod prelude {
+    pub use crate::{Outcome, Task, TaskError, debug, error, info, operator, warn};
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+    pub use serde_json::{Value, json};
+}
+
+/// Makes a component of the listed operators: `plugin!(operators: [hello])`, with `name: "..."` and `version: "..."` before
+/// them where they differ from the package's.
+#[macro_export]
+macro_rules! plugin {
+    (operators: [$($operator:path),+ $(,)?] $(,)?) => {
+        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: [$($operator),+]);
+    };
+    (name: $name:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
+        $crate::plugin!(name: $name, version: env!("CARGO_PKG_VERSION"), operators: [$($operator),+]);
+    };
+    (name: $name:expr, version: $version:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
+        #[doc(hidden)]
+        pub struct AirlockPlugin;
+
+        impl $crate::bindings::exports::airlock::operator::guest::Guest for AirlockPlugin {
+            fn describe() -> $crate::bindings::airlock::operator::types::PluginInfo {
+                $crate::describe($name, $version, &[$($crate::Registration::of::<$operator>()),+])
+            }
+
+            fn run(
+                context: $crate::bindings::airlock::operator::types::TaskContext,
+            ) -> ::core::result::Result<
+                $crate::bindings::airlock::operator::types::Outcome,
+                $crate::bindings::airlock::operator::types::TaskError,
+            > {
+                $crate::run(context, &[$($crate::Registration::of::<$operator>()),+])
+            }
+        }
+
+        #[cfg(target_family = "wasm")]
+        #[expect(unsafe_code, reason = "the component's exports are raw functions")]
+        mod airlock_exports {
+            $crate::bindings::export_operator!(AirlockPlugin with_types_in $crate::bindings);
+            use super::AirlockPlugin;
+        }
+    };
+}

@@ -1,0 +1,401 @@
+//! The imports of `wit/` over the fake host, with the signatures of the generated bindings.
+#![expect(
+    missing_docs,
+    clippy::needless_pass_by_value,
+    reason = "mirrors the bindings, which wit/ documents"
+)]
+
+use super::{State, answer, with};
+use crate::CapabilityError;
+
+type Answer<T> = Result<T, CapabilityError>;
+
+pub mod log {
+    pub use crate::bindings::airlock::operator::log::Level;
+
+    pub fn log(level: Level, message: &str) {
+        super::with(|state| state.lines.push((level, message.to_owned())));
+    }
+}
+
+pub mod progress {
+    pub fn report(fraction: Option<f64>, message: &str) {
+        super::with(|state| state.reports.push((fraction, message.to_owned())));
+    }
+
+    pub fn is_cancelled() -> bool {
+        super::with(|state| state.cancelled)
+    }
+}
+
+pub mod time {
+    use crate::time::{TimeError, Timestamp};
+    use std::time::Duration;
+
+    /// The present time of the fake host.
+    pub fn now() -> Result<Timestamp, TimeError> {
+        super::with(|state| Timestamp::from_micros(state.now))
+    }
+
+    /// Moves the fake host's clock.
+    pub fn sleep(length: Duration) {
+        super::with(|state| {
+            state.slept += length;
+            state.now += i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
+        });
+    }
+}
+
+pub mod xcom {
+    use super::{Answer, answer};
+
+    pub fn push(key: &str, value: &str) -> Answer<()> {
+        answer("xcom", |state| {
+            let place = (state.task_id.clone(), key.to_owned(), state.map_index);
+            state.xcoms.insert(place, value.to_owned());
+            Ok(())
+        })
+    }
+
+    pub fn pull(task_id: &str, key: &str, map_index: Option<i32>) -> Answer<Option<String>> {
+        answer("xcom", |state| {
+            let place = (task_id.to_owned(), key.to_owned(), map_index.unwrap_or(-1));
+            Ok(state.xcoms.get(&place).cloned())
+        })
+    }
+}
+
+pub mod storage {
+    use super::{Answer, CapabilityError, answer};
+    pub use crate::bindings::airlock::operator::storage::ObjectInfo;
+    use std::cell::RefCell;
+
+    /// The fake lists few objects a page, so that paging is tested.
+    const PAGE: usize = 3;
+
+    pub struct Reader(RefCell<std::vec::IntoIter<u8>>);
+
+    impl Reader {
+        pub fn read(&self, max: u32) -> Answer<Vec<u8>> {
+            let max = usize::try_from(max).unwrap_or(usize::MAX);
+            Ok(self.0.borrow_mut().by_ref().take(max).collect())
+        }
+    }
+
+    pub struct Writer {
+        uri: String,
+        bytes: RefCell<Vec<u8>>,
+    }
+
+    impl Writer {
+        pub fn write(&self, bytes: &[u8]) -> Answer<()> {
+            self.bytes.borrow_mut().extend_from_slice(bytes);
+            Ok(())
+        }
+
+        pub fn finish(&self) -> Answer<String> {
+            answer("storage", |state| {
+                let bytes = self.bytes.take();
+                let digest = format!("sha256-of-{}-bytes", bytes.len());
+                state.objects.insert(self.uri.clone(), bytes);
+                Ok(digest)
+            })
+        }
+    }
+
+    pub fn open(uri: &str) -> Answer<Reader> {
+        answer("storage", |state| match state.objects.get(uri) {
+            Some(bytes) => Ok(Reader(RefCell::new(bytes.clone().into_iter()))),
+            None => Err(CapabilityError::NotFound(uri.to_owned())),
+        })
+    }
+
+    pub fn create(uri: &str) -> Answer<Writer> {
+        answer("storage", |_| {
+            Ok(Writer {
+                uri: uri.to_owned(),
+                bytes: RefCell::default(),
+            })
+        })
+    }
+
+    pub fn head(uri: &str) -> Answer<Option<ObjectInfo>> {
+        answer("storage", |state| {
+            Ok(state.objects.get(uri).map(|bytes| info(uri, bytes)))
+        })
+    }
+
+    pub fn list(prefix: &str, after: Option<&str>) -> Answer<Vec<ObjectInfo>> {
+        answer("storage", |state| {
+            Ok(state
+                .objects
+                .iter()
+                .filter(|(uri, _)| uri.starts_with(prefix))
+                .filter(|(uri, _)| after.is_none_or(|after| uri.as_str() > after))
+                .take(PAGE)
+                .map(|(uri, bytes)| info(uri, bytes))
+                .collect())
+        })
+    }
+
+    pub fn delete(uri: &str) -> Answer<()> {
+        answer("storage", |state| {
+            state.objects.remove(uri);
+            Ok(())
+        })
+    }
+
+    fn info(uri: &str, bytes: &[u8]) -> ObjectInfo {
+        ObjectInfo {
+            uri: uri.to_owned(),
+            size: bytes.len() as u64,
+        }
+    }
+}
+
+pub mod tracking {
+    use super::{Answer, CapabilityError, State, answer};
+    pub use crate::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
+
+    fn find<'a>(state: &'a mut State, run_id: &str) -> Answer<&'a mut RunInfo> {
+        let found = state.runs.iter_mut().find(|run| run.run_id == run_id);
+        found.ok_or_else(|| CapabilityError::NotFound(format!("tracking run {run_id}")))
+    }
+
+    pub fn start_run(experiment: &str, name: &str) -> Answer<String> {
+        answer("tracking", |state| {
+            let same = |run: &&mut RunInfo| run.experiment == experiment && run.name == name;
+            if let Some(run) = state.runs.iter_mut().find(same) {
+                run.status = RunStatus::Running;
+                return Ok(run.run_id.clone());
+            }
+            let run_id = format!("run-{}", state.runs.len() + 1);
+            state.runs.push(RunInfo {
+                run_id: run_id.clone(),
+                experiment: experiment.to_owned(),
+                name: name.to_owned(),
+                status: RunStatus::Running,
+                params: Vec::new(),
+                metrics: Vec::new(),
+                tags: Vec::new(),
+            });
+            Ok(run_id)
+        })
+    }
+
+    pub fn log_params(run_id: &str, params: &[(String, String)]) -> Answer<()> {
+        answer("tracking", |state| {
+            let run = find(state, run_id)?;
+            for (key, value) in params {
+                match run.params.iter().find(|(there, _)| there == key) {
+                    Some((_, there)) if there == value => {}
+                    Some(_) => return Err(CapabilityError::Conflict(format!("param {key}"))),
+                    None => run.params.push((key.clone(), value.clone())),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub fn log_metrics(run_id: &str, metrics: &[Metric]) -> Answer<()> {
+        answer("tracking", |state| {
+            let run = find(state, run_id)?;
+            for metric in metrics {
+                run.metrics.retain(|there| there.key != metric.key);
+                run.metrics.push(metric.clone());
+            }
+            Ok(())
+        })
+    }
+
+    pub fn set_tags(run_id: &str, tags: &[(String, String)]) -> Answer<()> {
+        answer("tracking", |state| {
+            let run = find(state, run_id)?;
+            for (key, value) in tags {
+                run.tags.retain(|(there, _)| there != key);
+                run.tags.push((key.clone(), value.clone()));
+            }
+            Ok(())
+        })
+    }
+
+    pub fn log_artifact(run_id: &str, path: &str, artifact: &str) -> Answer<()> {
+        answer("tracking", |state| {
+            find(state, run_id)?;
+            let place = (run_id.to_owned(), path.to_owned());
+            state.artifacts.insert(place, artifact.to_owned());
+            Ok(())
+        })
+    }
+
+    pub fn end_run(run_id: &str, status: RunStatus) -> Answer<()> {
+        answer("tracking", |state| {
+            find(state, run_id)?.status = status;
+            Ok(())
+        })
+    }
+
+    pub fn get_run(run_id: &str) -> Answer<RunInfo> {
+        answer("tracking", |state| {
+            find(state, run_id).map(|run| run.clone())
+        })
+    }
+}
+
+pub mod models {
+    use super::{Answer, CapabilityError, State, answer};
+    pub use crate::bindings::airlock::operator::models::{ModelVersion, Stage};
+
+    pub(crate) fn add(
+        state: &mut State,
+        name: &str,
+        stage: Stage,
+        run_id: &str,
+        artifact: &str,
+    ) -> ModelVersion {
+        let versions = state.versions.entry(name.to_owned()).or_default();
+        let version = ModelVersion {
+            name: name.to_owned(),
+            version: u32::try_from(versions.len() + 1).unwrap_or(u32::MAX),
+            stage,
+            run_id: run_id.to_owned(),
+            artifact: artifact.to_owned(),
+            tags: Vec::new(),
+            aliases: Vec::new(),
+        };
+        versions.push(version.clone());
+        version
+    }
+
+    pub fn register(
+        name: &str,
+        run_id: &str,
+        artifact: &str,
+        tags: &[(String, String)],
+    ) -> Answer<ModelVersion> {
+        answer("models", |state| {
+            let known = state.versions.get(name).into_iter().flatten();
+            let same =
+                |version: &&ModelVersion| version.run_id == run_id && version.artifact == artifact;
+            if let Some(version) = known.clone().find(same) {
+                return Ok(version.clone());
+            }
+            let mut version = add(state, name, Stage::None, run_id, artifact);
+            version.tags = tags.to_vec();
+            replace(state, &version);
+            Ok(version)
+        })
+    }
+
+    fn replace(state: &mut State, version: &ModelVersion) {
+        let versions = state.versions.entry(version.name.clone()).or_default();
+        for there in versions
+            .iter_mut()
+            .filter(|there| there.version == version.version)
+        {
+            *there = version.clone();
+        }
+    }
+
+    pub fn get_version(name: &str, version: u32) -> Answer<Option<ModelVersion>> {
+        answer("models", |state| {
+            let mut known = state.versions.get(name).into_iter().flatten();
+            Ok(known.find(|there| there.version == version).cloned())
+        })
+    }
+
+    pub fn get_latest_versions(name: &str, stages: &[Stage]) -> Answer<Vec<ModelVersion>> {
+        answer("models", |state| {
+            let known: Vec<ModelVersion> = state.versions.get(name).cloned().unwrap_or_default();
+            let newest = |stage: &Stage| known.iter().rev().find(|there| there.stage == *stage);
+            Ok(stages.iter().filter_map(newest).cloned().collect())
+        })
+    }
+
+    pub fn transition_stage(
+        name: &str,
+        version: u32,
+        stage: Stage,
+        archive_existing_versions: bool,
+    ) -> Answer<ModelVersion> {
+        answer("models", |state| {
+            let known = state.versions.entry(name.to_owned()).or_default();
+            if !known.iter().any(|there| there.version == version) {
+                return Err(CapabilityError::NotFound(format!("{name} v{version}")));
+            }
+            let mut moved = None;
+            for there in known {
+                if there.version == version {
+                    there.stage = stage;
+                    moved = Some(there.clone());
+                } else if archive_existing_versions && there.stage == stage {
+                    there.stage = Stage::Archived;
+                }
+            }
+            moved.ok_or_else(|| CapabilityError::NotFound(format!("{name} v{version}")))
+        })
+    }
+
+    pub fn set_alias(name: &str, alias: &str, version: u32) -> Answer<()> {
+        answer("models", |state| {
+            for there in state.versions.entry(name.to_owned()).or_default() {
+                there.aliases.retain(|known| known != alias);
+                if there.version == version {
+                    there.aliases.push(alias.to_owned());
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+pub mod dag_state {
+    use super::{Answer, answer};
+
+    pub fn run_states(dag_id: &str, logical_date: &str) -> Answer<Vec<String>> {
+        answer("dag_state", |state| {
+            let place = (dag_id.to_owned(), logical_date.to_owned());
+            Ok(state.run_states.get(&place).cloned().unwrap_or_default())
+        })
+    }
+
+    pub fn task_states(dag_id: &str, task_id: &str, logical_date: &str) -> Answer<Vec<String>> {
+        answer("dag_state", |state| {
+            let place = (
+                dag_id.to_owned(),
+                task_id.to_owned(),
+                logical_date.to_owned(),
+            );
+            Ok(state.task_states.get(&place).cloned().unwrap_or_default())
+        })
+    }
+}
+
+pub mod secrets {
+    use super::{Answer, CapabilityError, answer};
+
+    pub fn placeholder(name: &str) -> Answer<String> {
+        answer("secrets", |state| match state.secrets.get(name) {
+            Some(placeholder) => Ok(placeholder.clone()),
+            None => Err(CapabilityError::NotFound(format!("secret {name}"))),
+        })
+    }
+}
+
+pub mod http {
+    use crate::http::{HttpError, Request, Response};
+
+    pub fn send(request: Request) -> Result<Response, HttpError> {
+        super::with(|state| {
+            state.requests.push(request.clone());
+            match &mut state.responder {
+                Some(respond) => respond(&request),
+                None => Err(HttpError::Failed(
+                    "nobody answers: call Host::on_http".into(),
+                )),
+            }
+        })
+    }
+}
+
+pub use super::training::{dataset, training};
