@@ -20,4 +20,5 @@ mod xcom;
 
 pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
+pub use tasks::{Instance, StateCounts};
 pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
