@@ -252,7 +252,7 @@ fn a_stale_outcome_changes_nothing() {
             },
         ]
     };
-    let mut refuse = |play: &mut Play, fence| {
+    let refuse = |play: &mut Play, fence| {
         for input in late(fence) {
             let before = play.state.clone();
             let step = play.send(input);

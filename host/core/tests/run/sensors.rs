@@ -77,7 +77,10 @@ fn a_rescheduling_sensor_frees_its_slots_keeps_its_try_and_loses_its_xcoms() {
     play.wake();
     assert_eq!(play.now, second(60));
     assert_eq!(play.admit(WAIT).0, 1);
-    assert_eq!(play.state.xcom(TaskIndex(0), -1, "seen"), Option::<&str>::None);
+    assert_eq!(
+        play.state.xcom(TaskIndex(0), -1, "seen"),
+        Option::<&str>::None
+    );
     play.check_replay();
 }
 
