@@ -178,7 +178,7 @@ impl RunState {
         task.flat_map(move |task| task.xcoms.all(key))
     }
 
-    /// All XComs of one task instance: keys and JSON texts, in the order they were first pushed.
+    /// All XCom values of one task instance: keys and JSON texts, in the order they were first pushed.
     pub fn xcoms_of(&self, ti: TaskInstanceKey) -> impl Iterator<Item = (&str, &str)> {
         let task = self.tasks.get(ti.task.get()).into_iter();
         task.flat_map(move |task| task.xcoms.entries(ti.map_index))

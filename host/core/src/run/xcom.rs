@@ -1,4 +1,4 @@
-//! The XComs of one task: values by map index and key, upserted, dropped when a new try starts.
+//! The XCom values of one task, by map index and key, upserted, dropped when a new try starts.
 //! It refuses to look into values; they are JSON text that was checked before.
 
 use super::event::Json;
@@ -14,7 +14,7 @@ pub const XCOM_KEY_BYTES_MAX: usize = 512;
 
 type Entry = (Cow<'static, str>, Json);
 
-/// The XComs of all instances of a task.
+/// The XCom values of all instances of a task.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct XComs(BTreeMap<i32, Vec<Entry>>);
 

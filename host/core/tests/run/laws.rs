@@ -43,7 +43,7 @@ fn shapes() -> impl Strategy<Value = Vec<Shape>> {
         |(upstream, rule, retries, kind, scope)| Shape {
             upstream,
             // Half of all tasks have the default rule, or nothing would ever run.
-            rule: rule.checked_sub(RULES.len()).unwrap_or(0),
+            rule: rule.saturating_sub(RULES.len()),
             retries,
             kind,
             scope,

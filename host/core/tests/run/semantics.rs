@@ -1,4 +1,4 @@
-//! One attempt and what follows: branches, short circuits, retries, XComs, setups and teardowns, the run's own end.
+//! One attempt and what follows: branches, short circuits, retries, XCom values, setups and teardowns, the run's own end.
 
 use crate::support::*;
 use airlock_core::dag::spec::{Task, TriggerRule};

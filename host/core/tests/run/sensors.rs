@@ -225,3 +225,12 @@ fn a_restarted_shell_learns_what_waits_and_what_was_live() {
     assert_eq!(play.state.state(), DagRunState::Running);
     play.check_replay();
 }
+
+#[test]
+fn a_deferral_to_the_past_still_lets_time_pass() {
+    let mut play = Play::started(dag_of(vec![task("t", &[])]));
+    play.now = second(50);
+    play.run(WAIT, Outcome::Defer(second(-9)));
+    assert!(play.state.next_timer().unwrap() > second(50));
+    assert!(play.send(Input::Wake).events.is_empty());
+}
