@@ -163,7 +163,11 @@ impl RunState {
         value: &str,
     ) -> Result<(), IllegalEvent> {
         self.check_running("XComPushed", ti, fence)?;
-        if !self.task_state(ti.task)?.xcoms.has_room(ti.map_index, key) {
+        if !self
+            .task_state(ti.task)?
+            .xcoms
+            .has_room(ti.map_index, key, value)
+        {
             let key = key.chars().take(64).collect();
             return Err(IllegalEvent::XComLimit { key });
         }

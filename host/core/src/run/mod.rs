@@ -26,4 +26,4 @@ pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
 pub use outcome::DEFER_MIN;
 pub use tasks::{Instance, StateCounts};
-pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
+pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX, XCOM_TOTAL_BYTES_MAX};

@@ -198,6 +198,15 @@ impl RunState {
         Some(Value::Object(members))
     }
 
+    /// When a waiting task instance goes on by itself: its next try, its next poke, the end of its deferral.
+    pub fn due(&self, ti: TaskInstanceKey) -> Option<Timestamp> {
+        self.tasks
+            .get(ti.task.get())?
+            .waiting
+            .get(&ti.map_index)?
+            .due
+    }
+
     /// When the run wants to be woken next.
     pub fn next_timer(&self) -> Option<Timestamp> {
         let instance = self.timers.first().map(|(at, _)| *at);

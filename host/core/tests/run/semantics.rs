@@ -217,6 +217,15 @@ fn one_guest_cannot_push_xcoms_without_end() {
         play.send(push(key.to_string()));
     }
     let before = play.state.clone();
+    let total = airlock_core::run::XCOM_TOTAL_BYTES_MAX;
+    let (key, value) = ("0".to_owned(), format!("\"{}\"", "x".repeat(total)));
+    let large = Input::PushXCom {
+        ti: ti(0, -1),
+        fence,
+        key,
+        value,
+    };
+    assert!(play.state.step(play.now, large, &Templates).is_err());
     for key in ["one more".to_owned(), "k".repeat(100_000)] {
         let refused = play.state.step(play.now, push(key), &Templates);
         assert!(matches!(refused, Err(IllegalEvent::XComLimit { .. })));

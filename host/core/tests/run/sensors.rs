@@ -74,6 +74,7 @@ fn a_rescheduling_sensor_frees_its_slots_keeps_its_try_and_loses_its_xcoms() {
     });
     play.finish(WAIT, Outcome::NotYet);
     assert_eq!((play.of(WAIT), play.slots.len()), (UpForReschedule, 0));
+    assert_eq!(play.state.due(WAIT), Some(second(60)));
     play.wake();
     assert_eq!(play.now, second(60));
     assert_eq!(play.admit(WAIT).0, 1);
