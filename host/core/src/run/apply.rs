@@ -2,15 +2,13 @@
 //! Every event is checked against the whole state first, so an illegal one changes nothing. It decides nothing.
 
 use super::error::IllegalEvent;
-use super::event::{Event, Fence, Outcome, Reason, RunHeader};
+use super::event::{Event, Reason, RunHeader};
 use super::expand::{self, Elements};
-use super::outcome::Ending;
 use super::state::{RunState, Stopping};
-use super::tasks::{Instance, Resume, TaskState, Waiting};
+use super::tasks::{Instance, TaskState};
 use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
-use std::borrow::Cow;
 use std::ops::Range;
 
 impl RunState {
@@ -91,7 +89,7 @@ impl RunState {
     }
 
     /// The task of `ti`; the instance was looked up before.
-    fn with_task<T>(
+    pub(super) fn with_task<T>(
         &mut self,
         task: TaskIndex,
         act: impl FnOnce(&mut TaskState) -> T,
@@ -184,7 +182,7 @@ impl RunState {
     }
 
     /// Takes away the timers of a range, and all that is known about waiting where it has ended.
-    fn end_waits(&mut self, task: TaskIndex, range: Range<i32>, ended: bool) {
+    pub(super) fn end_waits(&mut self, task: TaskIndex, range: Range<i32>, ended: bool) {
         let Some(state) = self.tasks.get_mut(task.get()) else {
             return;
         };
@@ -210,7 +208,12 @@ impl RunState {
     }
 
     /// Moves a range into `to` and counts the move here, in the run, and in every direct downstream task.
-    fn change_states(&mut self, task: TaskIndex, range: Range<i32>, to: TaskInstanceState) {
+    pub(super) fn change_states(
+        &mut self,
+        task: TaskIndex,
+        range: Range<i32>,
+        to: TaskInstanceState,
+    ) {
         let mut moves: Vec<(TaskInstanceState, u32)> = Vec::with_capacity(1);
         if let Some(state) = self.tasks.get_mut(task.get()) {
             for map_index in range {
@@ -258,163 +261,6 @@ impl RunState {
         self.stopping = Some(Stopping {
             why,
             message: message.to_owned(),
-        });
-        Ok(())
-    }
-
-    fn apply_attempt(
-        &mut self,
-        ti: TaskInstanceKey,
-        try_number: u32,
-        fence: Fence,
-        at: Timestamp,
-    ) -> Result<(), IllegalEvent> {
-        let instance = self.known(ti)?;
-        let state = self.task_state(ti.task)?;
-        let may_start = matches!(
-            instance.state,
-            TaskInstanceState::Scheduled | TaskInstanceState::Restarting
-        ) || state.is_between_pokes(ti.map_index);
-        if !may_start || self.state != DagRunState::Running {
-            return Err(instance_is(
-                "AttemptStarted",
-                ti,
-                instance,
-                "scheduled or restarting",
-            ));
-        }
-        if instance.attempt.checked_add(1) != Some(fence.attempt) {
-            return Err(wrong_fence(ti, fence, instance));
-        }
-        if try_number != instance.next_try() {
-            return Err(IllegalEvent::TryNumber {
-                ti,
-                given: try_number,
-                expected: instance.next_try(),
-            });
-        }
-        let resume = instance.resume;
-        self.end_waits(ti.task, one(ti), false);
-        self.with_task(ti.task, |state| {
-            let waiting = state.waiting.entry(ti.map_index).or_default();
-            waiting.first_start.get_or_insert(at);
-            if resume == Resume::NewTry {
-                waiting.pokes = 0;
-            }
-            if resume != Resume::GoOn {
-                state.xcoms.clear(ti.map_index);
-            }
-            if let Some(instance) = state.instance_mut(ti.map_index) {
-                instance.owner = fence.owner;
-                instance.attempt = fence.attempt;
-                instance.try_number = try_number;
-                if resume == Resume::NewTry {
-                    instance.losses = 0;
-                }
-                // Should its host die now, the same try begins again.
-                instance.resume = Resume::Again;
-            }
-        });
-        self.change_states(ti.task, one(ti), TaskInstanceState::Running);
-        Ok(())
-    }
-
-    /// Checks that the last attempt of `ti` is the one that `fence` names and has not ended.
-    fn check_running(
-        &self,
-        what: &'static str,
-        ti: TaskInstanceKey,
-        fence: Fence,
-    ) -> Result<(), IllegalEvent> {
-        let instance = self.known(ti)?;
-        if instance.state != TaskInstanceState::Running {
-            return Err(instance_is(what, ti, instance, "running"));
-        }
-        if instance.fence() != fence {
-            return Err(wrong_fence(ti, fence, instance));
-        }
-        Ok(())
-    }
-
-    fn apply_outcome(
-        &mut self,
-        ti: TaskInstanceKey,
-        fence: Fence,
-        outcome: &Outcome,
-        at: Timestamp,
-    ) -> Result<(), IllegalEvent> {
-        self.check_running("AttemptFinished", ti, fence)?;
-        let ending = self.ending(ti, outcome, at);
-        if ending == Ending::End(TaskInstanceState::Success) {
-            self.keep_xcoms(ti, outcome);
-            self.keep_skips(ti, outcome);
-        }
-        self.end_waits(ti.task, one(ti), matches!(ending, Ending::End(_)));
-        match ending {
-            Ending::End(state) => self.change_states(ti.task, one(ti), state),
-            Ending::Wait {
-                state,
-                resume,
-                due,
-                poke,
-            } => self.wait(ti, state, resume, due, poke),
-        }
-        Ok(())
-    }
-
-    fn wait(
-        &mut self,
-        ti: TaskInstanceKey,
-        to: TaskInstanceState,
-        resume: Resume,
-        due: Timestamp,
-        poke: bool,
-    ) {
-        self.with_task(ti.task, |state| {
-            let waiting = state
-                .waiting
-                .entry(ti.map_index)
-                .or_insert_with(Waiting::default);
-            waiting.due = Some(due);
-            waiting.pokes = waiting.pokes.saturating_add(u32::from(poke));
-            if let Some(instance) = state.instance_mut(ti.map_index) {
-                instance.resume = resume;
-            }
-        });
-        self.timers.insert((due, ti));
-        self.change_states(ti.task, one(ti), to);
-    }
-
-    fn apply_lost(&mut self, ti: TaskInstanceKey, fence: Fence) -> Result<(), IllegalEvent> {
-        self.check_running("AttemptLost", ti, fence)?;
-        let ended = self.stop_state(ti.task);
-        self.end_waits(ti.task, one(ti), ended.is_some());
-        self.with_task(ti.task, |state| {
-            if let Some(instance) = state.instance_mut(ti.map_index) {
-                instance.losses = instance.losses.saturating_add(1);
-                instance.resume = Resume::Again;
-            }
-        });
-        let to = ended.unwrap_or(TaskInstanceState::Restarting);
-        self.change_states(ti.task, one(ti), to);
-        Ok(())
-    }
-
-    fn apply_xcom(
-        &mut self,
-        ti: TaskInstanceKey,
-        fence: Fence,
-        key: &str,
-        value: &str,
-    ) -> Result<(), IllegalEvent> {
-        self.check_running("XComPushed", ti, fence)?;
-        if !self.task_state(ti.task)?.xcoms.has_room(ti.map_index, key) {
-            let key = key.chars().take(64).collect();
-            return Err(IllegalEvent::XComLimit { key });
-        }
-        self.with_task(ti.task, |state| {
-            let key = Cow::Owned(key.to_owned());
-            state.xcoms.put(ti.map_index, key, value.to_owned());
         });
         Ok(())
     }
@@ -472,13 +318,5 @@ pub(super) fn instance_is(
         ti,
         state: instance.state,
         needs,
-    }
-}
-
-fn wrong_fence(ti: TaskInstanceKey, given: Fence, instance: &Instance) -> IllegalEvent {
-    IllegalEvent::Fence {
-        ti,
-        given,
-        current: instance.fence(),
     }
 }

@@ -71,9 +71,10 @@ pub enum IllegalEvent {
     },
     /// The XCom breaks a limit.
     #[error(
-        "XCom key {key:?} is too long ({} bytes allowed) or one too many ({} a task instance allowed); put large results into storage",
+        "XCom {key:?} breaks a limit of one task instance: {} bytes a key, {} keys, {} bytes in all; put large results into storage",
         super::xcom::XCOM_KEY_BYTES_MAX,
-        super::xcom::XCOM_KEYS_MAX
+        super::xcom::XCOM_KEYS_MAX,
+        super::xcom::XCOM_TOTAL_BYTES_MAX
     )]
     XComLimit {
         /// The start of the key.

@@ -152,6 +152,10 @@ pub enum Reason {
 
 /// A durable fact about one run. `replay(events) == live state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "fields are named after the types they hold; the variant says the rest"
+)]
 pub enum Event {
     /// First event of every run; the DAG version is named by the SHA-256 of its canonical form.
     RunQueued {
@@ -221,6 +225,10 @@ pub enum Event {
 
 /// What the shell tells a run.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "fields are named after the types they hold; the variant says the rest"
+)]
 pub enum Input {
     /// `max_active_runs` allows it to start.
     Start,
@@ -249,6 +257,10 @@ pub enum Input {
 
 /// What a run asks of the shell, to be carried out only after the events beside it are durable.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "fields are named after the types they hold; the variant says the rest"
+)]
 pub enum Command {
     /// Instances `from..to` of a task are `scheduled` or `restarting`: each wants slots. Unmapped: -1..0.
     Want { task: TaskIndex, from: i32, to: i32 },

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// The most instances one task may have in one run (Airflow's `max_map_length` is 1,024).
 pub const MAP_LENGTH_MAX: usize = 100_000;
 
-/// Evaluates the template of an `expand` against the XComs, params and dates of a run.
+/// Evaluates the template of an `expand` against the XCom values, params and dates of a run.
 pub trait ExpandEvaluator {
     /// The value of the whole template; an error is a sentence for the author of the DAG.
     fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String>;

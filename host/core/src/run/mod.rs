@@ -5,6 +5,8 @@
 //! gives the live state again. It refuses all IO and never asks for the time: `now` is handed in.
 
 mod apply;
+mod attempt;
+mod decision;
 mod error;
 pub mod event;
 mod expand;
@@ -14,10 +16,14 @@ pub mod priority;
 mod recover;
 pub mod state;
 pub mod step;
+mod stop;
 mod tasks;
 mod turn;
+mod wake;
 mod xcom;
 
 pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
-pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
+pub use outcome::DEFER_MIN;
+pub use tasks::{Instance, StateCounts};
+pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX, XCOM_TOTAL_BYTES_MAX};

@@ -1,4 +1,4 @@
-//! What the outcome of an attempt means: for its task instance, for its XComs, for the tasks it skips.
+//! What the outcome of an attempt means: for its task instance, for its XCom values, for the tasks it skips.
 //! An answer that the task does not allow is turned into an error before it becomes an event, so that the journal says why.
 
 use super::event::{AttemptError, AttemptErrorKind, Outcome, Reason};
@@ -9,10 +9,13 @@ use crate::dag::spec::{SensorMode, Task};
 use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::TaskInstanceState;
 use crate::task_instance::{retry, sensor};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+
+/// A deferral lasts at least so long, or a guest that defers to the past would fill the journal.
+pub const DEFER_MIN: SignedDuration = SignedDuration::from_millis(100);
 
 /// What an outcome does to a task instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +71,10 @@ impl RunState {
                     let kind = AttemptErrorKind::Permanent;
                     Outcome::Error(AttemptError { kind, message })
                 }
+            }
+            Outcome::Defer(until) => {
+                let earliest = now.checked_add(DEFER_MIN).unwrap_or(Timestamp::MAX);
+                Outcome::Defer(until.max(earliest))
             }
             Outcome::Error(error) if soft_fail && error.kind == AttemptErrorKind::Permanent => {
                 Outcome::Skip(error.message)
@@ -251,7 +258,7 @@ fn broken_rule(message: String) -> Outcome {
     Outcome::Error(AttemptError { kind, message })
 }
 
-/// The members of an object that may become XComs of their own.
+/// The members of an object that may become XCom values of their own.
 fn members(json: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(json) {
         Ok(Value::Object(members)) if members.len() > XCOM_KEYS_MAX => {

@@ -7,7 +7,8 @@ use crate::task_instance::state::{DagRunState, TaskInstanceState};
 
 impl RunState {
     /// The commands that were lost with the last shell and still hold: `Want` for what waits for slots, one `WakeAt` for the
-    /// earliest timer, `RunFinished` for a run that ended. For `live_attempts` send `Input::Lose` first.
+    /// earliest timer, `RunFinished` for a run that ended. Carry them out, then send `Input::Lose` for each of
+    /// `live_attempts`: that gives what follows for those.
     pub fn resume(&self) -> Vec<Command> {
         if self.state.is_finished() {
             return vec![Command::RunFinished { state: self.state }];

@@ -178,7 +178,7 @@ impl RunState {
         task.flat_map(move |task| task.xcoms.all(key))
     }
 
-    /// All XComs of one task instance: keys and JSON texts, in the order they were first pushed.
+    /// All XCom values of one task instance: keys and JSON texts, in the order they were first pushed.
     pub fn xcoms_of(&self, ti: TaskInstanceKey) -> impl Iterator<Item = (&str, &str)> {
         let task = self.tasks.get(ti.task.get()).into_iter();
         task.flat_map(move |task| task.xcoms.entries(ti.map_index))
@@ -196,6 +196,15 @@ impl RunState {
         let elements = self.tasks.get(task.get())?.elements.as_ref()?;
         let members = elements.get(expand, usize::try_from(map_index).ok()?)?;
         Some(Value::Object(members))
+    }
+
+    /// When a waiting task instance goes on by itself: its next try, its next poke, the end of its deferral.
+    pub fn due(&self, ti: TaskInstanceKey) -> Option<Timestamp> {
+        self.tasks
+            .get(ti.task.get())?
+            .waiting
+            .get(&ti.map_index)?
+            .due
     }
 
     /// When the run wants to be woken next.

@@ -49,7 +49,7 @@ impl RunState {
             Input::Finish { ti, fence, outcome } => finish(&mut turn, ti, fence, outcome)?,
             Input::Lose { ti, fence } => lose(&mut turn, ti, fence)?,
             Input::Wake => turn.wake()?,
-            Input::Cancel { reason } => cancel(&mut turn, reason)?,
+            Input::Cancel { reason } => cancel(&mut turn, &reason)?,
         }
         turn.end()
     }
@@ -162,7 +162,7 @@ fn lose(turn: &mut Turn<'_>, ti: TaskInstanceKey, fence: Fence) -> Result<(), Il
     Ok(())
 }
 
-fn cancel(turn: &mut Turn<'_>, message: String) -> Result<(), IllegalEvent> {
+fn cancel(turn: &mut Turn<'_>, message: &str) -> Result<(), IllegalEvent> {
     if turn.run.state.is_finished() {
         return Err(turn.run.run_is("Cancel", "not finished"));
     }

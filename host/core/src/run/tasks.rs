@@ -56,11 +56,11 @@ impl StateCounts {
 /// What the next start of a task instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resume {
-    /// A new try: its number grows, its XComs go.
+    /// A new try: its number grows, its XCom values go.
     NewTry,
-    /// The same try from its beginning (a reschedule poke, or its host died): its XComs go.
+    /// The same try from its beginning (a reschedule poke, or its host died): its XCom values go.
     Again,
-    /// The same try goes on after a deferral or between pokes: its XComs stay.
+    /// The same try goes on after a deferral or between pokes: its XCom values stay.
     GoOn,
 }
 

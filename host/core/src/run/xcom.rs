@@ -1,4 +1,4 @@
-//! The XComs of one task: values by map index and key, upserted, dropped when a new try starts.
+//! The XCom values of one task, by map index and key, upserted, dropped when a new try starts.
 //! It refuses to look into values; they are JSON text that was checked before.
 
 use super::event::Json;
@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 pub const RETURN_VALUE: &str = "return_value";
 /// The most keys one task instance may push in one try.
 pub const XCOM_KEYS_MAX: usize = 1_000;
+/// The most bytes, keys and values together, that one task instance may push in one try: a run holds them in memory.
+pub const XCOM_TOTAL_BYTES_MAX: usize = 1 << 20;
 /// The longest key, in bytes (Airflow's column width).
 pub const XCOM_KEY_BYTES_MAX: usize = 512;
 
 type Entry = (Cow<'static, str>, Json);
 
-/// The XComs of all instances of a task.
+/// The XCom values of all instances of a task.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct XComs(BTreeMap<i32, Vec<Entry>>);
 
@@ -38,13 +40,17 @@ impl XComs {
         entries.map(|(key, value)| (key.as_ref(), value.as_str()))
     }
 
-    /// Whether one more value under `key` stays inside the limits.
-    pub(super) fn has_room(&self, map_index: i32, key: &str) -> bool {
-        let full = self
-            .0
-            .get(&map_index)
-            .is_some_and(|entries| entries.len() >= XCOM_KEYS_MAX);
-        key.len() <= XCOM_KEY_BYTES_MAX && (!full || self.get(map_index, key).is_some())
+    /// Whether one more value under `key` stays inside the limits. A value that it replaces still counts.
+    pub(super) fn has_room(&self, map_index: i32, key: &str, value: &str) -> bool {
+        let entries = self.0.get(&map_index).map_or(&[][..], Vec::as_slice);
+        let bytes: usize = entries
+            .iter()
+            .map(|(key, value)| key.len() + value.len())
+            .sum();
+        let is_new = self.get(map_index, key).is_none();
+        key.len() <= XCOM_KEY_BYTES_MAX
+            && !(is_new && entries.len() >= XCOM_KEYS_MAX)
+            && bytes.saturating_add(key.len()).saturating_add(value.len()) <= XCOM_TOTAL_BYTES_MAX
     }
 
     pub(super) fn put(&mut self, map_index: i32, key: Cow<'static, str>, value: Json) {

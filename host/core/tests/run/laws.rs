@@ -1,1 +1,365 @@
-//! Later.
+//! Laws that hold for every DAG and every order of inputs, legal or not: random DAGs, random shells, crashes in between.
+
+use crate::support::*;
+use airlock_core::dag::spec::{Dag, SensorMode, Task, TriggerRule};
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::run::StateCounts;
+use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason};
+use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::TaskInstanceState as State;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const RULES: [TriggerRule; 13] = [
+    TriggerRule::AllSuccess,
+    TriggerRule::AllFailed,
+    TriggerRule::AllDone,
+    TriggerRule::AllDoneMinOneSuccess,
+    TriggerRule::AllDoneSetupSuccess,
+    TriggerRule::OneSuccess,
+    TriggerRule::OneFailed,
+    TriggerRule::OneDone,
+    TriggerRule::NoneFailed,
+    TriggerRule::NoneFailedMinOneSuccess,
+    TriggerRule::NoneSkipped,
+    TriggerRule::AllSkipped,
+    TriggerRule::Always,
+];
+const TEMPLATES: [&str; 4] = ["[1,2]", "[]", "xcom:0", "error"];
+/// Enough for every try, poke and loss of the largest DAG that is drawn.
+const STEPS_MAX: usize = 5_000;
+
+#[derive(Debug, Clone)]
+struct Shape {
+    upstream: u8,
+    rule: usize,
+    retries: u32,
+    kind: u8,
+    scope: u8,
+}
+
+fn shapes() -> impl Strategy<Value = Vec<Shape>> {
+    let shape = (any::<u8>(), 0..RULES.len() * 2, 0..3_u32, 0..9_u8, 0..8_u8).prop_map(
+        |(upstream, rule, retries, kind, scope)| Shape {
+            upstream,
+            // Half of all tasks have the default rule, or nothing would ever run.
+            rule: rule.saturating_sub(RULES.len()),
+            retries,
+            kind,
+            scope,
+        },
+    );
+    prop::collection::vec(shape, 1..8)
+}
+
+fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
+    let tasks = (0_u32..).zip(shapes).map(|(place, shape)| {
+        let upstream: Vec<u32> = (0..place)
+            .filter(|bit| shape.upstream >> bit & 1 == 1)
+            .collect();
+        let id = format!("t{place}");
+        let mut task = match shape.kind {
+            0 => literal(&id, &upstream, 3),
+            1 => literal(&id, &upstream, 0),
+            kind @ 2..=5 => templated(&id, &upstream, TEMPLATES[usize::from(kind - 2)]),
+            _ => Task {
+                multiple_outputs: shape.kind == 6,
+                ..task(&id, &upstream)
+            },
+        };
+        task.trigger_rule = RULES[shape.rule];
+        task.retries = shape.retries;
+        task.is_setup = shape.scope == 0;
+        task.is_teardown = shape.scope == 1;
+        task.sensor.timeout = seconds(300);
+        task.sensor.soft_fail = shape.scope == 2;
+        if shape.scope >= 4 {
+            task.sensor.mode = SensorMode::Reschedule;
+        }
+        task
+    });
+    Dag {
+        fail_fast,
+        dagrun_timeout: timeout.map(seconds),
+        ..dag_of(tasks.collect())
+    }
+}
+
+fn outcome(draw: &mut Draw) -> Outcome {
+    match draw.below(14) {
+        0 => Outcome::Skip("no".to_owned()),
+        1 => branch(&["t1", "t3"]),
+        2 => branch(&[]),
+        3 => Outcome::ShortCircuit {
+            ignore_downstream_trigger_rules: true,
+        },
+        4 => Outcome::ShortCircuit {
+            ignore_downstream_trigger_rules: false,
+        },
+        5 | 6 => Outcome::NotYet,
+        7 => Outcome::Defer(second(40)),
+        8 => error(AttemptErrorKind::Transient),
+        9 => error(AttemptErrorKind::Permanent),
+        10 => error(AttemptErrorKind::Trap),
+        11 => value("[1,2,3]"),
+        12 => value(r#"{"a":1}"#),
+        _ => ok(),
+    }
+}
+
+fn pick<T: Copy>(draw: &mut Draw, items: &[T]) -> Option<T> {
+    (!items.is_empty()).then(|| items[draw.below(items.len())])
+}
+
+/// A fresh shell: everything it knows comes from the journal.
+fn crash(play: &mut Play) {
+    play.check_replay();
+    play.wants.clear();
+    play.live.clear();
+    play.wake = None;
+    for command in play.state.resume() {
+        play.obey(&command);
+    }
+    for (ti, fence) in play.state.live_attempts() {
+        play.send(Input::Lose { ti, fence });
+    }
+}
+
+fn random_key(draw: &mut Draw) -> TaskInstanceKey {
+    let index = i32::try_from(draw.below(5)).unwrap() - 1;
+    ti(u32::try_from(draw.below(9)).unwrap(), index)
+}
+
+fn random_fence(draw: &mut Draw) -> Fence {
+    Fence {
+        attempt: u32::try_from(draw.below(4)).unwrap(),
+        owner: OWNER,
+    }
+}
+
+/// An input that nobody checked: it is refused, stale, or legal by chance; it never panics.
+fn hostile(play: &mut Play, draw: &mut Draw) {
+    let (ti, fence) = (random_key(draw), random_fence(draw));
+    let input = match draw.below(3) {
+        0 => Input::Start,
+        1 => Input::Finish {
+            ti,
+            fence,
+            outcome: outcome(draw),
+        },
+        _ => Input::PushXCom {
+            ti,
+            fence,
+            key: "k".to_owned(),
+            value: "1".to_owned(),
+        },
+    };
+    let legal = play.live.get(&ti).is_some_and(|live| live.1 == fence);
+    if legal && !matches!(input, Input::Start) {
+        return;
+    }
+    let before = play.state.clone();
+    if let Ok(step) = play.state.step(play.now, input, &Templates) {
+        assert!(step.stale && step.events.is_empty() && step.commands.is_empty());
+    }
+    assert!(before == play.state, "a refused input changed the state");
+}
+
+fn random_event(draw: &mut Draw) -> Event {
+    let (ti, fence, at) = (random_key(draw), random_fence(draw), second(5));
+    let states = [
+        State::None,
+        State::Scheduled,
+        State::Running,
+        State::Success,
+        State::Skipped,
+        State::Removed,
+    ];
+    match draw.below(9) {
+        0 => Event::RunStarted { at },
+        1 => Event::TaskExpanded {
+            task: ti.task,
+            elements: "[[1,2]]".to_owned(),
+        },
+        2 => {
+            let from = ti.map_index;
+            let to = random_key(draw).map_index;
+            let state = pick(draw, &states).unwrap();
+            Event::StateSet {
+                task: ti.task,
+                from,
+                to,
+                state,
+                reason: None,
+                message: None,
+                at,
+            }
+        }
+        3 => Event::RunStopping {
+            why: Reason::TriggerRule,
+            message: String::new(),
+            at,
+        },
+        4 => Event::AttemptStarted {
+            ti,
+            try_number: fence.attempt,
+            fence,
+            at,
+        },
+        5 => Event::AttemptFinished {
+            ti,
+            fence,
+            outcome: outcome(draw),
+            at,
+        },
+        6 => Event::AttemptLost { ti, fence, at },
+        7 => Event::XComPushed {
+            ti,
+            fence,
+            key: "k".to_owned(),
+            value: "1".to_owned(),
+        },
+        _ => Event::RunFinished {
+            state: airlock_core::task_instance::state::DagRunState::Running,
+            reason: String::new(),
+            at,
+        },
+    }
+}
+
+fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
+    let wants: Vec<_> = play.wants.iter().copied().collect();
+    let live: Vec<_> = play.live.keys().copied().collect();
+    match draw.below(20) {
+        0 => crash(play),
+        1 if may_cancel => {
+            play.send(Input::Cancel {
+                reason: "drawn".to_owned(),
+            });
+        }
+        2 | 3 => hostile(play, draw),
+        4 => {
+            if let Some(ti) = pick(draw, &live) {
+                let (_, fence) = play.live.remove(&ti).unwrap();
+                play.send(Input::Lose { ti, fence });
+            }
+        }
+        5 | 6 => {
+            if let Some(ti) = pick(draw, &live) {
+                let fence = play.live[&ti].1;
+                play.send(Input::PushXCom {
+                    ti,
+                    fence,
+                    key: "k".to_owned(),
+                    value: "1".to_owned(),
+                });
+            }
+        }
+        7..=9 if play.wake.is_some() => {
+            play.wake();
+        }
+        10..=14 => {
+            if let Some(ti) = pick(draw, &wants) {
+                play.admit(ti);
+            }
+        }
+        _ => {
+            if let Some(ti) = pick(draw, &live) {
+                let outcome = outcome(draw);
+                play.finish(ti, outcome);
+            }
+        }
+    }
+}
+
+/// What must hold after every input.
+fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
+    let (mut wants, mut slots) = (BTreeSet::new(), BTreeSet::new());
+    let mut unfinished = 0;
+    let mut live_or_waiting = 0;
+    for (ti, instance) in play.state.all_instances() {
+        let retries = play.state.dag().task(ti.task).unwrap().retries;
+        assert!(instance.try_number() <= retries + 1, "too many tries");
+        let last = attempts.insert(ti, instance.fence().attempt);
+        assert!(
+            last.is_none_or(|last| last <= instance.fence().attempt),
+            "a fence went back"
+        );
+        match instance.state() {
+            State::Scheduled | State::Restarting => wants.insert(ti),
+            State::Running => slots.insert(ti),
+            _ => false,
+        };
+        unfinished += u32::from(!instance.state().is_finished());
+        live_or_waiting +=
+            u32::from(!instance.state().is_finished() && instance.state() != State::None);
+    }
+    assert_eq!(
+        play.wants, wants,
+        "the shell and the run disagree about who wants slots"
+    );
+    assert_eq!(
+        play.slots, slots,
+        "the shell and the run disagree about who has slots"
+    );
+    assert_eq!(play.state.totals().unfinished(), unfinished);
+    let sum = (0..play.state.dag().tasks.len())
+        .map(|task| play.state.counts(TaskIndex(u32::try_from(task).unwrap())))
+        .map(|counts: StateCounts| counts.unfinished())
+        .sum::<u32>();
+    assert_eq!(sum, unfinished);
+    assert_eq!(play.finished.is_some(), play.state.state().is_finished());
+    if play.finished.is_none() {
+        let alive = !play.wants.is_empty() || !play.live.is_empty() || play.wake.is_some();
+        assert!(
+            alive && live_or_waiting > 0,
+            "an unfinished run has nothing to do"
+        );
+    } else {
+        assert!(wants.is_empty() && slots.is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_obeys_the_laws_and_ends(
+        shapes in shapes(),
+        fail_fast in prop::bool::weighted(0.2),
+        timeout in prop::option::weighted(0.2, 1..500_i64),
+        cancels in prop::bool::weighted(0.3),
+        seed in any::<u64>(),
+    ) {
+        let mut draw = Draw(seed);
+        let mut attempts = BTreeMap::new();
+        let mut play = Play::started(build(&shapes, fail_fast, timeout));
+        check(&play, &mut attempts);
+        let mut steps = 0;
+        while play.finished.is_none() {
+            steps += 1;
+            prop_assert!(steps < STEPS_MAX, "it never ends");
+            act(&mut play, &mut draw, cancels && steps > 20);
+            check(&play, &mut attempts);
+        }
+        crash(&mut play);
+    }
+
+    #[test]
+    fn an_event_is_applied_whole_or_refused_whole(shapes in shapes(), seed in any::<u64>()) {
+        let mut draw = Draw(seed);
+        let mut state = RunState::new(std::sync::Arc::new(build(&shapes, false, None)));
+        let early = state.apply(&Event::RunStarted { at: second(0) });
+        prop_assert!(early.is_err());
+        state.apply(&Event::RunQueued { header: Box::new(header()), dag_version: [0; 32], at: second(0) }).unwrap();
+        for _ in 0..60 {
+            let event = random_event(&mut draw);
+            let before = state.clone();
+            if state.apply(&event).is_err() {
+                prop_assert!(before == state, "{event:?} was refused and changed something");
+            } else {
+                prop_assert!(!before.state().is_finished());
+            }
+        }
+    }
+}

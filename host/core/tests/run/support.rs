@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub const OWNER: u64 = 7;
+pub(crate) const OWNER: u64 = 7;
 
-pub fn task(id: &str, upstream: &[u32]) -> Task {
+pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
     Task {
         task_id: TaskId::parse(id).unwrap(),
         operator: OperatorName::parse("probe").unwrap(),
@@ -69,14 +69,14 @@ pub fn task(id: &str, upstream: &[u32]) -> Task {
     }
 }
 
-pub fn ruled(id: &str, upstream: &[u32], rule: TriggerRule) -> Task {
+pub(crate) fn ruled(id: &str, upstream: &[u32], rule: TriggerRule) -> Task {
     Task {
         trigger_rule: rule,
         ..task(id, upstream)
     }
 }
 
-pub fn literal(id: &str, upstream: &[u32], length: usize) -> Task {
+pub(crate) fn literal(id: &str, upstream: &[u32], length: usize) -> Task {
     let values = (0..length).map(|value| json!(value)).collect();
     let keys = vec![("x".to_owned(), ExpandSource::Literal(values))];
     Task {
@@ -85,7 +85,7 @@ pub fn literal(id: &str, upstream: &[u32], length: usize) -> Task {
     }
 }
 
-pub fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
+pub(crate) fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
     let keys = vec![("x".to_owned(), ExpandSource::Template(template.to_owned()))];
     Task {
         expand: Some(Expand::Product(keys)),
@@ -93,7 +93,7 @@ pub fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
     }
 }
 
-pub fn dag_of(tasks: Vec<Task>) -> Dag {
+pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
     Dag {
         dag_id: DagId::parse("d").unwrap(),
         description: None,
@@ -118,7 +118,7 @@ pub fn dag_of(tasks: Vec<Task>) -> Dag {
     }
 }
 
-pub fn header() -> RunHeader {
+pub(crate) fn header() -> RunHeader {
     RunHeader {
         run_id: RunId::parse("manual__1").unwrap(),
         run_type: RunType::Manual,
@@ -131,15 +131,15 @@ pub fn header() -> RunHeader {
     }
 }
 
-pub fn second(at: i64) -> Timestamp {
+pub(crate) fn second(at: i64) -> Timestamp {
     Timestamp::from_second(1_735_689_600 + at).unwrap()
 }
 
-pub fn seconds(n: i64) -> SignedDuration {
+pub(crate) fn seconds(n: i64) -> SignedDuration {
     SignedDuration::from_secs(n)
 }
 
-pub fn ti(task: u32, map_index: i32) -> TaskInstanceKey {
+pub(crate) fn ti(task: u32, map_index: i32) -> TaskInstanceKey {
     TaskInstanceKey {
         task: TaskIndex(task),
         map_index,
@@ -147,7 +147,7 @@ pub fn ti(task: u32, map_index: i32) -> TaskInstanceKey {
 }
 
 /// A template is the JSON it gives; `xcom:N` is the `return_value` of task N; `error` fails.
-pub struct Templates;
+pub(crate) struct Templates;
 
 impl ExpandEvaluator for Templates {
     fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
@@ -164,10 +164,10 @@ impl ExpandEvaluator for Templates {
 }
 
 /// A small generator: the seed decides the order, and the same seed gives the same order.
-pub struct Draw(pub u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -177,20 +177,20 @@ impl Draw {
 }
 
 /// A run with what a shell would hold beside it.
-pub struct Play {
-    pub state: RunState,
-    pub events: Vec<Event>,
-    pub now: Timestamp,
-    pub wants: BTreeSet<TaskInstanceKey>,
-    pub live: BTreeMap<TaskInstanceKey, (u32, Fence)>,
-    pub slots: BTreeSet<TaskInstanceKey>,
-    pub stops: Vec<TaskInstanceKey>,
-    pub wake: Option<Timestamp>,
-    pub finished: Option<DagRunState>,
+pub(crate) struct Play {
+    pub(crate) state: RunState,
+    pub(crate) events: Vec<Event>,
+    pub(crate) now: Timestamp,
+    pub(crate) wants: BTreeSet<TaskInstanceKey>,
+    pub(crate) live: BTreeMap<TaskInstanceKey, (u32, Fence)>,
+    pub(crate) slots: BTreeSet<TaskInstanceKey>,
+    pub(crate) stops: Vec<TaskInstanceKey>,
+    pub(crate) wake: Option<Timestamp>,
+    pub(crate) finished: Option<DagRunState>,
 }
 
 impl Play {
-    pub fn queued(dag: Dag) -> Self {
+    pub(crate) fn queued(dag: Dag) -> Self {
         let (state, event) = RunState::queue(Arc::new(dag), header(), [0; 32], second(0));
         Self {
             state,
@@ -205,13 +205,13 @@ impl Play {
         }
     }
 
-    pub fn started(dag: Dag) -> Self {
+    pub(crate) fn started(dag: Dag) -> Self {
         let mut play = Self::queued(dag);
         play.send(Input::Start);
         play
     }
 
-    pub fn send(&mut self, input: Input) -> Step {
+    pub(crate) fn send(&mut self, input: Input) -> Step {
         let step = self.state.step(self.now, input, &Templates).unwrap();
         self.events.extend(step.events.iter().cloned());
         for command in &step.commands {
@@ -220,7 +220,7 @@ impl Play {
         step
     }
 
-    pub fn obey(&mut self, command: &Command) {
+    pub(crate) fn obey(&mut self, command: &Command) {
         match command {
             Command::Want { task, from, to } => {
                 for map_index in *from..*to {
@@ -251,34 +251,34 @@ impl Play {
         }
     }
 
-    pub fn admit(&mut self, ti: TaskInstanceKey) -> (u32, Fence) {
+    pub(crate) fn admit(&mut self, ti: TaskInstanceKey) -> (u32, Fence) {
         assert!(self.wants.remove(&ti), "{ti:?} does not want slots");
         self.send(Input::Admit { ti, owner: OWNER });
         self.live[&ti]
     }
 
-    pub fn finish(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
+    pub(crate) fn finish(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
         let (_, fence) = self.live.remove(&ti).expect("no live attempt");
         self.send(Input::Finish { ti, fence, outcome })
     }
 
-    pub fn run(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
+    pub(crate) fn run(&mut self, ti: TaskInstanceKey, outcome: Outcome) -> Step {
         self.admit(ti);
         self.finish(ti, outcome)
     }
 
     /// Lets time pass up to the wake-up that the run asked for.
-    pub fn wake(&mut self) -> Step {
+    pub(crate) fn wake(&mut self) -> Step {
         let at = self.wake.take().expect("nothing to wake for");
         self.now = self.now.max(at);
         self.send(Input::Wake)
     }
 
-    pub fn of(&self, ti: TaskInstanceKey) -> TaskInstanceState {
+    pub(crate) fn of(&self, ti: TaskInstanceKey) -> TaskInstanceState {
         self.state.instance(ti).unwrap().state()
     }
 
-    pub fn check_replay(&self) {
+    pub(crate) fn check_replay(&self) {
         let mut replayed = RunState::new(self.state.dag().clone());
         for event in &self.events {
             replayed.apply(event).unwrap();
@@ -287,19 +287,19 @@ impl Play {
     }
 }
 
-pub fn ok() -> Outcome {
+pub(crate) fn ok() -> Outcome {
     Outcome::Success(None)
 }
 
-pub fn value(json: &str) -> Outcome {
+pub(crate) fn value(json: &str) -> Outcome {
     Outcome::Success(Some(json.to_owned()))
 }
 
-pub fn branch(ids: &[&str]) -> Outcome {
+pub(crate) fn branch(ids: &[&str]) -> Outcome {
     Outcome::Branch(ids.iter().map(|id| (*id).to_owned()).collect())
 }
 
-pub fn error(kind: AttemptErrorKind) -> Outcome {
+pub(crate) fn error(kind: AttemptErrorKind) -> Outcome {
     let message = "it went wrong".to_owned();
     Outcome::Error(AttemptError { kind, message })
 }
