@@ -1,3 +1,50 @@
 //! The DAG: from text to a validated graph.
+//! `parse` never fails: it returns what it found and everything that is wrong with it, each with its place.
+//! It refuses files, clocks and plugins: whether an operator exists is checked where plugins are known.
 
+pub mod diagnostic;
+pub mod digest;
+pub mod graph;
+mod params;
+mod quantity;
+mod read;
+mod read_dag;
+mod read_grants;
+mod read_task;
 pub mod spec;
+mod suggest;
+mod templates;
+mod validate;
+mod when;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, Severity, render};
+pub use digest::digest;
+pub use params::check_params;
+pub use quantity::DURATION_MAX;
+pub use templates::TEMPLATE_BYTES_MAX;
+pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
+
+/// The most tasks a DAG may have.
+pub const TASKS_MAX: usize = 10_000;
+/// The most elements that an `expand` written in the file may make (Airflow's `max_map_length`).
+pub const MAP_LENGTH_MAX: usize = 1024;
+/// What `parse` found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The DAG; absent if and only if a diagnostic is an error.
+    pub dag: Option<spec::Dag>,
+    /// All errors and warnings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads one DAG from YAML (or JSON, which is YAML). Never fails and never panics, whatever `text` holds.
+pub fn parse(text: &str) -> Parsed {
+    let mut sink = diagnostic::Sink::new();
+    let dag = yaml::load(text, &mut sink).and_then(|root| read_dag::read(&root, text, &mut sink));
+    let failed = sink.has_errors();
+    Parsed {
+        dag: dag.filter(|_| !failed),
+        diagnostics: sink.finish(),
+    }
+}
