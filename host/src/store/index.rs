@@ -140,9 +140,9 @@ impl Index {
     /// Removes keys that no answer depends on.
     pub(super) fn forget(&self, forgotten: &[Vec<u8>]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        forgotten
-            .iter()
-            .for_each(|key| batch.remove(key.as_slice()));
+        for key in forgotten {
+            batch.remove(key.as_slice());
+        }
         guarded(&self.dir, || self.db.apply_batch(batch))
     }
 
