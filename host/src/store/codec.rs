@@ -20,6 +20,10 @@ pub(super) struct Malformed;
 
 impl Malformed {
     /// As an error that says where.
+    #[expect(
+        clippy::unused_self,
+        reason = "read as a conversion: `map_err(|bad| bad.at(place))`"
+    )]
     pub(super) fn at(self, place: &str) -> StoreError {
         StoreError::Damaged {
             what: "bytes that do not decode".to_owned(),

@@ -17,6 +17,11 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// Keys of one batch while the index is rebuilt.
 const BUILD_BATCH: usize = 8_192;
 
+/// How often a closing index looks whether sled's threads are done.
+const RELEASE_TRIES: u32 = 400;
+/// How long it waits in between.
+const RELEASE_PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// An open index.
 pub(super) struct Index {
     db: sled::Db,
@@ -140,9 +145,9 @@ impl Index {
     /// Removes keys that no answer depends on.
     pub(super) fn forget(&self, forgotten: &[Vec<u8>]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        forgotten
-            .iter()
-            .for_each(|key| batch.remove(key.as_slice()));
+        for key in forgotten {
+            batch.remove(key.as_slice());
+        }
         guarded(&self.dir, || self.db.apply_batch(batch))
     }
 
@@ -176,6 +181,7 @@ impl Index {
             drop(db);
             Ok(())
         })?;
+        wait_until_released(&dir.join("db"));
         // sled's own flush does not sync its file.
         for path in files_of(&dir)? {
             std::fs::File::open(&path)
@@ -184,6 +190,21 @@ impl Index {
         }
         files::sync_dir(&dir)
     }
+}
+
+/// sled's own threads may hold its file a moment longer; nobody may look at it before they let go. If they never do, the
+/// fingerprint will not match and the next start rebuilds.
+fn wait_until_released(db: &Path) {
+    let Ok(file) = std::fs::File::open(db) else {
+        return;
+    };
+    for _ in 0..RELEASE_TRIES {
+        if file.try_lock().is_ok() {
+            return;
+        }
+        std::thread::sleep(RELEASE_PAUSE);
+    }
+    tracing::warn!(db = %db.display(), "the index was not let go");
 }
 
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {

@@ -316,10 +316,10 @@ impl<'v> Group<'v> {
 
     /// A payload whose blob may still be waiting in this group.
     fn open_payload(&self, payload: &[u8], place: &str) -> Result<Vec<u8>, StoreError> {
-        if let Ok(codec::Payload::Blob(digest)) = codec::Payload::parse(payload) {
-            if let Some((_, bytes)) = self.blobs.iter().find(|(name, _)| *name == digest) {
-                return Ok(bytes.clone());
-            }
+        if let Ok(codec::Payload::Blob(digest)) = codec::Payload::parse(payload)
+            && let Some((_, bytes)) = self.blobs.iter().find(|(name, _)| *name == digest)
+        {
+            return Ok(bytes.clone());
         }
         view::open_payload(self.view, payload, place)
     }

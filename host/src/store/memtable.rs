@@ -217,9 +217,8 @@ pub(super) fn merge_scan(
     while found.len() < max {
         let base_first = match (base.peek(), over.peek()) {
             (None, None) => break,
-            (Some(Err(_)), _) => true,
+            (Some(Err(_)), _) | (Some(_), None) => true,
             (Some(Ok((key, _))), Some((changed, _))) => key < *changed,
-            (Some(_), None) => true,
             (None, Some(_)) => false,
         };
         if base_first {
@@ -254,7 +253,9 @@ pub(super) fn encode_append(out: &mut Vec<u8>, stream: &str, first: Seq, events:
     out.extend_from_slice(&first.to_le_bytes());
     let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
     out.extend_from_slice(&count.to_le_bytes());
-    events.iter().for_each(|event| codec::put_long(out, event));
+    for event in events {
+        codec::put_long(out, event);
+    }
 }
 
 /// Begins a frame's contents.

@@ -442,7 +442,8 @@ pub(super) fn scans_go_page_by_page<B: Backend>() {
 pub(super) fn values_of_every_size_come_back<B: Backend>() {
     let backend = B::fresh();
     let sizes = [0, 1, 100, 4_095, 4_096, 4_097, 50_000, 1 << 20];
-    let bytes = |size: usize| -> Vec<u8> { (0..size).map(|n| (n % 251) as u8).collect() };
+    let bytes =
+        |size: usize| -> Vec<u8> { (0..size).map(|n| (n % 251).to_le_bytes()[0]).collect() };
     for size in sizes {
         let name = size.to_string();
         let mut commit = event("sizes", None, &bytes(size));

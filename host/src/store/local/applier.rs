@@ -27,12 +27,12 @@ pub(super) enum Task {
 pub(super) fn run(shared: &Shared) {
     loop {
         let signal = shared.wait_for_work(GATHER);
-        let mut applied = apply(shared);
-        for task in signal.tasks {
-            applied = applied.and_then(|()| {
-                perform(shared, task);
-                Ok(())
-            });
+        let applied = apply(shared);
+        if applied.is_ok() {
+            signal
+                .tasks
+                .into_iter()
+                .for_each(|task| perform(shared, task));
         }
         if let Err(error) = applied {
             // Without a mark the next start trusts no index.
@@ -46,12 +46,7 @@ pub(super) fn run(shared: &Shared) {
             break;
         }
     }
-    let mut signal = shared.signal();
-    signal.gone = true;
-    // Those who wait for an answer learn that none comes.
-    signal.tasks.clear();
-    drop(signal);
-    shared.notify_room();
+    shared.applier_is_gone();
 }
 
 fn apply(shared: &Shared) -> Result<(), StoreError> {

@@ -89,13 +89,22 @@ fn is_forgotten(key: &[u8], value: &[u8], position: Position) -> bool {
 /// Writes a checkpoint, reads it back, and lets go what two good checkpoints make needless.
 pub(super) fn write(shared: &Shared) -> Result<Position, StoreError> {
     let tmp = shared.paths.scratch("checkpoint");
-    let position = snapshot(shared, &tmp)?;
+    let written = write_by_way_of(shared, &tmp);
+    if written.is_err() {
+        // On a full disk the half-written file must go; the first error is the one to tell.
+        let _ = files::remove(&tmp);
+    }
+    written
+}
+
+fn write_by_way_of(shared: &Shared, tmp: &Path) -> Result<Position, StoreError> {
+    let position = snapshot(shared, tmp)?;
     let path = files::numbered_path(&shared.paths.checkpoints, position, CHECKPOINT);
     if position == 0 || verify(&path).is_ok() {
-        files::remove(&tmp)?;
+        files::remove(tmp)?;
     } else {
-        verify(&tmp)?;
-        std::fs::rename(&tmp, &path).map_err(files::refused("name", &path))?;
+        verify(tmp)?;
+        std::fs::rename(tmp, &path).map_err(files::refused("name", &path))?;
         files::sync_dir(&shared.paths.checkpoints)?;
     }
     tidy(shared)?;
@@ -154,6 +163,9 @@ pub(super) fn receive(
     let mut writer = archive::Writer::start(&file, &header, &path.display().to_string())?;
     while let Some(record) = reader.next()? {
         match record {
+            Record::Pair(key, _) if keys::family(&key).is_none() => {
+                return Err(codec::Malformed.at("the import"));
+            }
             Record::Pair(key, value) => writer.pair(&key, &value)?,
             Record::Blob(digest, bytes) => blobs.put(&[(digest, bytes)])?,
         }

@@ -1,6 +1,7 @@
 //! The committer: the one thread that writes the journal. It owns the order of commits and the promise behind a receipt: blobs,
 //! then journal, then fdatasync, then the answer. It refuses everything after the first failure.
 
+use std::iter::Peekable;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -25,6 +26,18 @@ type Answer<T> = SyncSender<Result<T, StoreError>>;
 
 /// What callers ask of the committer.
 pub(super) enum Request {
+    /// To be made in a group.
+    Ask(Ask),
+    /// To be made by itself.
+    Import {
+        path: PathBuf,
+        position: Position,
+        answer: Answer<()>,
+    },
+}
+
+/// What can share a group.
+pub(super) enum Ask {
     Commit(Vec<Commit>, Done),
     Lease {
         key: Key,
@@ -37,11 +50,6 @@ pub(super) enum Request {
         worker: String,
         max: usize,
         answer: Answer<Vec<WorkItem>>,
-    },
-    Import {
-        path: PathBuf,
-        position: Position,
-        answer: Answer<()>,
     },
 }
 
@@ -67,19 +75,17 @@ pub(super) fn run(
     while let Ok(first) = requests.recv() {
         let rest = std::iter::from_fn(|| requests.try_recv().ok()).take(GROUP_MAX - 1);
         let mut waiting = std::iter::once(first).chain(rest).peekable();
-        while waiting.peek().is_some() {
-            if let Some(Request::Import { .. }) = waiting.peek() {
-                if let Some(Request::Import {
+        while let Some(request) = waiting.next() {
+            match request {
+                Request::Ask(ask) => committer.group(ask, &mut waiting),
+                Request::Import {
                     path,
                     position,
                     answer,
-                }) = waiting.next()
-                {
+                } => {
                     // A caller that is gone needs no answer.
                     let _ = answer.send(committer.import(&path, position));
                 }
-            } else {
-                committer.group(&mut waiting);
             }
         }
     }
@@ -92,61 +98,42 @@ struct Committer<'s> {
 }
 
 impl Committer<'_> {
-    /// Makes one group of what waits, up to its limits.
-    fn group(&mut self, waiting: &mut std::iter::Peekable<impl Iterator<Item = Request>>) {
+    /// Makes one group of `ask` and what waits behind it, up to its limits.
+    fn group(&mut self, ask: Ask, waiting: &mut Peekable<impl Iterator<Item = Request>>) {
         self.shared.wait_for_room();
         let first = self.shared.position() + 1;
         let mut group = Group::new(self.shared, first);
-        let mut held = Vec::new();
         let mut failure = self.shared.failure();
-        while let Some(request) =
-            waiting.next_if(|request| !matches!(request, Request::Import { .. }))
-        {
-            held.push(self.decide(&mut group, request, &mut failure));
-            if group.bytes() >= GROUP_BYTES {
-                break;
+        let mut held = vec![self.decide(&mut group, ask, &mut failure)];
+        while group.bytes() < GROUP_BYTES && matches!(waiting.peek(), Some(Request::Ask(_))) {
+            if let Some(Request::Ask(ask)) = waiting.next() {
+                held.push(self.decide(&mut group, ask, &mut failure));
             }
         }
         let sealed = match failure {
             Some(reason) => Err(reason),
             None => self.seal(group, first),
         };
-        if let Err(reason) = &sealed {
-            if self.shared.failure().is_none() {
-                self.shared.fail(reason);
-            }
+        if let Err(reason) = &sealed
+            && self.shared.failure().is_none()
+        {
+            self.shared.fail(reason);
         }
         for answer in held {
             answer.send(sealed.as_ref().err());
         }
     }
 
-    fn decide(
-        &self,
-        group: &mut Group<'_>,
-        request: Request,
-        failure: &mut Option<String>,
-    ) -> Held {
-        match request {
-            Request::Commit(batch, done) => {
+    fn decide(&self, group: &mut Group<'_>, ask: Ask, failure: &mut Option<String>) -> Held {
+        match ask {
+            Ask::Commit(batch, done) => {
                 let results = batch
                     .into_iter()
-                    .map(|commit| {
-                        if let Some(reason) = &failure {
-                            return Err(CommitError::Failed(reason.clone()));
-                        }
-                        group.commit(commit).map_err(|refusal| match refusal {
-                            Refusal::Commit(error) => error,
-                            Refusal::Store(error) => {
-                                *failure = Some(error.to_string());
-                                CommitError::Failed(error.to_string())
-                            }
-                        })
-                    })
+                    .map(|commit| commit_one(group, commit, failure))
                     .collect();
                 Held::Commit(results, done)
             }
-            Request::Lease {
+            Ask::Lease {
                 key,
                 holder,
                 ttl_ms,
@@ -155,7 +142,7 @@ impl Committer<'_> {
                 let lease = group.lease(&key, &holder, ttl_ms, self.clock.now_ms());
                 Held::Lease(lease.map_err(store_error), answer)
             }
-            Request::Claim {
+            Ask::Claim {
                 queue,
                 worker,
                 max,
@@ -163,13 +150,6 @@ impl Committer<'_> {
             } => {
                 let items = group.claim(&queue, &worker, max);
                 Held::Claim(items.map_err(store_error), answer)
-            }
-            Request::Import { answer, .. } => {
-                // Never in a group; an import is a group of its own.
-                Held::Lease(Err(super::closed("import")), {
-                    drop(answer);
-                    std::sync::mpsc::sync_channel(1).0
-                })
             }
         }
     }
@@ -214,6 +194,25 @@ impl Committer<'_> {
             }
         }
     }
+}
+
+/// Decides one commit; after a failure of the store, none any more.
+fn commit_one(
+    group: &mut Group<'_>,
+    commit: Commit,
+    failure: &mut Option<String>,
+) -> Result<Receipt, CommitError> {
+    if let Some(reason) = failure {
+        return Err(CommitError::Failed(reason.clone()));
+    }
+    group.commit(commit).map_err(|refusal| match refusal {
+        Refusal::Commit(error) => error,
+        Refusal::Store(error) => {
+            let reason = error.to_string();
+            *failure = Some(reason.clone());
+            CommitError::Failed(reason)
+        }
+    })
 }
 
 impl Held {

@@ -17,6 +17,7 @@ mod tests;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -29,7 +30,7 @@ use super::types::{
 };
 use super::view::{self, View};
 use super::{Done, Store, codec};
-use committer::Request;
+use committer::{Ask, Request};
 use shared::Shared;
 
 /// How many submissions wait at most; then `submit` waits.
@@ -77,18 +78,21 @@ impl LocalStore {
     /// # Errors
     /// `InUse`, `TooNew`, `Damaged` (nothing is changed then, and nothing guessed), or `Io`.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let clock = Arc::clone(&options.clock);
-        let (shared, journal) = open::open(dir, options)?;
+        let (shared, journal) = open::open(dir, &options)?;
+        let clock = options.clock;
         let shared = Arc::new(shared);
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let spawn_failed = files::refused("start a thread for", dir);
+        if shared.since_checkpoint.load(Ordering::Relaxed) >= shared.checkpoint_bytes {
+            shared.want_checkpoint();
+        }
         let applier = spawn("store-applier", {
-            let shared = Arc::clone(&shared);
-            move || applier::run(&shared)
+            let watched = Watched(Arc::clone(&shared));
+            move || applier::run(&watched.0)
         });
         let committer = spawn("store-committer", {
-            let shared = Arc::clone(&shared);
-            move || committer::run(&shared, journal, &requests, &*clock)
+            let watched = Watched(Arc::clone(&shared));
+            move || committer::run(&watched.0, journal, &requests, &*clock)
         });
         match (committer, applier) {
             (Ok(committer), Ok(applier)) => Ok(Self {
@@ -160,6 +164,18 @@ impl Drop for LocalStore {
     }
 }
 
+/// What a thread of the store holds: if the thread panics, the store has failed, and says so.
+struct Watched(Arc<Shared>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("a thread of the store panicked; this is a bug");
+            self.0.applier_is_gone();
+        }
+    }
+}
+
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }
@@ -175,12 +191,12 @@ fn closed(action: &'static str) -> StoreError {
 
 impl Store for LocalStore {
     fn submit(&self, batch: Vec<Commit>, done: Done) {
-        let request = Request::Commit(batch, done);
+        let request = Request::Ask(Ask::Commit(batch, done));
         let refused = match &self.running {
             Some(running) => running.queue.send(request).map_err(|refused| refused.0),
             None => Err(request),
         };
-        if let Err(Request::Commit(batch, done)) = refused {
+        if let Err(Request::Ask(Ask::Commit(batch, done))) = refused {
             let failed = || Err(CommitError::Failed("the store is closed".to_owned()));
             done(batch.iter().map(|_| failed()).collect());
         }
@@ -209,11 +225,13 @@ impl Store for LocalStore {
     }
 
     fn lease(&self, key: &[u8], holder: &str, ttl_ms: u64) -> Result<Lease, StoreError> {
-        self.ask(|answer| Request::Lease {
-            key: key.to_vec(),
-            holder: holder.to_owned(),
-            ttl_ms,
-            answer,
+        self.ask(|answer| {
+            Request::Ask(Ask::Lease {
+                key: key.to_vec(),
+                holder: holder.to_owned(),
+                ttl_ms,
+                answer,
+            })
         })
     }
 
@@ -222,11 +240,13 @@ impl Store for LocalStore {
     }
 
     fn claim(&self, queue: &str, worker: &str, max: usize) -> Result<Vec<WorkItem>, StoreError> {
-        self.ask(|answer| Request::Claim {
-            queue: queue.to_owned(),
-            worker: worker.to_owned(),
-            max,
-            answer,
+        self.ask(|answer| {
+            Request::Ask(Ask::Claim {
+                queue: queue.to_owned(),
+                worker: worker.to_owned(),
+                max,
+                answer,
+            })
         })
     }
 
@@ -243,8 +263,9 @@ impl Store for LocalStore {
     fn export(&self, to: &mut dyn Write) -> Result<u64, StoreError> {
         let shared = self.shared()?;
         let path = shared.paths.scratch("export");
-        shared.ask_applier(|answer| applier::Task::Snapshot(path.clone(), answer))?;
-        let exported = checkpoint::export(&path, &shared.blobs, to);
+        let exported = shared
+            .ask_applier(|answer| applier::Task::Snapshot(path.clone(), answer))
+            .and_then(|_: Position| checkpoint::export(&path, &shared.blobs, to));
         files::remove(&path)?;
         exported
     }

@@ -10,7 +10,7 @@ use super::{Options, checkpoint};
 use crate::store::blobs::BlobStore;
 use crate::store::files;
 use crate::store::index::{self, Index};
-use crate::store::journal::{Journal, scan};
+use crate::store::journal::{EXTENSION, Journal, scan};
 use crate::store::mark::{self, Mark};
 use crate::store::memtable::Memtable;
 use crate::store::types::{Position, StoreError};
@@ -19,7 +19,7 @@ use crate::store::types::{Position, StoreError};
 const REPLAY_BYTES: usize = 8 << 20;
 
 /// Opens or makes a store.
-pub(super) fn open(dir: &Path, options: Options) -> Result<(Shared, Journal), StoreError> {
+pub(super) fn open(dir: &Path, options: &Options) -> Result<(Shared, Journal), StoreError> {
     files::ensure_dir(dir)?;
     let paths = Paths::new(dir);
     let lock = lock(&paths.lock)?;
@@ -42,7 +42,9 @@ pub(super) fn open(dir: &Path, options: Options) -> Result<(Shared, Journal), St
         Some((path, length)) if *length > 0 => Journal::open(path, *length, options.segment_bytes)?,
         _ => Journal::create(&paths.journal, found.end + 1, options.segment_bytes)?,
     };
+    let since_checkpoint = bytes_behind(&paths.journal, &found)?;
     let shared = Shared::new(Start {
+        since_checkpoint,
         paths,
         index,
         blobs,
@@ -92,6 +94,19 @@ fn sweep(dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Journal bytes in segments that begin behind the newest checkpoint.
+fn bytes_behind(journal: &Path, found: &Found) -> Result<u64, StoreError> {
+    let newest = found
+        .checkpoints
+        .last()
+        .map_or(0, |(position, _)| *position);
+    files::numbered(journal, EXTENSION)?
+        .iter()
+        .filter(|(first, _)| *first > newest)
+        .map(|(_, path)| Ok(path.metadata().map_err(files::refused("read", path))?.len()))
+        .sum()
 }
 
 /// What the truth is.

@@ -72,6 +72,10 @@ pub(super) struct Tables {
 
 /// What the applier is asked to do.
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent flags between two threads, not a state"
+)]
 pub(super) struct Signal {
     pub(super) tasks: Vec<Task>,
     /// There is something to apply.
@@ -112,6 +116,7 @@ pub(super) struct Start {
     pub(super) active: Memtable,
     pub(super) position: Position,
     pub(super) checkpoint_bytes: u64,
+    pub(super) since_checkpoint: u64,
 }
 
 impl Shared {
@@ -136,7 +141,7 @@ impl Shared {
             room: Condvar::new(),
             failure: OnceLock::new(),
             position: AtomicU64::new(start.position),
-            since_checkpoint: AtomicU64::new(0),
+            since_checkpoint: AtomicU64::new(start.since_checkpoint),
         }
     }
 
@@ -236,6 +241,15 @@ impl Shared {
                 .0;
         }
         std::mem::take(&mut signal)
+    }
+
+    /// Those who wait for the applier's answer learn that none comes.
+    pub(super) fn applier_is_gone(&self) {
+        let mut signal = self.signal();
+        signal.gone = true;
+        signal.tasks.clear();
+        drop(signal);
+        self.notify_room();
     }
 
     pub(super) fn stop_applier(&self) {

@@ -96,7 +96,7 @@ fn damage(whole: &Path, dir: &Path, places: u64) -> u64 {
                 Ok(Ok(())) => {}
                 Ok(Err(StoreError::Damaged { .. } | StoreError::TooNew { .. })) => refused += 1,
                 Ok(Err(error)) => panic!("{what}: {error}"),
-                Err(_) => panic!("{what}: wrong data"),
+                Err(why) => panic!("{what}: wrong data: {why:?}"),
             }
             std::fs::remove_dir_all(&harmed).unwrap();
         }

@@ -50,7 +50,8 @@ fn payload(n: u64) -> Vec<u8> {
         20 + n % 200
     };
     let seed = scatter(n);
-    let fill = (0..length).map(|i| (seed >> (i % 57)) as u8);
+    let fill = (0..length)
+        .map(|i| seed.to_le_bytes()[usize::try_from(i % 8).unwrap()] ^ i.to_le_bytes()[0]);
     n.to_le_bytes().into_iter().chain(fill).collect()
 }
 
