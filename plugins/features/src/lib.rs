@@ -104,7 +104,7 @@ impl Batch {
             Some(ColumnData::Float64Lists(sessions)) => sessions,
             _ => return Err(wrong("session_lengths")),
         };
-        let mut number = |name: &str| {
+        let number = |name: &str| {
             let data = raw.get(name).and_then(as_f64);
             data.ok_or_else(|| wrong(name))
         };
