@@ -5,8 +5,6 @@ use crate::shell::{cargo, root, say};
 use crate::{guests, shell};
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -21,14 +19,13 @@ struct Week {
 fn weeks() -> [Week; 4] {
     let week = |date, story, conf| Week { date, story, conf };
     [
-        week("2026-01-05T02:00:00Z", "the first model", json!({"seed": 1, "signal": 0.6})),
-        week("2026-01-12T02:00:00Z", "clearer behaviour", json!({"seed": 2, "signal": 1.0})),
-        week("2026-01-19T02:00:00Z", "noisier behaviour", json!({"seed": 3, "signal": 0.5})),
-        week("2026-01-26T02:00:00Z", "corrupted data", json!({"seed": 4, "signal": 1.0, "corrupt": "nulls"})),
+        week("2026-01-05T02:00:00Z", "the first model", json!({"signal": 0.8})),
+        week("2026-01-12T02:00:00Z", "clearer behaviour", json!({"signal": 1.3})),
+        week("2026-01-19T02:00:00Z", "noisier behaviour", json!({"signal": 1.3, "label_noise": 0.15})),
+        week("2026-01-26T02:00:00Z", "corrupted data", json!({"signal": 1.3, "corrupt": "nulls", "corrupt_fraction": 0.3})),
     ]
 }
 
-const WEBHOOK_ADDRESS: &str = "127.0.0.1:8787";
 const DAILY: &str = "examples/churn/daily_feature_engineering.yaml";
 const WEEKLY: &str = "examples/churn/weekly_churn_model_training.yaml";
 
@@ -46,14 +43,13 @@ fn airlock(arguments: &[&str]) -> Command {
 
 pub(crate) fn run() -> Result<()> {
     say("building the plugins and airlock (the first time takes some minutes)");
-    guests::build()?;
+    guests::run()?;
     shell::run(&mut cargo(&["build", "--workspace", "--bins", "--quiet"]))?;
     if folder().exists() {
         std::fs::remove_dir_all(folder()).context("cannot clear target/demo")?;
     }
     std::fs::create_dir_all(folder().join("files")).context("cannot make target/demo")?;
-    receive_webhooks()?;
-    step(&["pools", "set", "training", "1"])?;
+    step(&["pools", "set", "gpu", "1"])?;
 
     let started = Instant::now();
     for (week, number) in weeks().iter().zip(1..) {
@@ -125,40 +121,4 @@ fn summary() -> Result<String> {
     }
     text.push('\n');
     Ok(text)
-}
-
-/// Stands for Slack: takes the summaries that the pipeline posts and prints them.
-fn receive_webhooks() -> Result<()> {
-    let listener = TcpListener::bind(WEBHOOK_ADDRESS)
-        .with_context(|| format!("the demo's webhook receiver cannot listen on {WEBHOOK_ADDRESS}"))?;
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            if let Ok(text) = receive(stream) {
-                eprintln!("  webhook received | {text}");
-            }
-        }
-    });
-    Ok(())
-}
-
-fn receive(mut stream: TcpStream) -> Result<String> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = stream.read(&mut buffer)?;
-        request.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        let text = String::from_utf8_lossy(&request).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-            });
-            if count == 0 || length.is_none_or(|length| body.len() >= length) {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")?;
-                return Ok(body.to_owned());
-            }
-        } else if count == 0 {
-            bail!("the request ended early");
-        }
-    }
 }

@@ -1,110 +1,228 @@
-//! `cargo xtask guests`: builds the plugins into `target/guests`, once for the same sources.
+//! `cargo xtask guests`: builds every bundled plugin into a component, and only when something that it is made of changed.
+//! It refuses to build anything for the host.
 
-use crate::shell::{cargo, root, run, say};
+use crate::component;
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-/// What the components are made from; a change in any of it builds them again.
-const SOURCES: &[&str] = &["plugins", "sdk-guest/rust", "wit", "rust-toolchain.toml"];
+/// What the components are made of, relative to the repository's root.
+const SOURCES: [&str; 3] = ["plugins", "sdk-guest/rust", "wit"];
+/// Beside the components: the digest of what they were made of.
+const STAMP: &str = ".digest";
 
-/// Builds what changed; yields the components.
-pub(crate) fn build() -> Result<Vec<PathBuf>> {
-    let folder = root().join("target/guests");
-    let stamp = folder.join("sources.sha256");
-    let digest = sources_digest()?;
-    if std::fs::read_to_string(&stamp).is_ok_and(|old| old == digest) {
-        return components(&folder);
+/// Builds what is out of date and says what there is.
+pub(crate) fn run() -> Result<()> {
+    let root = root()?;
+    let output = root.join("target/guests");
+    let digest = digest(&root)?;
+    let names = plugins(&root)?;
+    if !is_current(&output, &digest, &names) {
+        ensure_target(&root)?;
+        build(&root)?;
+        collect(&root, &output, &names)?;
+        fs::write(output.join(STAMP), &digest)?;
     }
-    add_target()?;
-    say("building the plugins");
-    let build = root().join("target/guests-build");
-    let mut command = cargo(&["build", "--release", "--locked", "--quiet", "--workspace", "--target", TARGET]);
-    command.args(["--manifest-path", "plugins/Cargo.toml"]).env("CARGO_TARGET_DIR", &build);
-    run(&mut command)?;
-    std::fs::create_dir_all(&folder).context("cannot make target/guests")?;
-    for old in components(&folder)? {
-        std::fs::remove_file(&old).with_context(|| format!("cannot remove {}", old.display()))?;
-    }
-    for component in components(&build.join(TARGET).join("release"))? {
-        let name = component.file_name().unwrap_or_default();
-        std::fs::copy(&component, folder.join(name)).with_context(|| format!("cannot copy {}", component.display()))?;
-    }
-    // Last, so that an interrupted build is no finished one.
-    std::fs::write(&stamp, digest).context("cannot write target/guests/sources.sha256")?;
-    let built = components(&folder)?;
-    if built.is_empty() {
-        bail!("the plugins were built, but no component came out");
-    }
-    for component in &built {
-        let size = component.metadata().map_or(0, |metadata| metadata.len());
-        let name = component.file_stem().unwrap_or_default().to_string_lossy();
-        say(&format!("plugin {name}: {} KiB", size / 1024));
-    }
-    Ok(built)
+    report(&output, &names)
 }
 
-/// Adds the guests' target where rustup can; says what to do where it cannot.
-fn add_target() -> Result<()> {
-    let installed = Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root()).output();
-    let has_target = |text: &[u8]| String::from_utf8_lossy(text).lines().any(|line| line.trim() == TARGET);
-    match installed {
-        Ok(output) if has_target(&output.stdout) => Ok(()),
-        Ok(_) => {
-            say(&format!("adding the target {TARGET}"));
-            run(Command::new("rustup").args(["target", "add", TARGET]))
-        }
-        Err(error) => bail!("rustup cannot be started ({error}); install rustup, or the target {TARGET} for this rustc"),
-    }
+fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = here.ancestors().nth(2);
+    Ok(root
+        .context("xtask lies two folders below the root")?
+        .to_owned())
 }
 
-fn components(folder: &Path) -> Result<Vec<PathBuf>> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.context("cannot list components")?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            found.push(path);
+/// The plugins' names, sorted: every folder under `plugins/` with a manifest.
+fn plugins(root: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root.join("plugins"))? {
+        let entry = entry?;
+        if entry.path().join("Cargo.toml").is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    found.sort();
-    Ok(found)
+    names.sort();
+    Ok(names)
 }
 
-/// SHA-256 over every source file's name and bytes, and the compiler's version.
-fn sources_digest() -> Result<String> {
+fn is_current(output: &Path, digest: &str, names: &[String]) -> bool {
+    let stamped = fs::read_to_string(output.join(STAMP));
+    stamped.is_ok_and(|stamp| stamp == digest)
+        && names
+            .iter()
+            .all(|name| component_path(output, name).is_file())
+}
+
+fn component_path(output: &Path, name: &str) -> PathBuf {
+    output.join(format!("{name}.wasm"))
+}
+
+/// SHA-256, in hex, of all sources with their paths, and of the compiler's version.
+fn digest(root: &Path) -> Result<String> {
     let mut files = Vec::new();
     for source in SOURCES {
-        collect(&root().join(source), &mut files)?;
+        list(&root.join(source), &mut files)?;
     }
     files.sort();
-    let mut hash = Sha256::new();
-    let rustc = Command::new("rustc").arg("-vV").current_dir(root()).output().context("cannot start rustc")?;
-    hash.update(&rustc.stdout);
+    let mut hasher = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
     for file in files {
-        let name = file.strip_prefix(root()).unwrap_or(&file).to_string_lossy().into_owned();
-        let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        hash.update(name.len().to_le_bytes());
-        hash.update(name);
-        hash.update(bytes.len().to_le_bytes());
-        hash.update(bytes);
+        let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
+        add(name.as_bytes());
+        add(&fs::read(&file).with_context(|| format!("read {}", file.display()))?);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let version = Command::new("rustc").arg("-vV").current_dir(root).output();
+    add(&version
+        .context("run `rustc -vV`: is rustup installed?")?
+        .stdout);
+    let mut text = String::new();
+    for byte in hasher.finalize() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    Ok(text)
 }
 
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    if path.is_file() {
-        files.push(path.to_path_buf());
-        return Ok(());
-    }
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+/// All files under a folder but for build outputs.
+fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
     for entry in entries {
-        let path = entry.context("cannot list sources")?.path();
-        if path.file_name().is_some_and(|name| name != "target") {
-            collect(&path, files)?;
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            if entry.file_name() != "target" {
+                list(&path, files)?;
+            }
+        } else {
+            files.push(path);
         }
     }
     Ok(())
+}
+
+/// Adds the target where rustup is there and the target is not.
+fn ensure_target(root: &Path) -> Result<()> {
+    let sysroot = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .current_dir(root)
+        .output()
+        .context("run `rustc --print sysroot`: is rustup installed?")?;
+    let sysroot = String::from_utf8(sysroot.stdout)?;
+    if Path::new(sysroot.trim())
+        .join("lib/rustlib")
+        .join(TARGET)
+        .is_dir()
+    {
+        return Ok(());
+    }
+    eprintln!("adding the Rust target {TARGET}");
+    let added = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .current_dir(root)
+        .status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!(
+            "the Rust target {TARGET} is missing and could not be added: run `rustup target add {TARGET}` in this folder"
+        ),
+    }
+}
+
+fn build(root: &Path) -> Result<()> {
+    let status = Command::new("cargo")
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--workspace",
+            "--target",
+            TARGET,
+        ])
+        .current_dir(root.join("plugins"))
+        .env("CARGO_TARGET_DIR", root.join("target/guests-build"))
+        // What this process was started with is meant for the host.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .status()
+        .context("run cargo in plugins/")?;
+    if !status.success() {
+        bail!("the plugins do not build; the compiler's messages are above");
+    }
+    Ok(())
+}
+
+/// Copies the components to their place, and removes those of plugins that are no more.
+fn collect(root: &Path, output: &Path, names: &[String]) -> Result<()> {
+    fs::create_dir_all(output)?;
+    for entry in fs::read_dir(output)? {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            fs::remove_file(path)?;
+        }
+    }
+    let built = root
+        .join("target/guests-build")
+        .join(TARGET)
+        .join("release");
+    for name in names {
+        let from = component_path(&built, name);
+        fs::copy(&from, component_path(output, name))
+            .with_context(|| format!("copy {}", from.display()))?;
+    }
+    Ok(())
+}
+
+fn report(output: &Path, names: &[String]) -> Result<()> {
+    for name in names {
+        let path = component_path(output, name);
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        let imports = component::imports(&bytes).with_context(|| path.display().to_string())?;
+        println!(
+            "{name:<14} {:>5} KiB  {}",
+            bytes.len() / 1024,
+            imports.join(" ")
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_of_the_plugin_workspace_is_built() {
+        let root = root().unwrap();
+        let manifest = fs::read_to_string(root.join("plugins/Cargo.toml")).unwrap();
+        let names = plugins(&root).unwrap();
+        assert!(!names.is_empty());
+        for name in names {
+            assert!(
+                manifest.contains(&format!("\"{name}\"")),
+                "{name} is no member"
+            );
+        }
+    }
+
+    #[test]
+    fn the_digest_is_stable_and_a_missing_component_is_noticed() {
+        let root = root().unwrap();
+        let first = digest(&root).unwrap();
+        assert_eq!(first, digest(&root).unwrap());
+        assert!(!is_current(
+            &root.join("wit"),
+            &first,
+            &["probe".to_owned()]
+        ));
+    }
 }

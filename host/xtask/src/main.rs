@@ -1,5 +1,6 @@
 //! The repository's own commands. Each does all its own set-up on a fresh machine with rustup, git and a C compiler.
 
+mod component;
 mod demo;
 mod guests;
 mod shell;
@@ -18,7 +19,7 @@ fn main() -> Result<()> {
     match arguments.next().as_deref() {
         Some("demo") => demo::run(),
         Some("test") => test::run_all(),
-        Some("guests") => guests::build().map(drop),
+        Some("guests") => guests::run(),
         Some("help" | "--help" | "-h") | None => {
             println!("{HELP}");
             Ok(())

@@ -73,7 +73,15 @@ impl Default for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.borrow_mut().take());
+        CURRENT.with(|current| {
+            let mut current = current.borrow_mut();
+            if current
+                .as_ref()
+                .is_some_and(|state| Rc::ptr_eq(state, &self.state))
+            {
+                current.take();
+            }
+        });
     }
 }
 
@@ -106,7 +114,7 @@ impl Host {
         Self { state, task }
     }
 
-    /// Runs one attempt of `O`, through the same parsing as in a component.
+    /// Runs one attempt of `O`, through the same parsing as in a component. This host becomes the thread's.
     #[expect(clippy::needless_pass_by_value, reason = "callers write json!(...)")]
     pub fn run<O: Operator>(&self, config: Value) -> Result<Outcome, TaskError> {
         {
@@ -114,6 +122,7 @@ impl Host {
             state.task_id.clone_from(&self.task.task_id);
             state.map_index = self.task.map_index;
         }
+        CURRENT.with(|current| *current.borrow_mut() = Some(Rc::clone(&self.state)));
         crate::operator::run_json::<O>(&config.to_string(), &self.task)
     }
 
