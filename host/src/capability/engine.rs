@@ -97,7 +97,7 @@ pub(super) fn metric(metric: wit::Metric) -> trainer::Metric {
     }
 }
 
-fn point(point: trainer::Point) -> wit::Point {
+fn point(point: &trainer::Point) -> wit::Point {
     wit::Point {
         round: point.round,
         metric: match point.metric {
@@ -123,7 +123,7 @@ pub(super) fn event(
             threads: granted.threads,
             memory_limit: granted.memory_limit,
         }),
-        trainer::Event::Progress(measured) => wit::Event::Progress(point(measured)),
+        trainer::Event::Progress(measured) => wit::Event::Progress(point(&measured)),
         trainer::Event::Checkpointed(bytes) => wit::Event::Checkpointed(save(&bytes)?),
         trainer::Event::Moved(text) => wit::Event::Moved(text),
         trainer::Event::Warning(text) => wit::Event::Warning(text),
@@ -140,7 +140,7 @@ pub(super) fn outcome(outcome: trainer::RunOutcome) -> wit::RunOutcome {
             trainer::StopReason::Deadline => wit::StopReason::Deadline,
         },
         best_round: outcome.best_round,
-        metrics: outcome.metrics.into_iter().map(point).collect(),
+        metrics: outcome.metrics.iter().map(point).collect(),
         usage: wit::Usage {
             wall_ms: usage.wall_ms,
             cpu_ms: usage.cpu_ms,

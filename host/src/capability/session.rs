@@ -92,3 +92,7 @@ pub fn session(context: SessionContext) -> Ports {
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,7 +1,9 @@
 use super::*;
 use crate::capability::files::Files;
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
+use ColumnKind::{Boolean, Float64, Float64List, Int64, Text, Timestamp};
 use airlock_core::grant::Grants;
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::Arc;
 
@@ -21,7 +23,6 @@ fn csv_types_are_inferred_and_quotes_are_read() {
         FALSE,,2,2026-01-06,\"\",\n\n\
         ,-3,nan,2026-01-06 12:00:00,d,";
     let part = csv(text).unwrap();
-    use ColumnKind::{Boolean, Float64, Int64, Text, Timestamp};
     assert_eq!(
         kinds(&part),
         [Boolean, Int64, Float64, Timestamp, Text, Float64]
@@ -84,7 +85,7 @@ fn stats_are_those_of_pandas() {
 fn churn() -> Part {
     let mut text = "id,label\n".to_owned();
     for id in 0..1_000 {
-        text.push_str(&format!("{id},{}\n", u8::from(id % 10 == 3)));
+        writeln!(text, "{id},{}", u8::from(id % 10 == 3)).unwrap();
     }
     csv(&text).unwrap()
 }
@@ -133,7 +134,6 @@ fn splits_of_odd_shapes_lose_no_row() {
 }
 
 fn columns() -> Vec<Column> {
-    use ColumnKind::{Boolean, Float64, Float64List, Int64, Text, Timestamp};
     [
         ("b", Boolean),
         ("i", Int64),
@@ -284,6 +284,6 @@ fn slices_stop_at_their_limits() {
         panic!("it is a text column");
     };
     assert_eq!(texts.len(), 8);
-    let past = part.read("t", u64::MAX, 10).unwrap();
-    assert_eq!(past, ColumnData::Texts(Vec::new()));
+    let beyond = part.read("t", u64::MAX, 10).unwrap();
+    assert_eq!(beyond, ColumnData::Texts(Vec::new()));
 }

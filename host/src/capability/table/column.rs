@@ -106,29 +106,25 @@ impl ColumnBuilder {
         let rows = from..to;
         match (self, data) {
             (Self::Boolean(builder), ColumnData::Booleans(values)) => {
-                let values = values.get(rows).unwrap_or_default();
-                values
-                    .iter()
-                    .for_each(|value| builder.append_option(*value));
+                for value in values.get(rows).unwrap_or_default() {
+                    builder.append_option(*value);
+                }
             }
             (Self::Int64(builder), ColumnData::Int64s(values))
             | (Self::Timestamp(builder), ColumnData::Timestamps(values)) => {
-                let values = values.get(rows).unwrap_or_default();
-                values
-                    .iter()
-                    .for_each(|value| builder.append_option(*value));
+                for value in values.get(rows).unwrap_or_default() {
+                    builder.append_option(*value);
+                }
             }
             (Self::Float64(builder), ColumnData::Float64s(values)) => {
-                let values = values.get(rows).unwrap_or_default();
-                values
-                    .iter()
-                    .for_each(|value| builder.append_option(*value));
+                for value in values.get(rows).unwrap_or_default() {
+                    builder.append_option(*value);
+                }
             }
             (Self::Text(builder), ColumnData::Texts(values)) => {
-                let values = values.get(rows).unwrap_or_default();
-                values
-                    .iter()
-                    .for_each(|value| builder.append_option(value.as_ref()));
+                for value in values.get(rows).unwrap_or_default() {
+                    builder.append_option(value.as_ref());
+                }
             }
             (Self::Float64List(builder), ColumnData::Float64Lists(values)) => {
                 for value in values.get(rows).unwrap_or_default() {
@@ -219,21 +215,18 @@ impl Values {
 }
 
 fn append_integers(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()> {
-    fn plain<T: Into<i64>>(value: T) -> Answer<i64> {
-        Ok(value.into())
-    }
     let unsigned = |value: u64| {
         i64::try_from(value)
             .map_err(|_| invalid(format!("{value} does not fit into a signed 64-bit integer")))
     };
     match array.data_type() {
-        DataType::Int8 => append_all!(builder, array, Int8Type, plain),
-        DataType::Int16 => append_all!(builder, array, Int16Type, plain),
-        DataType::Int32 => append_all!(builder, array, Int32Type, plain),
-        DataType::Int64 => append_all!(builder, array, Int64Type, plain),
-        DataType::UInt8 => append_all!(builder, array, UInt8Type, plain),
-        DataType::UInt16 => append_all!(builder, array, UInt16Type, plain),
-        DataType::UInt32 => append_all!(builder, array, UInt32Type, plain),
+        DataType::Int8 => append_all!(builder, array, Int8Type, |value| Ok(i64::from(value))),
+        DataType::Int16 => append_all!(builder, array, Int16Type, |value| Ok(i64::from(value))),
+        DataType::Int32 => append_all!(builder, array, Int32Type, |value| Ok(i64::from(value))),
+        DataType::Int64 => append_all!(builder, array, Int64Type, Ok),
+        DataType::UInt8 => append_all!(builder, array, UInt8Type, |value| Ok(i64::from(value))),
+        DataType::UInt16 => append_all!(builder, array, UInt16Type, |value| Ok(i64::from(value))),
+        DataType::UInt32 => append_all!(builder, array, UInt32Type, |value| Ok(i64::from(value))),
         DataType::UInt64 => append_all!(builder, array, UInt64Type, unsigned),
         other => return Err(changed(other)),
     }
@@ -241,12 +234,9 @@ fn append_integers(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()> {
 }
 
 fn append_floats(builder: &mut Float64Builder, array: &ArrayRef) -> Answer<()> {
-    fn plain<T: Into<f64>>(value: T) -> Answer<f64> {
-        Ok(value.into())
-    }
     match array.data_type() {
-        DataType::Float32 => append_all!(builder, array, Float32Type, plain),
-        DataType::Float64 => append_all!(builder, array, Float64Type, plain),
+        DataType::Float32 => append_all!(builder, array, Float32Type, |value| Ok(f64::from(value))),
+        DataType::Float64 => append_all!(builder, array, Float64Type, Ok),
         other => return Err(changed(other)),
     }
     Ok(())

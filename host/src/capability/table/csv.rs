@@ -38,7 +38,7 @@ pub(super) fn read(bytes: &[u8], memory: &mut Reservation) -> Answer<Parsed> {
         return Err(CapabilityError::TooLarge(COLUMNS_MAX as u64));
     }
     let start = records;
-    let kinds = infer(start, header.len())?;
+    let kinds = infer(start.clone(), header.len())?;
     let names = header.into_iter().map(Option::unwrap_or_default);
     let builders = kinds.into_iter().map(ColumnBuilder::new);
     let mut columns: Vec<_> = names.zip(builders).collect();
@@ -148,7 +148,7 @@ fn timestamp(field: &str) -> Option<i64> {
 }
 
 /// The records of a CSV text.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Records<'a> {
     rest: &'a str,
     line: usize,
@@ -207,16 +207,12 @@ impl Records<'_> {
                 return Err(self.wrong("a quoted field has no end"));
             };
             text.push_str(part);
-            match after.strip_prefix('"') {
-                Some(after) => {
-                    text.push('"');
-                    rest = after;
-                }
-                None => {
-                    rest = after;
-                    break;
-                }
-            }
+            let Some(after_quote) = after.strip_prefix('"') else {
+                rest = after;
+                break;
+            };
+            text.push('"');
+            rest = after_quote;
         }
         if !(rest.is_empty() || rest.starts_with([',', '\r', '\n'])) {
             return Err(self.wrong("there is text after a closing quote"));

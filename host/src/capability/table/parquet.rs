@@ -26,8 +26,8 @@ const BATCH_ROWS_MAX: usize = 65_536;
 
 pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
     let file_bytes = bytes.len() as u64;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).map_err(unreadable)?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
+        .map_err(|error| unreadable(&error))?;
     let schema = Arc::clone(builder.schema());
     if schema.fields().len() > COLUMNS_MAX {
         return Err(CapabilityError::TooLarge(COLUMNS_MAX as u64));
@@ -52,7 +52,7 @@ pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
         .with_projection(mask)
         .with_batch_size(READ_ROWS)
         .build()
-        .map_err(unreadable)?;
+        .map_err(|error| unreadable(&error))?;
     for batch in reader {
         let batch =
             batch.map_err(|error| invalid(format!("the parquet file is damaged: {error}")))?;
@@ -73,7 +73,7 @@ pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
     Ok(parsed)
 }
 
-fn unreadable(error: ParquetError) -> CapabilityError {
+fn unreadable(error: &ParquetError) -> CapabilityError {
     invalid(format!("the parquet file cannot be read: {error}"))
 }
 
