@@ -53,12 +53,12 @@ impl Files {
         uri::check(uri, folder)?;
         let Some(prefix) = policy::allows_storage(&self.grants, uri, write) else {
             let kind = if write {
-                "storage"
+                "`storage`"
             } else {
-                "storage or storage_read"
+                "`storage` or `storage_read`"
             };
             return Err(CapabilityError::Denied(format!(
-                "no grant covers {uri}; it needs `{kind}` with a prefix of it that ends in '/'"
+                "no grant covers {uri}; it needs {kind} with a prefix of it that ends in '/'"
             )));
         };
         uri::check(prefix, true)?;

@@ -47,6 +47,11 @@ impl<T: Clone> Handles<T> {
         let mut held = lock(&self.held);
         held.1.remove(&handle).ok_or_else(|| unknown(handle))
     }
+
+    /// Everything that is held.
+    pub(super) fn all(&self) -> Vec<T> {
+        lock(&self.held).1.values().cloned().collect()
+    }
 }
 
 fn unknown(handle: Handle) -> CapabilityError {

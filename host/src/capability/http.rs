@@ -2,6 +2,7 @@
 //! connection goes to the very addresses that were checked, so a name that resolves elsewhere a moment later changes nothing.
 //! It follows no redirect, uses no proxy and sends no secret to a host that the secret's grant does not name.
 
+use super::handles::lock;
 use super::policy;
 use super::vault::{Site, Vault};
 use crate::sandbox::ports::{HTTP_BODY_BYTES_MAX, HttpError, HttpPort, HttpRequest, HttpResponse};
@@ -10,12 +11,12 @@ use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, redirect};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use url::{Host, Url};
 
 /// The longest time one request may take, whatever the guest asks for.
-pub const HTTP_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+pub const HTTP_TIMEOUT_MAX: Duration = Duration::from_mins(10);
 /// The longest URL, bytes.
 pub const HTTP_URL_BYTES_MAX: usize = 8 << 10;
 /// The most headers of a request, and the most bytes of all their names and values.
@@ -25,6 +26,8 @@ pub const HTTP_HEADER_BYTES_MAX: usize = 64 << 10;
 /// The most requests that one attempt may have under way.
 pub const HTTP_CONCURRENT_MAX: usize = 8;
 
+/// The most targets whose client an attempt keeps.
+const HTTP_CLIENTS_MAX: usize = 16;
 /// Headers that belong to the connection, which is the host's.
 const FORBIDDEN_HEADERS: [&str; 9] = [
     "connection",
@@ -63,10 +66,14 @@ pub(super) struct Http {
     vault: Vault,
     resolver: Arc<dyn Resolver>,
     slots: tokio::sync::Semaphore,
+    /// By exactly what they can reach, the newest last.
+    clients: Mutex<Vec<(Target, Client)>>,
 }
 
 /// Where a request goes, after it was allowed.
+#[derive(Clone, PartialEq, Eq)]
 struct Target {
+    tls: bool,
     host: String,
     port: u16,
     addresses: Vec<SocketAddr>,
@@ -79,6 +86,7 @@ impl Http {
             vault,
             resolver,
             slots: tokio::sync::Semaphore::new(HTTP_CONCURRENT_MAX),
+            clients: Mutex::new(Vec::new()),
         }
     }
 
@@ -91,7 +99,8 @@ impl Http {
         let headers = self.headers(&request.headers, &url, &target)?;
         let site = body_site(&headers);
         let body = self.fill(&request.body, &target, site)?;
-        let response = client(&target)?
+        let response = self
+            .client(&target)?
             .request(method, url)
             .headers(headers)
             .body(body)
@@ -99,6 +108,20 @@ impl Http {
             .await
             .map_err(|error| self.failed(error))?;
         self.receive(response).await
+    }
+
+    /// The client for exactly this target, made where it is not there.
+    fn client(&self, target: &Target) -> Result<Client, HttpError> {
+        if let Some((_, known)) = lock(&self.clients).iter().find(|(key, _)| key == target) {
+            return Ok(known.clone());
+        }
+        let made = client(target)?;
+        let mut clients = lock(&self.clients);
+        if clients.len() >= HTTP_CLIENTS_MAX {
+            clients.remove(0);
+        }
+        clients.push((target.clone(), made.clone()));
+        Ok(made)
     }
 
     /// Checks host, port and every address against the grant.
@@ -111,7 +134,7 @@ impl Http {
                 "no grant covers {host}:{port}; it needs `http` with \"{host}:{port}\""
             )));
         }
-        let addresses =
+        let mut addresses =
             match url.host() {
                 Some(Host::Ipv4(v4)) => vec![IpAddr::V4(v4)],
                 Some(Host::Ipv6(v6)) => vec![IpAddr::V6(v6)],
@@ -132,7 +155,9 @@ impl Http {
             }
         }
         let with_port = |address| SocketAddr::new(address, port);
+        addresses.sort_unstable();
         Ok(Target {
+            tls: url.scheme() == "https",
             host,
             port,
             addresses: addresses.into_iter().map(with_port).collect(),
@@ -263,12 +288,19 @@ impl HttpPort for Http {
     }
 }
 
-/// A client that can reach the checked addresses and nothing else. It is made for one request, so no pooled connection and no
-/// second resolution can lead anywhere else.
+/// A client that can reach the checked addresses and nothing else. It keeps no connection and asks for no second resolution, so
+/// nothing can lead it elsewhere.
 fn client(target: &Target) -> Result<Client, HttpError> {
     // Installed once a process; an error says that it is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
+    let mut builder = Client::builder();
+    if !target.tls {
+        // Without TLS no certificates are loaded, which would take most of the request's time.
+        let roots = rustls::RootCertStore::empty();
+        let none = rustls::ClientConfig::builder().with_root_certificates(roots);
+        builder = builder.tls_backend_preconfigured(none.with_no_client_auth());
+    }
+    builder
         .no_proxy()
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())

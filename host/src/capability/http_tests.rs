@@ -102,7 +102,7 @@ fn get(url: &str) -> HttpRequest {
         url: url.to_owned(),
         headers: Vec::new(),
         body: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
     }
 }
 
@@ -257,7 +257,7 @@ async fn a_secret_goes_out_and_its_echo_does_not_come_back() {
     let server = serve(|request| ok(&format!("you sent {request}")));
     let authority = server.address.to_string();
     let vault = vault_for(vec![authority.clone()]);
-    let port = http_with(&[authority.clone()], resolver(&[]), &vault);
+    let port = http_with(std::slice::from_ref(&authority), resolver(&[]), &vault);
     let mut request = get(&format!(
         "http://{authority}/hook/airlock-secret-77?k=airlock-secret-77"
     ));
@@ -292,7 +292,7 @@ async fn a_secret_for_another_host_stops_the_request() {
     let server = serve(|_| ok(""));
     let authority = server.address.to_string();
     let vault = vault_for(vec!["api.example.com".into()]);
-    let port = http_with(&[authority.clone()], resolver(&[]), &vault);
+    let port = http_with(std::slice::from_ref(&authority), resolver(&[]), &vault);
     let mut in_header = get(&format!("http://{authority}/"));
     in_header.headers = vec![("x-key".into(), b"airlock-secret-77".to_vec())];
     let mut in_body = get(&format!("http://{authority}/"));

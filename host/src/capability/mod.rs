@@ -2,7 +2,10 @@
 //! help, never a trap. It refuses to know wasmtime and the scheduler: it answers the traits of `sandbox::ports`, and what it needs
 //! from a run comes in through small traits.
 
+mod budget;
 mod dag_state;
+mod dataset;
+mod engine;
 mod files;
 mod handles;
 mod http;
@@ -10,18 +13,24 @@ mod log;
 mod models;
 mod policy;
 mod secrets;
+mod session;
 mod storage;
+mod table;
 mod tracking;
+mod training;
 mod uri;
 mod vault;
 mod xcom;
 
 pub use dag_state::DagStateSource;
+pub use dataset::DATASET_BYTES_MAX;
 pub use http::{
     HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,
 };
 pub use secrets::{EnvironmentSecrets, SECRET_BYTES_MAX, SecretSource};
+pub use session::{SessionContext, session};
+pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX};
 pub use xcom::{RunPort, XCOM_BYTES_MAX, XCOM_DEPTH_MAX, XCOM_KEY_BYTES_MAX, check_value};
 
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
@@ -76,5 +85,17 @@ fn refusal(error: TrackingError) -> CapabilityError {
                 "the store did not answer; the host's log says why".to_owned(),
             )
         }
+    }
+}
+
+/// The text of a refusal.
+fn text_of(error: CapabilityError) -> String {
+    match error {
+        CapabilityError::Denied(text)
+        | CapabilityError::NotFound(text)
+        | CapabilityError::Invalid(text)
+        | CapabilityError::Conflict(text)
+        | CapabilityError::Unavailable(text) => text,
+        CapabilityError::TooLarge(limit) => format!("it is over the limit of {limit}"),
     }
 }

@@ -83,22 +83,29 @@ fn is_global_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_global_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let ([w, x], [y, z]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_global_v4(Ipv4Addr::new(w, x, y, z))
+    let segments = address.segments();
+    let [first, second, third, .., high, low] = segments;
+    let zeros = |range: std::ops::Range<usize>| {
+        segments
+            .get(range)
+            .is_some_and(|part| part.iter().all(|segment| *segment == 0))
     };
-    match (a, b) {
+    let embedded = |high: u16, low: u16| {
+        is_global_v4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+    };
+    match (first, second) {
         // ::/96 and ::ffff:0:0/96 carry an IPv4 address in the last 32 bits; :: and ::1 fall to 0.0.0.0/8.
-        (0, 0) if (c, d, e) == (0, 0, 0) && (f == 0 || f == 0xffff) => embedded(g, h),
+        (0, 0) if zeros(0..6) || (zeros(0..5) && segments.get(5) == Some(&0xffff)) => {
+            embedded(high, low)
+        }
         // NAT64.
-        (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => embedded(g, h),
+        (0x64, 0xff9b) if zeros(2..6) => embedded(high, low),
         // 6to4.
-        (0x2002, _) => embedded(b, c),
+        (0x2002, _) => embedded(second, third),
         // Teredo hides its address; documentation.
         (0x2001, 0..0x200 | 0xdb8) | (0x3fff, 0..0x1000) => false,
         // Only 2000::/3 is handed out: no ULA, link-local, multicast or site-local.
-        _ => a & 0xe000 == 0x2000,
+        _ => first & 0xe000 == 0x2000,
     }
 }
 

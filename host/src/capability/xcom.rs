@@ -25,7 +25,7 @@ pub trait RunPort: Send + Sync {
     fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String>;
 }
 
-/// XComs for one attempt.
+/// The attempt's window to its run.
 pub(super) struct Xcom {
     pub(super) run: Arc<dyn RunPort>,
     pub(super) vault: Vault,

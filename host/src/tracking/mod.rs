@@ -14,8 +14,8 @@ pub(crate) mod test_store;
 
 pub use audit::{Audit, AuditEvent};
 pub use error::TrackingError;
-pub use model::{ModelVersion, Promotion, RegisteredModel, Stage};
-pub use registry::Registry;
+pub use model::{ModelVersion, PROMOTIONS_MAX, Promotion, RegisteredModel, Stage};
+pub use registry::{Registry, VERSIONS_MAX};
 pub use run::{Experiment, MetricPoint, Run, RunStatus};
 pub use runs::{Tracking, parse_digest};
 

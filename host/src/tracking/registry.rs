@@ -490,14 +490,17 @@ fn fold_production(
     let entered = match event.action.as_str() {
         _ if model != name => return,
         "model.rollback" => true,
-        "model_version.transition_stage" => event.to["stage"] == json!(Stage::Production),
+        "model_version.transition_stage" => {
+            event.to.get("stage") == Some(&json!(Stage::Production))
+        }
         _ => return,
     };
     production.remove(&version);
     if entered {
         production.insert(version);
-        for archived in event.to["archived"].as_array().into_iter().flatten() {
-            production.retain(|held| Some(u64::from(*held)) != archived.as_u64());
+        let archived = event.to.get("archived").and_then(Value::as_array);
+        for number in archived.into_iter().flatten() {
+            production.retain(|held| Some(u64::from(*held)) != number.as_u64());
         }
     }
 }

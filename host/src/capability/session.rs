@@ -1,0 +1,98 @@
+//! Builds the ports of one attempt from what the attempt may do. Everything that a port holds is dropped with them.
+
+use super::budget::Budget;
+use super::dag_state::{DagState, DagStateSource};
+use super::dataset::{DATASET_BYTES_MAX, Dataset};
+use super::files::Files;
+use super::http::{Http, Resolver};
+use super::log::RedactedLog;
+use super::models::Models;
+use super::secrets::{SecretSource, Secrets};
+use super::storage::Storage;
+use super::tracking::TrackingCapability;
+use super::training::Training;
+use super::vault::Vault;
+use super::xcom::{RunPort, Xcom};
+use crate::sandbox::ports::{LogPort, Ports};
+use crate::store::Store;
+use crate::tracking::{Actor, Registry, Tracking};
+use airlock_core::grant::Grants;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the ports of one attempt are made of.
+pub struct SessionContext {
+    /// What the attempt may do: policy, plugin and DAG already narrowed to one.
+    pub grants: Grants,
+    /// The folder that `file://./` stands for.
+    pub base_dir: PathBuf,
+    /// Who the audit trail names.
+    pub actor: Actor,
+    /// The attempt's own run.
+    pub run_port: Arc<dyn RunPort>,
+    /// States of other runs.
+    pub dag_state: Arc<dyn DagStateSource>,
+    /// Artifacts.
+    pub store: Arc<dyn Store>,
+    /// Experiments.
+    pub tracking: Tracking,
+    /// Models.
+    pub registry: Registry,
+    /// Values of secrets.
+    pub secrets: Arc<dyn SecretSource>,
+    /// Addresses of names; `SystemResolver` unless in a test.
+    pub resolver: Arc<dyn Resolver>,
+    /// Where lines go.
+    pub log: Box<dyn LogPort>,
+}
+
+/// The ports of one attempt. Calls need a tokio runtime with time and IO.
+pub fn session(context: SessionContext) -> Ports {
+    let grants = Arc::new(context.grants);
+    let vault = Vault::default();
+    let files = Files::new(Arc::clone(&grants), &context.base_dir);
+    let memory = Budget::new(DATASET_BYTES_MAX);
+    let dataset = Dataset::new(files.clone(), memory.clone());
+    Ports {
+        log: Box::new(RedactedLog {
+            inner: context.log,
+            vault: vault.clone(),
+        }),
+        xcom: Box::new(Xcom {
+            run: context.run_port,
+            vault: vault.clone(),
+        }),
+        storage: Box::new(Storage::new(files)),
+        training: Box::new(Training::new(
+            Arc::clone(&grants),
+            context.store,
+            dataset.clone(),
+            memory,
+        )),
+        dataset: Box::new(dataset),
+        tracking: Box::new(TrackingCapability {
+            grants: Arc::clone(&grants),
+            service: context.tracking,
+            actor: context.actor.clone(),
+        }),
+        models: Box::new(Models {
+            grants: Arc::clone(&grants),
+            registry: context.registry,
+            actor: context.actor,
+        }),
+        dag_state: Box::new(DagState {
+            grants: Arc::clone(&grants),
+            source: context.dag_state,
+        }),
+        secrets: Box::new(Secrets {
+            grants: Arc::clone(&grants),
+            source: context.secrets,
+            vault: vault.clone(),
+        }),
+        http: Box::new(Http::new(grants, vault, context.resolver)),
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -1,0 +1,454 @@
+use super::*;
+use crate::capability::{SystemResolver, XCOM_BYTES_MAX};
+use crate::sandbox::bindings::airlock::operator::dataset::{ColumnData, MatrixSpec};
+use crate::sandbox::bindings::airlock::operator::models::Stage;
+use crate::sandbox::bindings::airlock::operator::training::{
+    self, Algorithm, Determinism, Device, Gbdt, Growth, Objective, TrainError,
+};
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
+use crate::sandbox::ports::{LogLevel, LogSource};
+use crate::tracking::test_store::TestStore;
+use crate::tracking::{ActorKind, Audit, Clock};
+use airlock_core::grant::TrainingGrant;
+use airlock_core::ids::{DagId, TaskId};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+/// A run, a log and states of other runs in memory.
+#[derive(Default, Clone)]
+struct Outside {
+    xcoms: Arc<Mutex<Vec<(String, String)>>>,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+#[async_trait]
+impl RunPort for Outside {
+    async fn push_xcom(&self, key: &str, value: String) -> Result<(), String> {
+        self.xcoms.lock().unwrap().push((key.to_owned(), value));
+        Ok(())
+    }
+
+    fn xcom(&self, task_id: &str, key: &str, _: Option<i32>) -> Option<String> {
+        let xcoms = self.xcoms.lock().unwrap();
+        let found = xcoms.iter().rev().find(|(known, _)| known == key);
+        found
+            .filter(|_| task_id == "me")
+            .map(|(_, value)| value.clone())
+    }
+}
+
+#[async_trait]
+impl DagStateSource for Outside {
+    async fn run_states(&self, dag_id: &DagId, at: Timestamp) -> Result<Vec<String>, String> {
+        Ok(vec![format!("{dag_id} {at}")])
+    }
+
+    async fn task_states(
+        &self,
+        dag_id: &DagId,
+        task_id: &TaskId,
+        at: Timestamp,
+    ) -> Result<Vec<String>, String> {
+        Ok(vec![format!("{dag_id}.{task_id} {at}")])
+    }
+}
+
+impl SecretSource for Outside {
+    fn value(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(Some("hunter22".to_owned()))
+    }
+}
+
+impl LogPort for Outside {
+    fn line(&self, _: LogLevel, _: LogSource, text: &str) {
+        self.lines.lock().unwrap().push(text.to_owned());
+    }
+
+    fn progress(&self, _: Option<f64>, message: &str) {
+        self.lines.lock().unwrap().push(message.to_owned());
+    }
+}
+
+struct House {
+    folder: tempfile::TempDir,
+    outside: Outside,
+    store: Arc<TestStore>,
+    ports: Ports,
+}
+
+fn house(grants: Grants) -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = Outside::default();
+    let store = Arc::new(TestStore::default());
+    let clock: Clock = Arc::new(|| 1_000);
+    let ports = session(SessionContext {
+        grants,
+        base_dir: folder.path().to_owned(),
+        actor: Actor {
+            kind: ActorKind::TaskInstance,
+            id: "d/r/t/-1/1".to_owned(),
+        },
+        run_port: Arc::new(outside.clone()),
+        dag_state: Arc::new(outside.clone()),
+        store: store.clone(),
+        tracking: Tracking::new(store.clone(), clock.clone()),
+        registry: Registry::new(store.clone(), clock),
+        secrets: Arc::new(outside.clone()),
+        resolver: Arc::new(SystemResolver),
+        log: Box::new(outside.clone()),
+    });
+    House {
+        folder,
+        outside,
+        store,
+        ports,
+    }
+}
+
+/// Everything that these tests use; each test that wants a refusal takes something away.
+fn all() -> Grants {
+    Grants {
+        storage: vec!["file://./data/".into()],
+        tracking: vec!["churn".into()],
+        models: vec!["churn".into()],
+        dag_state: vec!["features".into()],
+        secrets: [("TOKEN".to_owned(), vec!["h".to_owned()])].into(),
+        training: Some(TrainingGrant {
+            threads: 2,
+            memory_bytes: 1 << 20,
+        }),
+        ..Grants::default()
+    }
+}
+
+fn denied<T: std::fmt::Debug>(answer: Result<T, CapabilityError>, grant: &str) {
+    match answer {
+        Err(CapabilityError::Denied(text)) if text.contains(grant) => {}
+        other => panic!("it is denied and names {grant}, not {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn without_grants_everything_is_denied_and_says_what_would_help() {
+    let house = house(Grants::default());
+    let ports = &house.ports;
+    denied(
+        ports.storage.open("file://./data/x".into()).await,
+        "`storage`",
+    );
+    denied(
+        ports.storage.create("file://./data/x".into()).await,
+        "`storage`",
+    );
+    denied(
+        ports.storage.head("file://./data/x".into()).await,
+        "`storage`",
+    );
+    denied(
+        ports.storage.list("file://./data/".into(), None).await,
+        "`storage`",
+    );
+    denied(
+        ports.storage.delete("file://./data/x".into()).await,
+        "`storage`",
+    );
+    denied(
+        ports.dataset.open("file://./data/x".into()).await,
+        "`storage`",
+    );
+    denied(
+        ports
+            .dataset
+            .create("file://./data/x".into(), Vec::new())
+            .await,
+        "`storage`",
+    );
+    denied(
+        ports.tracking.start_run("churn".into(), "r".into()).await,
+        "`tracking`",
+    );
+    denied(
+        ports.models.get_version("churn".into(), 1).await,
+        "`models`",
+    );
+    denied(
+        ports.models.set_alias("churn".into(), "a".into(), 1).await,
+        "`models`",
+    );
+    let date = "2026-01-05T00:00:00Z";
+    denied(
+        ports
+            .dag_state
+            .run_states("features".into(), date.into())
+            .await,
+        "`dag_state`",
+    );
+    denied(ports.secrets.placeholder("TOKEN".into()).await, "`secrets`");
+    let load = ports.training.load("0".repeat(64)).await;
+    assert!(matches!(load, Err(TrainError::Denied(text)) if text.contains("`training`")));
+    assert!(
+        std::fs::read_dir(house.folder.path())
+            .unwrap()
+            .next()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn objects_are_written_and_read_by_handle() {
+    let house = house(all());
+    let storage = &house.ports.storage;
+    let uri = "file://./data/x.bin".to_owned();
+    let writer = storage.create(uri.clone()).await.unwrap();
+    let too_large = storage.write(writer, vec![0; (1 << 20) + 1]).await;
+    assert_eq!(too_large, Err(CapabilityError::TooLarge(1 << 20)));
+    storage.write(writer, vec![7; 1 << 20]).await.unwrap();
+    storage.write(writer, vec![8; 10]).await.unwrap();
+    storage.finish(writer).await.unwrap();
+    assert!(storage.finish(writer).await.is_err());
+    let reader = storage.open(uri.clone()).await.unwrap();
+    assert!(storage.write(reader, vec![1]).await.is_err());
+    assert_eq!(storage.read(reader, u32::MAX).await.unwrap().len(), 1 << 20);
+    assert_eq!(storage.read(reader, 100).await.unwrap(), vec![8; 10]);
+    assert!(storage.read(reader, 100).await.unwrap().is_empty());
+    storage.close(reader);
+    assert!(storage.read(reader, 100).await.is_err());
+    let abandoned = storage.create("file://./data/y".into()).await.unwrap();
+    storage.write(abandoned, vec![1]).await.unwrap();
+    drop(house.ports);
+    let left = std::fs::read_dir(house.folder.path().join("data")).unwrap();
+    assert_eq!(
+        left.count(),
+        1,
+        "an attempt that ends leaves no half object"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_never_reaches_log_or_xcom() {
+    let house = house(all());
+    let ports = &house.ports;
+    let placeholder = ports.secrets.placeholder("TOKEN".into()).await.unwrap();
+    assert!(!placeholder.contains("hunter22"));
+    ports.log.line(
+        LogLevel::Info,
+        LogSource::Stdout,
+        "it is hunter22 or aHVudGVyMjI=",
+    );
+    ports.log.progress(None, "hunter22");
+    ports
+        .xcom
+        .push("k".into(), "[\"hunter22\"]".into())
+        .await
+        .unwrap();
+    let lines = house.outside.lines.lock().unwrap().join("\n");
+    assert_eq!(lines, "it is *** or ***=\n***");
+    let back = ports
+        .xcom
+        .pull("me".into(), "k".into(), None)
+        .await
+        .unwrap();
+    assert_eq!(back.as_deref(), Some("[\"***\"]"));
+    let large = format!("\"{}\"", "x".repeat(XCOM_BYTES_MAX));
+    let refused = ports.xcom.push("k".into(), large).await;
+    assert_eq!(
+        refused,
+        Err(CapabilityError::TooLarge(XCOM_BYTES_MAX as u64))
+    );
+    assert!(
+        ports
+            .xcom
+            .pull("../x".into(), "k".into(), None)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn states_of_granted_dags_only() {
+    let house = house(all());
+    let port = &house.ports.dag_state;
+    let date = || "2026-01-05T02:00:00+02:00".to_owned();
+    let states = port.run_states("features".into(), date()).await.unwrap();
+    assert_eq!(states, ["features 2026-01-05T00:00:00Z"]);
+    denied(
+        port.task_states("other".into(), "t".into(), date()).await,
+        "`dag_state`",
+    );
+    let bad = port.run_states("features".into(), "yesterday".into()).await;
+    assert!(matches!(bad, Err(CapabilityError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_model_goes_from_run_to_production_under_its_grants() {
+    let house = house(all());
+    let (tracking, models) = (&house.ports.tracking, &house.ports.models);
+    let run = tracking
+        .start_run("churn".into(), "2026-01-05".into())
+        .await
+        .unwrap();
+    let params = vec![("depth".to_owned(), "6".to_owned())];
+    tracking
+        .log_params(run.clone(), params.clone())
+        .await
+        .unwrap();
+    assert_eq!(tracking.get_run(run.clone()).await.unwrap().params, params);
+    let artifact = house.store.put_blob(b"model").unwrap().to_string();
+    let registered = models
+        .register("churn".into(), run.clone(), artifact, Vec::new())
+        .await
+        .unwrap();
+    assert_eq!((registered.version, registered.stage), (1, Stage::None));
+    let moved = models
+        .transition_stage("churn".into(), 1, Stage::Production, true)
+        .await
+        .unwrap();
+    assert_eq!(moved.stage, Stage::Production);
+    denied(
+        models
+            .transition_stage("other".into(), 1, Stage::Production, true)
+            .await,
+        "`models`",
+    );
+    let trail = Audit::new(house.store.clone()).read(0, 100).unwrap();
+    assert!(
+        trail
+            .iter()
+            .all(|(_, event)| event.actor.id == "d/r/t/-1/1")
+    );
+    assert_eq!(trail.len(), 4);
+    // The run of an experiment that is not granted cannot be read by its id.
+    let foreign = Tracking::new(house.store.clone(), Arc::new(|| 0))
+        .start_run(&trail[0].1.actor, "payroll", "r")
+        .unwrap();
+    denied(tracking.get_run(foreign.run_id).await, "`tracking`");
+}
+
+/// 400 rows; the label follows from `x` with some noise, `z` is noise.
+async fn matrix(house: &House) -> u32 {
+    let mut text = "x,z,name,label\n".to_owned();
+    for row in 0..400_u32 {
+        let (x, z) = (row * 7919 % 1000, row * 104_729 % 997);
+        writeln!(text, "{x},{z},n{row},{}", u8::from(x + z / 10 > 500)).unwrap();
+    }
+    std::fs::create_dir_all(house.folder.path().join("data")).unwrap();
+    std::fs::write(house.folder.path().join("data/t.csv"), text).unwrap();
+    let dataset = &house.ports.dataset;
+    let table = dataset.open("file://./data/t.csv".into()).await.unwrap();
+    dataset.matrix(table, spec(&["x", "z"])).await.unwrap()
+}
+
+fn spec(features: &[&str]) -> MatrixSpec {
+    MatrixSpec {
+        features: features.iter().map(ToString::to_string).collect(),
+        label: Some("label".to_owned()),
+        weight: None,
+        max_bins: 64,
+    }
+}
+
+fn config(device: Device) -> training::Config {
+    training::Config {
+        algorithm: Algorithm::Gbdt(Gbdt {
+            objective: Objective::BinaryLogistic,
+            rounds: 20,
+            learning_rate: 0.3,
+            max_depth: 3,
+            max_leaves: 0,
+            min_child_weight: 1.0,
+            l2: 1.0,
+            min_gain: 0.0,
+            subsample: 1.0,
+            column_sample: 1.0,
+            scale_pos_weight: 1.0,
+            growth: Growth::Depthwise,
+            base_score: None,
+        }),
+        seed: 1,
+        device,
+        determinism: Determinism::Exact,
+        metrics: vec![training::Metric::Auc],
+        metric_every: 5,
+        early_stop: None,
+        checkpoint_every_ms: None,
+        time_limit_ms: None,
+        resume_from: None,
+    }
+}
+
+#[tokio::test]
+async fn a_matrix_tells_its_size_and_refuses_text() {
+    let house = house(all());
+    let matrix = matrix(&house).await;
+    let info = house.ports.dataset.matrix_info(matrix).await.unwrap();
+    assert_eq!((info.rows, info.features, info.digest.len()), (400, 2, 64));
+    assert!(info.memory.host > 400 * 2 * 4);
+    let table = house
+        .ports
+        .dataset
+        .open("file://./data/t.csv".into())
+        .await
+        .unwrap();
+    let refused = house.ports.dataset.matrix(table, spec(&["name"])).await;
+    assert!(matches!(refused, Err(CapabilityError::Invalid(text)) if text.contains("encode")));
+    let (train, valid) = house
+        .ports
+        .dataset
+        .split(table, "label".into(), 0.25, 3)
+        .await
+        .unwrap();
+    assert_eq!(house.ports.dataset.rows(train).await.unwrap(), 300);
+    assert_eq!(house.ports.dataset.rows(valid).await.unwrap(), 100);
+    // A handle of one kind is not one of another.
+    assert!(house.ports.dataset.rows(matrix).await.is_err());
+    assert!(
+        house
+            .ports
+            .dataset
+            .append(table, Vec::<ColumnData>::new())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn training_stays_inside_its_grant() {
+    let small = Grants {
+        training: Some(TrainingGrant {
+            threads: 1,
+            memory_bytes: 1_000,
+        }),
+        ..all()
+    };
+    let ungranted = Grants {
+        training: None,
+        ..all()
+    };
+    let house_small = house(small);
+    let train = matrix(&house_small).await;
+    let refused = house_small
+        .ports
+        .training
+        .start(train, None, config(Device::Cpu))
+        .await;
+    let Err(TrainError::OutOfMemory(shortfall)) = refused else {
+        panic!("a matrix over the grant is refused, not {refused:?}");
+    };
+    assert!(shortfall.needed > 1_000 && shortfall.available == 1_000);
+    let house_ungranted = house(ungranted);
+    let train = matrix(&house_ungranted).await;
+    let refused = house_ungranted
+        .ports
+        .training
+        .start(train, None, config(Device::Cpu))
+        .await;
+    assert!(matches!(refused, Err(TrainError::Denied(_))));
+    let missing = house_ungranted
+        .ports
+        .training
+        .start(999, None, config(Device::Cpu))
+        .await;
+    assert!(matches!(missing, Err(TrainError::Invalid(_))));
+}

@@ -1,0 +1,289 @@
+use super::*;
+use crate::capability::files::Files;
+use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
+use ColumnKind::{Boolean, Float64, Float64List, Int64, Text, Timestamp};
+use airlock_core::grant::Grants;
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::sync::Arc;
+
+fn csv(text: &str) -> Answer<Part> {
+    let table = Table::read(text.as_bytes().to_vec(), &Budget::new(1 << 20))?;
+    Ok(Part::whole(table))
+}
+
+fn kinds(part: &Part) -> Vec<ColumnKind> {
+    part.schema().iter().map(|column| column.kind).collect()
+}
+
+#[test]
+fn csv_types_are_inferred_and_quotes_are_read() {
+    let text = "\u{feff}flag,n,x,when,name,none\r\n\
+        true,1,1.5,2026-01-05T00:00:00Z,\"a,\"\"b\"\"\nc\",\r\n\
+        FALSE,,2,2026-01-06,\"\",\n\n\
+        ,-3,nan,2026-01-06 12:00:00,d,";
+    let part = csv(text).unwrap();
+    assert_eq!(
+        kinds(&part),
+        [Boolean, Int64, Float64, Timestamp, Text, Float64]
+    );
+    assert_eq!(part.rows(), 3);
+    let flags = part.read("flag", 0, 9).unwrap();
+    assert_eq!(
+        flags,
+        ColumnData::Booleans(vec![Some(true), Some(false), None])
+    );
+    let numbers = part.read("n", 0, 9).unwrap();
+    assert_eq!(numbers, ColumnData::Int64s(vec![Some(1), None, Some(-3)]));
+    let names = part.read("name", 0, 2).unwrap();
+    let expected = vec![Some("a,\"b\"\nc".to_owned()), Some(String::new())];
+    assert_eq!(names, ColumnData::Texts(expected));
+    let times = part.read("when", 1, 9).unwrap();
+    let day = 1_767_657_600_000_000;
+    assert_eq!(
+        times,
+        ColumnData::Timestamps(vec![Some(day), Some(day + 43_200_000_000)])
+    );
+}
+
+#[test]
+fn broken_csv_is_refused_with_its_place() {
+    for (text, part) in [
+        ("", "is empty"),
+        ("a,b\n1\n", "record 2"),
+        ("a\n\"open", "line 2"),
+        ("a\n\"x\"y\n", "line 2"),
+        ("a,a\n1,2\n", "twice"),
+    ] {
+        let Err(CapabilityError::Invalid(message)) = csv(text) else {
+            panic!("{text:?} is no table");
+        };
+        assert!(message.contains(part), "{text:?}: {message}");
+    }
+    assert!(Table::read(vec![0xff, 0xfe], &Budget::new(100)).is_err());
+    assert!(Table::read(b"PAR1 and nothing".to_vec(), &Budget::new(100)).is_err());
+}
+
+#[test]
+fn stats_are_those_of_pandas() {
+    let part = csv("x,t,b\n2,a,true\n4,,false\n,c,true\n9,d,\n").unwrap();
+    let stats = part.stats("x").unwrap();
+    assert_eq!((stats.rows, stats.nulls), (4, 1));
+    // pandas.Series([2, 4, 9]).agg(["mean", "std"])
+    assert!(
+        (stats.mean - 5.0).abs() < 1e-12 && (stats.stddev - 3.605_551_275_463_989).abs() < 1e-12
+    );
+    assert_eq!((stats.min, stats.max), (2.0, 9.0));
+    let text = part.stats("t").unwrap();
+    assert!(text.nulls == 1 && text.mean.is_nan() && text.max.is_nan());
+    assert!((part.stats("b").unwrap().mean - 2.0 / 3.0).abs() < 1e-12);
+    let missing = part.stats("nope");
+    assert!(matches!(missing, Err(CapabilityError::NotFound(_))));
+}
+
+/// 1,000 rows, one in ten positive, ids ascending.
+fn churn() -> Part {
+    let mut text = "id,label\n".to_owned();
+    for id in 0..1_000 {
+        writeln!(text, "{id},{}", u8::from(id % 10 == 3)).unwrap();
+    }
+    csv(&text).unwrap()
+}
+
+fn ids(part: &Part) -> Vec<f32> {
+    part.numbers_of("id").unwrap()
+}
+
+#[test]
+fn a_split_is_stratified_disjoint_and_the_same_every_time() {
+    let whole = churn();
+    let (train, valid) = whole.split("label", 0.2, 7).unwrap();
+    assert_eq!((train.rows(), valid.rows()), (800, 200));
+    let positives = |part: &Part| part.numbers_of("label").unwrap().iter().sum::<f32>();
+    assert_eq!((positives(&train), positives(&valid)), (80.0, 20.0));
+    let mut all = [ids(&train), ids(&valid)].concat();
+    all.sort_by(f32::total_cmp);
+    assert_eq!(all, ids(&whole));
+    let (_, again) = churn().split("label", 0.2, 7).unwrap();
+    assert_eq!(ids(&again), ids(&valid));
+    assert_eq!(again.digest(), valid.digest());
+    let (_, other) = whole.split("label", 0.2, 8).unwrap();
+    assert_ne!(ids(&other), ids(&valid));
+    assert_ne!(valid.digest(), whole.digest());
+    // Rows are not simply the first ones.
+    assert!(ids(&valid).iter().any(|id| *id > 900.0));
+}
+
+#[test]
+fn splits_of_odd_shapes_lose_no_row() {
+    for text in [
+        "label\n",
+        "label\n1\n",
+        "label\na\nb\nc\nd\ne\n",
+        "label\n1.5\n2.5\n,\n",
+    ] {
+        let Ok(whole) = csv(text) else { continue };
+        let (train, valid) = whole.split("label", 0.4, 1).unwrap();
+        assert_eq!(train.rows() + valid.rows(), whole.rows(), "{text:?}");
+    }
+    let five = csv("label\na\nb\nc\nd\ne\n").unwrap();
+    assert_eq!(five.split("label", 0.4, 1).unwrap().1.rows(), 2);
+    for fraction in [0.0, 1.0, -1.0, f64::NAN] {
+        assert!(five.split("label", fraction, 1).is_err());
+    }
+}
+
+fn columns() -> Vec<Column> {
+    [
+        ("b", Boolean),
+        ("i", Int64),
+        ("f", Float64),
+        ("s", Text),
+        ("t", Timestamp),
+        ("l", Float64List),
+    ]
+    .map(|(name, kind)| Column {
+        name: name.to_owned(),
+        kind,
+    })
+    .to_vec()
+}
+
+fn batch(rows: std::ops::Range<i64>) -> Vec<ColumnData> {
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let float = |row: i64| row as f64 / 3.0;
+    let null = |row: &i64| row % 7 != 0;
+    vec![
+        ColumnData::Booleans(
+            rows.clone()
+                .map(|row| null(&row).then_some(row % 2 == 0))
+                .collect(),
+        ),
+        ColumnData::Int64s(
+            rows.clone()
+                .map(|row| null(&row).then_some(row * row))
+                .collect(),
+        ),
+        ColumnData::Float64s(
+            rows.clone()
+                .map(|row| null(&row).then_some(float(row)))
+                .collect(),
+        ),
+        ColumnData::Texts(
+            rows.clone()
+                .map(|row| null(&row).then_some(format!("row {row}")))
+                .collect(),
+        ),
+        ColumnData::Timestamps(
+            rows.clone()
+                .map(|row| null(&row).then_some(row * 1_000_001))
+                .collect(),
+        ),
+        ColumnData::Float64Lists(
+            rows.map(|row| null(&row).then_some(vec![float(row); 2]))
+                .collect(),
+        ),
+    ]
+}
+
+/// Writes rows 0..70,000 in batches of this size; yields the object's bytes and the digest that was told.
+fn written(step: i64) -> (Vec<u8>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let grants = Grants {
+        storage: vec!["file://./".into()],
+        ..Grants::default()
+    };
+    let files = Files::new(Arc::new(grants), folder.path());
+    let object = files.create("file://./t.parquet").unwrap();
+    let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 30)).unwrap();
+    let mut from = 0;
+    while from < 70_000 {
+        let to = (from + step).min(70_000);
+        writer.append(&batch(from..to)).unwrap();
+        from = to;
+    }
+    let digest = writer.finish().unwrap();
+    let mut bytes = Vec::new();
+    let (mut file, _) = files.open("file://./t.parquet").unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    (bytes, digest)
+}
+
+#[test]
+fn parquet_comes_back_as_it_was_and_its_bytes_do_not_depend_on_batches() {
+    let (bytes, digest) = written(1_000);
+    let (other, _) = written(65_536);
+    assert!(bytes == other, "the same rows are the same bytes");
+    let part = Part::whole(Table::read(bytes, &Budget::new(1 << 30)).unwrap());
+    assert_eq!(part.digest(), digest);
+    assert_eq!((part.rows(), part.schema()), (70_000, columns()));
+    for (column, expected) in columns().iter().zip(batch(69_000..69_100)) {
+        assert_eq!(part.read(&column.name, 69_000, 100).unwrap(), expected);
+    }
+}
+
+#[test]
+fn batches_that_do_not_fit_are_refused_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let grants = Grants {
+        storage: vec!["file://./".into()],
+        ..Grants::default()
+    };
+    let files = Files::new(Arc::new(grants), folder.path());
+    let object = files.create("file://./t.parquet").unwrap();
+    let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 20)).unwrap();
+    let mut ragged = batch(0..3);
+    ragged[5] = ColumnData::Float64Lists(vec![None]);
+    let mut swapped = batch(0..3);
+    swapped.swap(0, 1);
+    for bad in [ragged, swapped, batch(0..3)[..5].to_vec()] {
+        assert!(matches!(
+            writer.append(&bad),
+            Err(CapabilityError::Invalid(_))
+        ));
+    }
+    let huge = writer.append(&batch(0..65_537));
+    assert_eq!(huge, Err(CapabilityError::TooLarge(65_536)));
+    writer.append(&batch(1..3)).unwrap();
+    writer.finish().unwrap();
+    let (_, size) = files.open("file://./t.parquet").unwrap();
+    assert!(size > 0);
+}
+
+#[test]
+fn a_table_over_the_budget_is_refused_and_gives_back_what_it_took() {
+    let (bytes, _) = written(65_536);
+    let budget = Budget::new(bytes.len() as u64 + 1_000_000);
+    let refused = Table::read(bytes.clone(), &budget).err();
+    assert_eq!(
+        refused,
+        Some(CapabilityError::TooLarge(bytes.len() as u64 + 1_000_000))
+    );
+    budget.take(bytes.len() as u64 + 1_000_000).unwrap();
+}
+
+#[test]
+fn damaged_parquet_is_an_answer_and_never_a_wrong_table() {
+    let (bytes, _) = written(65_536);
+    for cut in [5, 100, bytes.len() / 2, bytes.len() - 1] {
+        let refused = Table::read(bytes[..cut].to_vec(), &Budget::new(1 << 30));
+        assert!(refused.is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn slices_stop_at_their_limits() {
+    let mut text = "t\n".to_owned();
+    for _ in 0..10 {
+        text.push_str(&"x".repeat(1 << 20));
+        text.push('\n');
+    }
+    let table = Table::read(text.into_bytes(), &Budget::new(64 << 20)).unwrap();
+    let part = Part::whole(table);
+    let ColumnData::Texts(texts) = part.read("t", 0, 10).unwrap() else {
+        panic!("it is a text column");
+    };
+    assert_eq!(texts.len(), 8);
+    let beyond = part.read("t", u64::MAX, 10).unwrap();
+    assert_eq!(beyond, ColumnData::Texts(Vec::new()));
+}
