@@ -1,6 +1,7 @@
 //! What is wrong with a DAG file and where, and how it is shown.
 //! It refuses to print control characters that the file holds: a diagnostic is safe on a terminal.
 
+use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
@@ -12,7 +13,8 @@ const LINE_SHOWN_MAX: usize = 160;
 const QUOTE_MAX: usize = 80;
 
 /// Whether a diagnostic keeps the DAG from being used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// The DAG is refused.
     Error,
@@ -21,7 +23,7 @@ pub enum Severity {
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
@@ -37,6 +39,13 @@ pub struct Diagnostic {
     pub hint: Option<String>,
     /// A stable name of this kind of diagnostic, for example `unknown-key`.
     pub code: &'static str,
+}
+
+impl Diagnostic {
+    /// Whether it refuses the DAG.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 /// A place in the text: line and column from 1, length in characters on that line.
