@@ -29,7 +29,9 @@ pub type Digest = [u8; 32];
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// A file operation failed.
-    #[error("the cache of compiled components at {path}: cannot {action}: {source}; check that the folder is writable")]
+    #[error(
+        "the cache of compiled components at {path}: cannot {action}: {source}; check that the folder is writable"
+    )]
     Io {
         /// What was tried.
         action: &'static str,
