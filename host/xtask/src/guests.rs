@@ -83,7 +83,8 @@ fn digest(root: &Path) -> Result<String> {
     add(&version
         .context("run `rustc -vV`: is rustup installed?")?
         .stdout);
-    let hex = hasher.finalize().iter().map(|byte| format!("{byte:02x}"));
+    let digest = hasher.finalize();
+    let hex = digest.iter().map(|byte| format!("{byte:02x}"));
     Ok(hex.collect::<Vec<_>>().concat())
 }
 
