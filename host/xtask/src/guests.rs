@@ -83,11 +83,9 @@ fn digest(root: &Path) -> Result<String> {
     add(&version
         .context("run `rustc -vV`: is rustup installed?")?
         .stdout);
-    let mut text = String::new();
-    for byte in hasher.finalize() {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    Ok(text)
+    let digest = hasher.finalize();
+    let hex = digest.iter().map(|byte| format!("{byte:02x}"));
+    Ok(hex.collect::<Vec<_>>().concat())
 }
 
 /// All files under a folder but for build outputs.

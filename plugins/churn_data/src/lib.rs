@@ -158,13 +158,13 @@ impl Batch {
         let user = User::of(config.seed, row, config.signal, config.label_noise);
         // A stream of its own: what is spoiled does not change who the users are.
         let mut spoiler = Random::new(config.seed ^ 0x5b01_1ed0, row);
-        let mut spoiled = |kind: Corruption| {
+        let mut hit = |kind: Corruption| {
             spoiler.uniform() < config.corrupt_fraction && config.corrupt == kind
         };
-        if spoiled(Corruption::DropRows) {
+        if hit(Corruption::DropRows) {
             return 0;
         }
-        let mut integer = |value: i64| (!spoiled(Corruption::Nulls)).then_some(value);
+        let mut integer = |value: i64| (!hit(Corruption::Nulls)).then_some(value);
         self.last_login_date.push(integer(date - user.since_login));
         self.payment_failures.push(integer(user.payment_failures));
         self.payment_attempts.push(integer(user.payment_attempts));

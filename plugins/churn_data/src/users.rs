@@ -1,6 +1,6 @@
 //! One user, drawn from a seed and a row number alone, so that tables can be made in parts and in any order.
 
-/// A stream of random numbers (SplitMix64), one a user.
+/// A stream of random numbers (`SplitMix64`), one a user.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -131,6 +131,7 @@ mod tests {
     use super::*;
 
     /// The AUC that a model which knows the odds would reach: an upper bound for any model.
+    #[expect(clippy::cast_precision_loss, reason = "pairs stay far below 2^53")]
     fn auc(signal: f64, label_noise: f64) -> f64 {
         let mut users: Vec<(f64, bool)> = (0..20_000)
             .map(|row| User::with_odds(11, row, signal, label_noise))

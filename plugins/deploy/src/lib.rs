@@ -20,10 +20,6 @@ struct Promote {
     alias: Option<String>,
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the default of an optional member: null in a config means no alias"
-)]
 fn champion() -> Option<String> {
     Some("champion".into())
 }

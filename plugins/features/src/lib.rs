@@ -100,13 +100,12 @@ impl Batch {
     fn of(mut raw: BTreeMap<String, ColumnData>, date: i64) -> Result<Self, TaskError> {
         let logins = int64s("last_login_date", raw.remove("last_login_date"))?;
         let days = |login: Option<i64>| Some(whole_days(date - login?));
-        let sessions = match raw.remove("session_lengths") {
-            Some(ColumnData::Float64Lists(sessions)) => sessions,
-            _ => return Err(wrong("session_lengths")),
+        let Some(ColumnData::Float64Lists(sessions)) = raw.remove("session_lengths") else {
+            return Err(wrong("session_lengths"));
         };
         let number = |name: &str| {
-            let data = raw.get(name).and_then(as_f64);
-            data.ok_or_else(|| wrong(name))
+            let values = raw.get(name).and_then(as_f64);
+            values.ok_or_else(|| wrong(name))
         };
         let failures = number("payment_failures_30d")?;
         let attempts = number("payment_attempts_30d")?;

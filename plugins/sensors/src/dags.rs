@@ -7,6 +7,7 @@ use airlock_sdk::time::{Span, Timestamp};
 /// What to wait for.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "Airflow's names")]
 pub(crate) struct ExternalTask {
     /// The other DAG.
     external_dag_id: String,

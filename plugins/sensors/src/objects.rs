@@ -131,15 +131,12 @@ fn in_set(after: &[char], character: char) -> Option<usize> {
     let mut held = false;
     let mut place = 0;
     while let Some(&low) = set.get(place) {
-        match (set.get(place + 1), set.get(place + 2)) {
-            (Some('-'), Some(&high)) => {
-                held |= (low..=high).contains(&character);
-                place += 3;
-            }
-            _ => {
-                held |= low == character;
-                place += 1;
-            }
+        if let (Some('-'), Some(&high)) = (set.get(place + 1), set.get(place + 2)) {
+            held |= (low..=high).contains(&character);
+            place += 3;
+        } else {
+            held |= low == character;
+            place += 1;
         }
     }
     (held != negated).then_some(end + 2)

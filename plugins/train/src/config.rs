@@ -207,15 +207,16 @@ impl GbdtConfig {
 
     /// The same for every try of a task instance, and another for every other.
     pub(crate) fn run_name(&self, task: &Task) -> String {
-        let mut name = self.run_name.clone().unwrap_or_else(|| {
+        let name = self.run_name.clone().unwrap_or_else(|| {
             let date = task.logical_date.map(|date| date.to_string());
             let of = date.unwrap_or_else(|| task.run_id.clone());
             format!("{}.{}_{of}", task.dag_id, task.task_id)
         });
         if task.map_index >= 0 {
-            name.push_str(&format!("_{}", task.map_index));
+            format!("{name}_{}", task.map_index)
+        } else {
+            name
         }
-        name
     }
 
     /// What the tracking run is told: enough to repeat it.

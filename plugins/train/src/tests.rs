@@ -87,7 +87,7 @@ fn a_model_is_trained_logged_and_staged() {
     assert_eq!(request.features, ["a", "b"]);
     assert_eq!((request.train_rows, request.valid_rows), (80, Some(20)));
     assert!(
-        matches!(request.config.algorithm, Algorithm::Gbdt(gbdt) if gbdt.rounds == 300 && gbdt.learning_rate == 0.05)
+        matches!(request.config.algorithm, Algorithm::Gbdt(gbdt) if gbdt.rounds == 300 && gbdt.learning_rate.to_bits() == 0.05_f64.to_bits())
     );
 
     let run = host.runs().remove(0);

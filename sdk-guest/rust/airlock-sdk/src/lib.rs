@@ -26,9 +26,7 @@
 
 #[expect(
     missing_docs,
-    clippy::all,
     clippy::pedantic,
-    clippy::indexing_slicing,
     reason = "generated from wit/, which is documented"
 )]
 pub mod bindings;

@@ -1,6 +1,7 @@
 //! The imports of `wit/` over the fake host, with the signatures of the generated bindings.
 #![expect(
     missing_docs,
+    clippy::similar_names,
     clippy::needless_pass_by_value,
     reason = "mirrors the bindings, which wit/ documents"
 )]

@@ -242,9 +242,9 @@ impl Host {
 
     /// Puts a model version, numbered after the ones that are there.
     pub fn put_version(&self, name: &str, stage: Stage, run_id: &str) -> u32 {
-        let mut state = self.state.borrow_mut();
+        let mut held = self.state.borrow_mut();
         imports::models::add(
-            &mut state,
+            &mut held,
             name,
             stage,
             run_id,

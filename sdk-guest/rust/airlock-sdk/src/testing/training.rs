@@ -1,7 +1,7 @@
 //! Tables, matrices and training of the fake host: tables are columns in memory, training is a closure of the test.
 #![expect(
     missing_docs,
-    clippy::needless_pass_by_value,
+    clippy::module_inception,
     reason = "mirrors the bindings, which wit/ documents"
 )]
 
@@ -260,10 +260,10 @@ pub mod dataset {
     fn extend(data: &mut ColumnData, more: &ColumnData) -> bool {
         match (data, more) {
             (ColumnData::Booleans(data), ColumnData::Booleans(more)) => {
-                data.extend_from_slice(more)
+                data.extend_from_slice(more);
             }
             (ColumnData::Float64s(data), ColumnData::Float64s(more)) => {
-                data.extend_from_slice(more)
+                data.extend_from_slice(more);
             }
             (ColumnData::Texts(data), ColumnData::Texts(more)) => data.extend_from_slice(more),
             (ColumnData::Int64s(data), ColumnData::Int64s(more))
