@@ -11,7 +11,20 @@ fn snapshot(name: &str, airlock: &Airlock, arguments: &[&str]) {
 #[test]
 fn help_of_every_command() {
     let airlock = Airlock::new();
-    for command in ["", "dags", "runs", "tasks", "models", "plugins", "pools", "db", "dags test", "dags next-execution", "runs logs", "bench"] {
+    for command in [
+        "",
+        "dags",
+        "runs",
+        "tasks",
+        "models",
+        "plugins",
+        "pools",
+        "db",
+        "dags test",
+        "dags next-execution",
+        "runs logs",
+        "bench",
+    ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let done = airlock.run_bare(&arguments);
@@ -26,18 +39,34 @@ fn a_file_with_ten_mistakes_gets_ten_errors_with_places_and_hints() {
     airlock.file("ten.yaml", include_str!("fixtures/ten_mistakes.yaml"));
     let done = airlock.run_bare(&["dags", "validate", "ten.yaml"]);
     assert_eq!(done.code, 4);
-    assert_eq!(done.stderr.matches("error[").count().max(done.stderr.matches("\nerror").count()), 10, "{}", done.stderr);
+    assert_eq!(
+        done.stderr
+            .matches("error[")
+            .count()
+            .max(done.stderr.matches("\nerror").count()),
+        10,
+        "{}",
+        done.stderr
+    );
     insta::assert_snapshot!(done.transcript(airlock.folder()));
 }
 
 #[test]
 fn a_dag_that_is_not_there_is_exit_3_with_a_hint() {
     let airlock = Airlock::new();
-    snapshot("no such file", &airlock, &["dags", "validate", "nowhere.yaml"]);
+    snapshot(
+        "no such file",
+        &airlock,
+        &["dags", "validate", "nowhere.yaml"],
+    );
     snapshot("no data folder", &airlock, &["runs", "list"]);
     assert_eq!(airlock.run(&["pools", "set", "gpu", "1"]).code, 0);
     snapshot("no such dag", &airlock, &["dags", "show", "nowhere"]);
-    snapshot("no such run", &airlock, &["runs", "show", "nowhere", "run_1"]);
+    snapshot(
+        "no such run",
+        &airlock,
+        &["runs", "show", "nowhere", "run_1"],
+    );
     snapshot("no such model", &airlock, &["models", "show", "nowhere"]);
 }
 
@@ -46,9 +75,16 @@ fn a_pool_that_is_not_there_is_told_before_the_run_is_recorded() {
     let airlock = Airlock::new();
     let dag = json!({"dag_id": "pooled", "tasks": [{"task_id": "train", "operator": "probe", "pool": "gpu"}]});
     airlock.file("pooled.yaml", &dag.to_string());
-    snapshot("no such pool", &airlock, &["dags", "trigger", "pooled.yaml"]);
+    snapshot(
+        "no such pool",
+        &airlock,
+        &["dags", "trigger", "pooled.yaml"],
+    );
     assert_eq!(airlock.run(&["pools", "set", "gpu", "1"]).code, 0);
-    assert_eq!(airlock.run(&["dags", "trigger", "pooled.yaml", "-q"]).code, 0);
+    assert_eq!(
+        airlock.run(&["dags", "trigger", "pooled.yaml", "-q"]).code,
+        0
+    );
 }
 
 #[test]
@@ -67,8 +103,18 @@ fn a_failed_run_is_exit_10_and_names_the_log() {
 #[test]
 fn the_same_logical_date_twice_is_a_conflict() {
     let airlock = Airlock::new();
-    airlock.file("once.yaml", &json!({"dag_id": "once", "tasks": [{"task_id": "a", "operator": "probe"}]}).to_string());
-    let arguments = ["dags", "trigger", "once.yaml", "--logical-date", "2026-01-05", "-q"];
+    airlock.file(
+        "once.yaml",
+        &json!({"dag_id": "once", "tasks": [{"task_id": "a", "operator": "probe"}]}).to_string(),
+    );
+    let arguments = [
+        "dags",
+        "trigger",
+        "once.yaml",
+        "--logical-date",
+        "2026-01-05",
+        "-q",
+    ];
     assert_eq!(airlock.run(&arguments).code, 0);
     snapshot("conflict", &airlock, &arguments);
 }
@@ -78,10 +124,23 @@ fn next_execution_prints_what_the_schedule_makes() {
     let airlock = Airlock::new();
     let dag = json!({"dag_id": "weekly", "schedule": "0 2 * * 1", "start_date": "2024-01-01", "tasks": [{"task_id": "a", "operator": "probe"}]});
     airlock.file("weekly.yaml", &dag.to_string());
-    let arguments = ["dags", "next-execution", "weekly.yaml", "-n", "2", "--now", "2026-01-07T00:00:00Z"];
+    let arguments = [
+        "dags",
+        "next-execution",
+        "weekly.yaml",
+        "-n",
+        "2",
+        "--now",
+        "2026-01-07T00:00:00Z",
+    ];
     insta::assert_snapshot!("next execution", airlock.run_bare(&arguments).stdout);
-    let json = airlock.run_bare(&[&arguments[..], &["--json"]].concat()).json();
-    assert_eq!(json[0][0], "2026-01-05T02:00:00+00:00", "the newest missed tick still runs");
+    let json = airlock
+        .run_bare(&[&arguments[..], &["--json"]].concat())
+        .json();
+    assert_eq!(
+        json[0][0], "2026-01-05T02:00:00+00:00",
+        "the newest missed tick still runs"
+    );
     assert_eq!(json[1][0], "2026-01-12T02:00:00+00:00");
 }
 
@@ -89,7 +148,11 @@ fn next_execution_prints_what_the_schedule_makes() {
 fn an_export_is_imported_into_an_empty_folder_and_nowhere_else() {
     let one = Airlock::new();
     one.file("once.yaml", &json!({"dag_id": "once", "tasks": [{"task_id": "a", "operator": "probe", "config": {"value": 7}}]}).to_string());
-    assert_eq!(one.run(&["dags", "trigger", "once.yaml", "--run-id", "run_1", "-q"]).code, 0);
+    assert_eq!(
+        one.run(&["dags", "trigger", "once.yaml", "--run-id", "run_1", "-q"])
+            .code,
+        0
+    );
     let file = one.folder().join("export");
     assert_eq!(one.run(&["db", "export", file.to_str().unwrap()]).code, 0);
     let other = Airlock::new();
@@ -103,14 +166,26 @@ fn an_export_is_imported_into_an_empty_folder_and_nowhere_else() {
 fn a_second_process_on_the_same_folder_is_told_so() {
     let airlock = Airlock::new();
     airlock.file("slow.yaml", &json!({"dag_id": "slow", "tasks": [{"task_id": "a", "operator": "probe", "config": {"sleep": "30s"}}]}).to_string());
-    let mut first = airlock.command(&["dags", "trigger", "slow.yaml"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut first = airlock
+        .command(&["dags", "trigger", "slow.yaml"])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(first.stderr.take().unwrap()), &mut line).unwrap();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(first.stderr.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
     let second = airlock.run(&["runs", "list"]);
     first.kill().unwrap();
     first.wait().unwrap();
     assert_eq!(second.code, 7, "{line}{}", second.stderr);
-    assert!(second.stderr.contains("another Airlock process"), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("another Airlock process"),
+        "{}",
+        second.stderr
+    );
 }
 
 #[test]
@@ -123,7 +198,10 @@ fn every_example_is_valid() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
                 let done = airlock.run_bare(&["dags", "validate", path.to_str().unwrap()]);
                 assert_eq!(done.code, 0, "{}", done.stderr);
                 seen += 1;

@@ -35,7 +35,10 @@ fn trigger_and_kill(airlock: &Airlock, path: &str, run_id: &str, moment: Duratio
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let acknowledged = lines.by_ref().map_while(Result::ok).any(|line| line.contains("recorded"));
+    let acknowledged = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .any(|line| line.contains("recorded"));
     assert!(acknowledged, "the run was never acknowledged");
     std::thread::sleep(moment);
     child.kill().unwrap();
@@ -44,7 +47,10 @@ fn trigger_and_kill(airlock: &Airlock, path: &str, run_id: &str, moment: Duratio
 
 #[test]
 fn killed_at_random_moments_a_run_still_ends_as_it_would_have() {
-    let loops = std::env::var("AIRLOCK_CRASH_LOOPS").ok().and_then(|text| text.parse().ok()).unwrap_or(LOOPS);
+    let loops = std::env::var("AIRLOCK_CRASH_LOOPS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(LOOPS);
     let random = RandomState::new();
     let airlock = Airlock::new();
     let path = airlock.file("crash.yaml", &dag().to_string());
@@ -54,10 +60,16 @@ fn killed_at_random_moments_a_run_still_ends_as_it_would_have() {
         trigger_and_kill(&airlock, path.to_str().unwrap(), &run_id, moment);
         let resumed = airlock.run(&["runs", "resume", "--json"]);
         assert_eq!(resumed.code, 0, "after {moment:?}: {}", resumed.stderr);
-        let run = airlock.run(&["runs", "show", "crash", &run_id, "--json"]).json();
+        let run = airlock
+            .run(&["runs", "show", "crash", &run_id, "--json"])
+            .json();
         assert_eq!(run["state"], "success", "after {moment:?}: {run}");
         for row in run["task_instances"].as_array().unwrap() {
-            let expected = if row["task_id"] == "right" { "skipped" } else { "success" };
+            let expected = if row["task_id"] == "right" {
+                "skipped"
+            } else {
+                "success"
+            };
             assert_eq!(row["state"], expected, "after {moment:?}: {row}");
             if row["task_id"] == "again" {
                 assert_eq!(row["try_number"], 2, "a crash costs no try: {row}");
@@ -66,5 +78,13 @@ fn killed_at_random_moments_a_run_still_ends_as_it_would_have() {
     }
     let check = airlock.run(&["db", "check"]);
     assert_eq!(check.code, 0, "{}", check.stderr);
-    assert_eq!(airlock.run(&["runs", "list", "--json"]).json().as_array().unwrap().len(), usize::try_from(loops).unwrap());
+    assert_eq!(
+        airlock
+            .run(&["runs", "list", "--json"])
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        usize::try_from(loops).unwrap()
+    );
 }

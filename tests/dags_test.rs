@@ -23,7 +23,10 @@ fn states(rows: &Value) -> BTreeMap<(String, i64), String> {
         .iter()
         .map(|row| match row {
             Value::Array(row) => ((text(&row[0]), row[1].as_i64().unwrap()), text(&row[2])),
-            row => ((text(&row["task_id"]), row["map_index"].as_i64().unwrap()), text(&row["state"])),
+            row => (
+                (text(&row["task_id"]), row["map_index"].as_i64().unwrap()),
+                text(&row["state"]),
+            ),
         })
         .collect()
 }
@@ -42,13 +45,27 @@ fn every_random_dag_ends_as_airflow_says() {
         let done = airlock.run_bare(&["dags", "test", path.to_str().unwrap(), "--json"]);
         let answer = done.json();
         let expected = states(&case["airflow"]["task_instances"]);
-        if answer["state"] != case["airflow"]["run"] || states(&answer["task_instances"]) != expected {
-            wrong.push(format!("{}: {} {}\n{}", case["dag_id"], done.code, done.stderr, answer));
+        if answer["state"] != case["airflow"]["run"]
+            || states(&answer["task_instances"]) != expected
+        {
+            wrong.push(format!(
+                "{}: {} {}\n{}",
+                case["dag_id"], done.code, done.stderr, answer
+            ));
         }
-        let code = if case["airflow"]["run"] == "success" { 0 } else { 10 };
+        let code = if case["airflow"]["run"] == "success" {
+            0
+        } else {
+            10
+        };
         assert_eq!(done.code, code, "{}", done.stderr);
         played += 1;
     }
     assert_eq!(played, 150);
-    assert!(wrong.is_empty(), "{} of {played} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {played} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

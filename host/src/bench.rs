@@ -86,9 +86,17 @@ pub async fn measure(app: &App, folder: &Path, shape: Shape) -> Result<Report, U
     run(app, fan_out("bench_warm_up", 200)?).await?;
     let (fan_out, _) = run(app, fan_out("bench_fan_out", shape.fan_out)?).await?;
     let (chain, mut gaps) = run(app, chain("bench_chain", shape.chain)?).await?;
-    let mapped = if shape.mapped == 0 { None } else { Some(mapped(app, shape.mapped).await?) };
+    let mapped = if shape.mapped == 0 {
+        None
+    } else {
+        Some(mapped(app, shape.mapped).await?)
+    };
     gaps.sort_unstable_by(f64::total_cmp);
-    let percentile = |percent: usize| gaps.get(gaps.len().saturating_sub(1) * percent / 100).copied().unwrap_or(f64::NAN);
+    let percentile = |percent: usize| {
+        gaps.get(gaps.len().saturating_sub(1) * percent / 100)
+            .copied()
+            .unwrap_or(f64::NAN)
+    };
     Ok(Report {
         threads: shape.threads,
         bare_per_s,
@@ -125,15 +133,23 @@ fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), 
         inputs: Vec::new(),
     };
     let reports = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            (0..shape.threads).map(|_| scope.spawn(|| sandbox.bare(plugin, &context, runs))).collect();
-        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
+        let threads: Vec<_> = (0..shape.threads)
+            .map(|_| scope.spawn(|| sandbox.bare(plugin, &context, runs)))
+            .collect();
+        threads
+            .into_iter()
+            .map(std::thread::ScopedJoinHandle::join)
+            .collect::<Vec<_>>()
     });
     let mut per_second = 0.0;
     let mut cpu = Duration::ZERO;
     for report in reports {
-        let bug = |error: String| UserError::new(ErrorKind::Bug, format!("bare wasmtime failed: {error}"));
-        let report = report.map_err(|_| bug("a thread panicked".to_owned()))?.map_err(|error| bug(error.to_string()))?;
+        let bug = |error: String| {
+            UserError::new(ErrorKind::Bug, format!("bare wasmtime failed: {error}"))
+        };
+        let report = report
+            .map_err(|_| bug("a thread panicked".to_owned()))?
+            .map_err(|error| bug(error.to_string()))?;
         per_second += f64::from(report.runs) / report.wall.as_secs_f64();
         cpu += report.cpu.unwrap_or(report.wall);
     }
@@ -144,7 +160,10 @@ fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), 
 async fn mapped(app: &App, elements: u32) -> Result<Mapped, UserError> {
     let before = peak_rss_bytes();
     let (run, _) = run(app, fan_out("bench_mapped", elements)?).await?;
-    Ok(Mapped { run, rss_bytes_per_element: (peak_rss_bytes() - before) / f64::from(elements) })
+    Ok(Mapped {
+        run,
+        rss_bytes_per_element: (peak_rss_bytes() - before) / f64::from(elements),
+    })
 }
 
 /// A DAG and how many of its task instances will run.
@@ -152,7 +171,9 @@ type Load = (Dag, u32);
 
 fn dag(text: &Value) -> Result<Dag, UserError> {
     let parsed = parse(&text.to_string());
-    parsed.dag.ok_or_else(|| UserError::new(ErrorKind::Bug, format!("{:?}", parsed.diagnostics)))
+    parsed
+        .dag
+        .ok_or_else(|| UserError::new(ErrorKind::Bug, format!("{:?}", parsed.diagnostics)))
 }
 
 /// The list goes in after parsing: a file may not hold one of this length, an XCom may.
@@ -168,7 +189,11 @@ fn fan_out(dag_id: &str, elements: u32) -> Result<Load, UserError> {
 
 fn chain(dag_id: &str, tasks: u32) -> Result<Load, UserError> {
     let task = |index: u32| {
-        let upstream: Vec<String> = index.checked_sub(1).map(|before| format!("t{before}")).into_iter().collect();
+        let upstream: Vec<String> = index
+            .checked_sub(1)
+            .map(|before| format!("t{before}"))
+            .into_iter()
+            .collect();
         json!({"task_id": format!("t{index}"), "operator": "probe", "pool": "bench", "depends_on": upstream})
     };
     let list: Vec<Value> = (0..tasks).map(task).collect();
@@ -184,7 +209,8 @@ async fn run(app: &App, (dag, tasks): Load) -> Result<(Orchestrated, Vec<f64>), 
     let mut gaps = Vec::new();
     let mut last = Instant::now();
     while let Some(notice) = notices.recv().await {
-        if matches!(&notice, crate::scheduler::Notice::TaskInstances { state, .. } if state.as_str() == "success") {
+        if matches!(&notice, crate::scheduler::Notice::TaskInstances { state, .. } if state.as_str() == "success")
+        {
             gaps.push(last.elapsed().as_secs_f64() * 1e3);
             last = Instant::now();
         }
@@ -193,36 +219,65 @@ async fn run(app: &App, (dag, tasks): Load) -> Result<(Orchestrated, Vec<f64>), 
     let cpu_s = cpu_seconds() - cpu;
     let detail = app.run_detail(&dag.dag.dag_id, &run_id)?;
     if detail.run.state.as_str() != "success" {
-        let error = detail.task_instances.iter().find_map(|row| row.error.clone()).unwrap_or_default();
-        return Err(UserError::new(ErrorKind::RunFailed, format!("{} ended in {}: {error}", dag.dag.dag_id, detail.run.state)));
+        let error = detail
+            .task_instances
+            .iter()
+            .find_map(|row| row.error.clone())
+            .unwrap_or_default();
+        return Err(UserError::new(
+            ErrorKind::RunFailed,
+            format!("{} ended in {}: {error}", dag.dag.dag_id, detail.run.state),
+        ));
     }
     let count = f64::from(tasks);
-    let report = Orchestrated { tasks, wall_s, tasks_per_s: count / wall_s, cpu_ms_per_task: cpu_s * 1e3 / count };
+    let report = Orchestrated {
+        tasks,
+        wall_s,
+        tasks_per_s: count / wall_s,
+        cpu_ms_per_task: cpu_s * 1e3 / count,
+    };
     Ok((report, gaps))
 }
 
 /// CPU seconds of this process so far.
 fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0)).as_secs_f64()
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+    .as_secs_f64()
 }
 
 /// Largest resident set so far, from `/proc/self/status`; NaN where there is none.
 fn peak_rss_bytes() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    let kib = line.and_then(|line| {
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<f64>()
+            .ok()
+    });
     kib.map_or(f64::NAN, |kib| kib * 1024.0)
 }
 
 fn fsync_rate(folder: &Path) -> Result<f64, UserError> {
     const ROUNDS: u32 = 500;
     let path = folder.join("bench-fsync");
-    let error = |error: std::io::Error| UserError::new(ErrorKind::Store, format!("cannot write {}: {error}", path.display()));
+    let error = |error: std::io::Error| {
+        UserError::new(
+            ErrorKind::Store,
+            format!("cannot write {}: {error}", path.display()),
+        )
+    };
     let mut file = File::create(&path).map_err(error)?;
     let started = Instant::now();
     for _ in 0..ROUNDS {
-        file.write_all(&[7; 1024]).and_then(|()| file.sync_data()).map_err(error)?;
+        file.write_all(&[7; 1024])
+            .and_then(|()| file.sync_data())
+            .map_err(error)?;
     }
     let rate = f64::from(ROUNDS) / started.elapsed().as_secs_f64();
     std::fs::remove_file(&path).map_err(error)?;
@@ -237,18 +292,51 @@ impl Report {
             let _ = writeln!(text, "{name:44}{value}");
         };
         line("threads for guests", self.threads.to_string());
-        line("bare wasmtime, calls a second", format!("{:.0}", self.bare_per_s));
-        line("bare wasmtime, CPU a call", format!("{:.3} ms", self.bare_cpu_ms));
-        line("fan-out, durable, tasks a second", format!("{:.0}", self.fan_out.tasks_per_s));
-        line("fan-out, CPU a task", format!("{:.3} ms", self.fan_out.cpu_ms_per_task));
-        line("orchestrated to bare", format!("{:.0} %", self.orchestrated_to_bare * 100.0));
-        line(&format!("chain of {} durable tasks", self.chain.tasks), format!("{:.3} s", self.chain.wall_s));
-        line("ready to done, p50 / p99", format!("{:.2} / {:.2} ms", self.ready_to_done_p50_ms, self.ready_to_done_p99_ms));
+        line(
+            "bare wasmtime, calls a second",
+            format!("{:.0}", self.bare_per_s),
+        );
+        line(
+            "bare wasmtime, CPU a call",
+            format!("{:.3} ms", self.bare_cpu_ms),
+        );
+        line(
+            "fan-out, durable, tasks a second",
+            format!("{:.0}", self.fan_out.tasks_per_s),
+        );
+        line(
+            "fan-out, CPU a task",
+            format!("{:.3} ms", self.fan_out.cpu_ms_per_task),
+        );
+        line(
+            "orchestrated to bare",
+            format!("{:.0} %", self.orchestrated_to_bare * 100.0),
+        );
+        line(
+            &format!("chain of {} durable tasks", self.chain.tasks),
+            format!("{:.3} s", self.chain.wall_s),
+        );
+        line(
+            "ready to done, p50 / p99",
+            format!(
+                "{:.2} / {:.2} ms",
+                self.ready_to_done_p50_ms, self.ready_to_done_p99_ms
+            ),
+        );
         if let Some(mapped) = &self.mapped {
-            line(&format!("mapped over {} elements", mapped.run.tasks), format!("{:.1} s", mapped.run.wall_s));
-            line("memory growth an element", format!("{:.0} bytes", mapped.rss_bytes_per_element));
+            line(
+                &format!("mapped over {} elements", mapped.run.tasks),
+                format!("{:.1} s", mapped.run.wall_s),
+            );
+            line(
+                "memory growth an element",
+                format!("{:.0} bytes", mapped.rss_bytes_per_element),
+            );
         }
-        line("fdatasync of 1 KiB, a second", format!("{:.0}", self.fsync_per_s));
+        line(
+            "fdatasync of 1 KiB, a second",
+            format!("{:.0}", self.fsync_per_s),
+        );
         line("peak resident set", format!("{:.1} MiB", self.peak_rss_mib));
         text
     }

@@ -46,13 +46,20 @@ pub fn context(view: &Arc<RunView>, task: Option<TaskValues>) -> Context {
 }
 
 /// What the guest of an attempt is told: the config with its templates rendered and the map index's element merged in.
-pub fn task_context(attempt: &Attempt, task: &Task, operator: String) -> Result<TaskContext, TemplateError> {
+pub fn task_context(
+    attempt: &Attempt,
+    task: &Task,
+    operator: String,
+) -> Result<TaskContext, TemplateError> {
     let view = &attempt.run;
     let header = &view.header;
     let inputs = task.inputs.iter().filter_map(|(name, input)| {
         let from = view.dag.task(input.task)?;
         let value = RunView::pull(view, from.task_id.as_str(), &input.key, None)?;
-        Some(Input { name: name.clone(), value })
+        Some(Input {
+            name: name.clone(),
+            value,
+        })
     });
     Ok(TaskContext {
         operator,
@@ -86,9 +93,14 @@ fn config(attempt: &Attempt, task: &Task) -> Result<String, TemplateError> {
         None if is_plain(&task.config) => return Ok(task.config.to_string()),
         Some(element) if empty => return Ok(element.clone()),
         _ if is_plain(&task.config) => task.config.clone(),
-        _ => render(&task.config, &context(&attempt.run, Some(task_values(attempt, task))))?,
+        _ => render(
+            &task.config,
+            &context(&attempt.run, Some(task_values(attempt, task))),
+        )?,
     };
-    let Some(element) = &attempt.element else { return Ok(rendered.to_string()) };
+    let Some(element) = &attempt.element else {
+        return Ok(rendered.to_string());
+    };
     let mut members = match rendered {
         Value::Object(members) => members,
         _ => Map::new(),

@@ -43,7 +43,10 @@ impl Done {
 
     /// Everything a person sees, for snapshots; `folder` is replaced.
     pub fn transcript(&self, folder: &Path) -> String {
-        let text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr);
+        let text = format!(
+            "exit {}\n--- stdout\n{}--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        );
         text.replace(&folder.display().to_string(), "[folder]")
     }
 }
@@ -53,9 +56,10 @@ impl Airlock {
     ///
     /// # Panics
     /// If the temporary place cannot be made: no test makes sense then.
-    #[expect(clippy::expect_used, reason = "a test without a folder cannot go on")]
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     /// The temporary place; the data folder is `data` in it.
@@ -72,7 +76,6 @@ impl Airlock {
     ///
     /// # Panics
     /// If it cannot be written.
-    #[expect(clippy::expect_used, reason = "a test without its file cannot go on")]
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder().join(name);
         std::fs::write(&path, text).expect("a file in the temporary folder");
@@ -89,12 +92,24 @@ impl Airlock {
     /// A command without `--data`, in the temporary place.
     pub fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.current_dir(self.folder()).args(arguments).stdin(Stdio::null());
-        for name in ["AIRLOCK_DATA", "AIRLOCK_PLUGINS", "AIRLOCK_STORAGE_ROOT", "AIRLOCK_LOG"] {
+        command
+            .current_dir(self.folder())
+            .args(arguments)
+            .stdin(Stdio::null());
+        for name in [
+            "AIRLOCK_DATA",
+            "AIRLOCK_PLUGINS",
+            "AIRLOCK_STORAGE_ROOT",
+            "AIRLOCK_LOG",
+        ] {
             command.env_remove(name);
         }
         // Compiled components are shared by all tests; help is as wide for everybody.
-        command.env("XDG_CACHE_HOME", root().join("target/test-cache")).env("COLUMNS", "100").env("NO_COLOR", "1").env("USER", "tester");
+        command
+            .env("XDG_CACHE_HOME", root().join("target/test-cache"))
+            .env("COLUMNS", "100")
+            .env("NO_COLOR", "1")
+            .env("USER", "tester");
         command
     }
 
@@ -102,18 +117,22 @@ impl Airlock {
     ///
     /// # Panics
     /// If the program cannot be started.
-    #[expect(clippy::expect_used, reason = "a test without the program cannot go on")]
     pub fn run(&self, arguments: &[&str]) -> Done {
-        self.command(arguments).output().expect("the airlock program starts").into()
+        self.command(arguments)
+            .output()
+            .expect("the airlock program starts")
+            .into()
     }
 
     /// Runs a command without `--data`.
     ///
     /// # Panics
     /// If the program cannot be started.
-    #[expect(clippy::expect_used, reason = "a test without the program cannot go on")]
     pub fn run_bare(&self, arguments: &[&str]) -> Done {
-        self.bare(arguments).output().expect("the airlock program starts").into()
+        self.bare(arguments)
+            .output()
+            .expect("the airlock program starts")
+            .into()
     }
 }
 

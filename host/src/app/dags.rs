@@ -30,41 +30,84 @@ pub struct RegisteredDag {
 /// Reads and validates a file; every error in it comes at once.
 pub fn read_dag(path: &Path) -> Result<(Dag, String, Vec<Diagnostic>), UserError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        let kind = if error.kind() == std::io::ErrorKind::NotFound { ErrorKind::NotFound } else { ErrorKind::Usage };
+        let kind = if error.kind() == std::io::ErrorKind::NotFound {
+            ErrorKind::NotFound
+        } else {
+            ErrorKind::Usage
+        };
         UserError::new(kind, format!("cannot read {}: {error}", path.display()))
     })?;
     let parsed = parse(&text);
     match parsed.dag {
-        Some(dag) if !parsed.diagnostics.iter().any(Diagnostic::is_error) => Ok((dag, text, parsed.diagnostics)),
+        Some(dag) if !parsed.diagnostics.iter().any(Diagnostic::is_error) => {
+            Ok((dag, text, parsed.diagnostics))
+        }
         _ => {
-            let shown = render(&parsed.diagnostics, &path.display().to_string(), &text, false);
-            let count = parsed.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+            let shown = render(
+                &parsed.diagnostics,
+                &path.display().to_string(),
+                &text,
+                false,
+            );
+            let count = parsed
+                .diagnostics
+                .iter()
+                .filter(|diagnostic| diagnostic.is_error())
+                .count();
             let plural = if count == 1 { "error" } else { "errors" };
-            Err(UserError::new(ErrorKind::InvalidDag, format!("{} has {count} {plural}\n{shown}", path.display())))
+            Err(UserError::new(
+                ErrorKind::InvalidDag,
+                format!("{} has {count} {plural}\n{shown}", path.display()),
+            ))
         }
     }
 }
 
 impl App {
     /// Stores the DAG's version, and makes it the current one of its id.
-    pub fn register(&self, dag: Dag, source: String, fileloc: &str) -> Result<RegisteredDag, UserError> {
+    pub fn register(
+        &self,
+        dag: Dag,
+        source: String,
+        fileloc: &str,
+    ) -> Result<RegisteredDag, UserError> {
         let version = digest(&dag);
         let row = DagRow {
             dag_id: dag.dag_id.clone(),
             dag_version: crate::store::Digest(version).to_string(),
-            is_paused: self.dag_row(&dag.dag_id)?.map_or(dag.is_paused_upon_creation, |row| row.is_paused),
+            is_paused: self
+                .dag_row(&dag.dag_id)?
+                .map_or(dag.is_paused_upon_creation, |row| row.is_paused),
             fileloc: fileloc.to_owned(),
             updated_at: Timestamp::now(),
         };
         let version_row = DagVersionRow { dag, source };
-        let write = |key: Vec<u8>, value| RowWrite { key, expect: None, value: Some(value) };
+        let write = |key: Vec<u8>, value| RowWrite {
+            key,
+            expect: None,
+            value: Some(value),
+        };
         let rows = vec![
-            (Table::DagVersion, write(version.to_vec(), encode_row(&version_row)?)),
-            (Table::Dag, write(row.dag_id.as_str().as_bytes().to_vec(), encode_row(&row)?)),
+            (
+                Table::DagVersion,
+                write(version.to_vec(), encode_row(&version_row)?),
+            ),
+            (
+                Table::Dag,
+                write(row.dag_id.as_str().as_bytes().to_vec(), encode_row(&row)?),
+            ),
         ];
-        self.store.commit(Commit { rows, ..Commit::default() })?;
+        self.store.commit(Commit {
+            rows,
+            ..Commit::default()
+        })?;
         let DagVersionRow { dag, source } = version_row;
-        Ok(RegisteredDag { dag: Arc::new(dag), version, source, fileloc: row.fileloc })
+        Ok(RegisteredDag {
+            dag: Arc::new(dag),
+            version,
+            source,
+            fileloc: row.fileloc,
+        })
     }
 
     fn dag_row(&self, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
@@ -78,7 +121,9 @@ impl App {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let rows = self.store.scan(Table::Dag, b"", after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else { return Ok(dags) };
+            let Some(last) = rows.last() else {
+                return Ok(dags);
+            };
             after = Some(last.key.clone());
             for row in &rows {
                 dags.push(decode_row(&row.value)?);
@@ -95,9 +140,17 @@ impl App {
         let id = DagId::parse(dag_id).map_err(|_| not_found())?;
         let row = self.dag_row(&id)?.ok_or_else(not_found)?;
         let version = parse_digest(&row.dag_version).ok_or_else(not_found)?;
-        let stored = self.store.get(Table::DagVersion, &version)?.ok_or_else(not_found)?;
+        let stored = self
+            .store
+            .get(Table::DagVersion, &version)?
+            .ok_or_else(not_found)?;
         let DagVersionRow { dag, source } = decode_row(&stored.value)?;
-        Ok(RegisteredDag { dag: Arc::new(dag), version, source, fileloc: row.fileloc })
+        Ok(RegisteredDag {
+            dag: Arc::new(dag),
+            version,
+            source,
+            fileloc: row.fileloc,
+        })
     }
 
     /// A DAG by file or by id: what names an existing file or ends in `.yaml`, `.yml` or `.json` is a file.

@@ -68,14 +68,22 @@ impl From<StoreError> for UserError {
             StoreError::Damaged { .. } => {
                 "nothing was changed; run `airlock db check`, or `airlock db import` of an export into an empty folder"
             }
-            StoreError::TooNew { .. } => "start the Airlock version that wrote it, or import an export of it",
-            StoreError::InUse(_) => "stop the other process, or give this one another folder with --data",
+            StoreError::TooNew { .. } => {
+                "start the Airlock version that wrote it, or import an export of it"
+            }
+            StoreError::InUse(_) => {
+                "stop the other process, or give this one another folder with --data"
+            }
             StoreError::NotEmpty => "give an empty folder with --data",
             StoreError::Held(_) => "wait until the lease runs out",
-            StoreError::Io { .. } => "check free space and permissions of the data folder, then start again",
+            StoreError::Io { .. } => {
+                "check free space and permissions of the data folder, then start again"
+            }
         };
         let kind = match &error {
-            StoreError::InUse(_) | StoreError::Held(_) | StoreError::NotEmpty => ErrorKind::Conflict,
+            StoreError::InUse(_) | StoreError::Held(_) | StoreError::NotEmpty => {
+                ErrorKind::Conflict
+            }
             _ => ErrorKind::Store,
         };
         Self::new(kind, error).hint(hint)

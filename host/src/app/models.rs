@@ -2,7 +2,9 @@
 
 use super::App;
 use crate::error::{ErrorKind, UserError};
-use crate::tracking::{Actor, ActorKind, Audit, AuditEvent, ModelVersion, RegisteredModel, Run, Stage, TrackingError};
+use crate::tracking::{
+    Actor, ActorKind, Audit, AuditEvent, ModelVersion, RegisteredModel, Run, Stage, TrackingError,
+};
 use serde::Serialize;
 
 /// Audit events read at once.
@@ -54,8 +56,17 @@ impl App {
             let run = self.tracking.run(&version.run_id).ok();
             VersionDetail { version, run }
         };
-        let versions = self.registry.versions(name)?.into_iter().map(detail).collect();
-        Ok(ModelDetail { history: self.model_history(name)?, model, versions })
+        let versions = self
+            .registry
+            .versions(name)?
+            .into_iter()
+            .map(detail)
+            .collect();
+        Ok(ModelDetail {
+            history: self.model_history(name)?,
+            model,
+            versions,
+        })
     }
 
     fn model_history(&self, name: &str) -> Result<Vec<AuditEvent>, UserError> {
@@ -64,17 +75,27 @@ impl App {
         let prefix = format!("{name}/");
         loop {
             let page = audit.read(from, AUDIT_PAGE)?;
-            let Some((last, _)) = page.last() else { return Ok(history) };
+            let Some((last, _)) = page.last() else {
+                return Ok(history);
+            };
             from = last + 1;
-            let of_model = |event: &AuditEvent| event.subject == name || event.subject.starts_with(&prefix);
+            let of_model =
+                |event: &AuditEvent| event.subject == name || event.subject.starts_with(&prefix);
             history.extend(page.into_iter().map(|(_, event)| event).filter(of_model));
         }
     }
 
     /// Moves a version to a stage; what was there becomes archived, in the same commit.
-    pub fn promote(&self, name: &str, version: u32, stage: Stage) -> Result<ModelVersion, UserError> {
+    pub fn promote(
+        &self,
+        name: &str,
+        version: u32,
+        stage: Stage,
+    ) -> Result<ModelVersion, UserError> {
         let archive = matches!(stage, Stage::Production);
-        Ok(self.registry.transition_stage(&user(), name, version, stage, archive)?)
+        Ok(self
+            .registry
+            .transition_stage(&user(), name, version, stage, archive)?)
     }
 
     /// Puts the version that was in production before back.
@@ -86,7 +107,10 @@ impl App {
 /// Who works at this terminal, as the audit trail names them.
 fn user() -> Actor {
     let id = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    Actor { kind: ActorKind::User, id }
+    Actor {
+        kind: ActorKind::User,
+        id,
+    }
 }
 
 impl From<TrackingError> for UserError {

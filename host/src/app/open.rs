@@ -54,9 +54,14 @@ pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     fn new() -> Result<Self, UserError> {
-        let path = std::env::temp_dir().join(format!("airlock-{}-{:016x}", std::process::id(), random()));
-        std::fs::create_dir_all(&path)
-            .map_err(|error| UserError::new(ErrorKind::Store, format!("cannot create {}: {error}", path.display())))?;
+        let path =
+            std::env::temp_dir().join(format!("airlock-{}-{:016x}", std::process::id(), random()));
+        std::fs::create_dir_all(&path).map_err(|error| {
+            UserError::new(
+                ErrorKind::Store,
+                format!("cannot create {}: {error}", path.display()),
+            )
+        })?;
         Ok(Self(path))
     }
 }
@@ -77,20 +82,33 @@ impl App {
     /// Opens everything; see `Config`.
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, scratch): (Arc<dyn Store>, _) = match &config.data {
-            Data::Folder(path) => (Arc::new(LocalStore::open(path, StoreOptions::default())?), None),
+            Data::Folder(path) => (
+                Arc::new(LocalStore::open(path, StoreOptions::default())?),
+                None,
+            ),
             Data::Throwaway => (Arc::new(MemoryStore::default()), Some(Scratch::new()?)),
         };
         let folder = match (&config.data, &scratch) {
             (Data::Folder(path), _) => path.clone(),
-            (Data::Throwaway, scratch) => scratch.as_ref().map(|scratch| scratch.0.clone()).unwrap_or_default(),
+            (Data::Throwaway, scratch) => scratch
+                .as_ref()
+                .map(|scratch| scratch.0.clone())
+                .unwrap_or_default(),
         };
         let sandbox = Sandbox::new(SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
             ..SandboxConfig::default()
         })
-        .map_err(|error| UserError::new(ErrorKind::Usage, format!("the sandbox cannot start: {error}")))?;
-        let plugins = Arc::new(Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?);
+        .map_err(|error| {
+            UserError::new(
+                ErrorKind::Usage,
+                format!("the sandbox cannot start: {error}"),
+            )
+        })?;
+        let plugins = Arc::new(
+            Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?,
+        );
         let clock: crate::tracking::Clock = Arc::new(|| Timestamp::now().as_millisecond());
         let tracking = Arc::new(Tracking::new(store.clone(), clock.clone()));
         let registry = Arc::new(Registry::new(store.clone(), clock));
@@ -106,11 +124,35 @@ impl App {
             logs: logs.clone(),
             storage_root: config.storage_root,
         })
-        .map_err(|error| UserError::new(ErrorKind::Usage, format!("cannot start the executor's threads: {error}")))?;
+        .map_err(|error| {
+            UserError::new(
+                ErrorKind::Usage,
+                format!("cannot start the executor's threads: {error}"),
+            )
+        })?;
         let pools = pool_sizes(store.as_ref())?;
-        let options = Options { owner: random(), parallelism: config.parallelism, pools, recover: config.recover };
-        let scheduler = starter.start(store.clone(), Arc::new(executor), Arc::new(SystemClock), options)?;
-        Ok(Self { scheduler, store, sandbox, plugins, tracking, registry, logs, _scratch: scratch })
+        let options = Options {
+            owner: random(),
+            parallelism: config.parallelism,
+            pools,
+            recover: config.recover,
+        };
+        let scheduler = starter.start(
+            store.clone(),
+            Arc::new(executor),
+            Arc::new(SystemClock),
+            options,
+        )?;
+        Ok(Self {
+            scheduler,
+            store,
+            sandbox,
+            plugins,
+            tracking,
+            registry,
+            logs,
+            _scratch: scratch,
+        })
     }
 }
 
@@ -118,7 +160,8 @@ impl From<PluginError> for UserError {
     fn from(error: PluginError) -> Self {
         match &error {
             PluginError::UnknownPlugin { .. } | PluginError::UnknownOperator { .. } => {
-                Self::new(ErrorKind::NotFound, error).hint("`airlock plugins list` shows plugins and operators")
+                Self::new(ErrorKind::NotFound, error)
+                    .hint("`airlock plugins list` shows plugins and operators")
             }
             PluginError::Load { .. } => Self::new(ErrorKind::Usage, error),
             PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),

@@ -38,15 +38,26 @@ pub(super) fn stored_pools(store: &dyn Store) -> Result<Vec<PoolRow>, UserError>
         pools.push(decode_row::<PoolRow>(&row.value)?);
     }
     if !pools.iter().any(|pool| pool.name.as_str() == DEFAULT_POOL) {
-        let name = PoolName::parse(DEFAULT_POOL).map_err(|error| UserError::new(ErrorKind::Bug, error))?;
-        pools.insert(0, PoolRow { name, slots: i64::from(DEFAULT_POOL_SLOTS), description: "Default pool".to_owned() });
+        let name =
+            PoolName::parse(DEFAULT_POOL).map_err(|error| UserError::new(ErrorKind::Bug, error))?;
+        pools.insert(
+            0,
+            PoolRow {
+                name,
+                slots: i64::from(DEFAULT_POOL_SLOTS),
+                description: "Default pool".to_owned(),
+            },
+        );
     }
     Ok(pools)
 }
 
 /// The same for the dispatcher.
 pub(super) fn pool_sizes(store: &dyn Store) -> Result<Vec<(PoolName, Slots)>, UserError> {
-    Ok(stored_pools(store)?.into_iter().map(|pool| (pool.name.clone(), pool.size())).collect())
+    Ok(stored_pools(store)?
+        .into_iter()
+        .map(|pool| (pool.name.clone(), pool.size()))
+        .collect())
 }
 
 impl App {
@@ -58,9 +69,20 @@ impl App {
     /// Creates or resizes a pool, durably.
     pub async fn set_pool(&self, pool: PoolRow) -> Result<(), UserError> {
         let key = pool.name.as_str().as_bytes().to_vec();
-        let write = RowWrite { key, expect: None, value: Some(encode_row(&pool)?) };
-        self.store.commit(Commit { rows: vec![(Table::Pool, write)], ..Commit::default() })?;
-        Ok(self.scheduler.handle().set_pool(pool.name.clone(), pool.size()).await?)
+        let write = RowWrite {
+            key,
+            expect: None,
+            value: Some(encode_row(&pool)?),
+        };
+        self.store.commit(Commit {
+            rows: vec![(Table::Pool, write)],
+            ..Commit::default()
+        })?;
+        Ok(self
+            .scheduler
+            .handle()
+            .set_pool(pool.name.clone(), pool.size())
+            .await?)
     }
 
     /// For a test of a DAG on a store that is thrown away: pools that the real data folder would have.
@@ -69,7 +91,12 @@ impl App {
         for task in &dag.tasks {
             if !pools.iter().any(|pool| pool.name == task.pool) {
                 let description = "made for a test".to_owned();
-                self.set_pool(PoolRow { name: task.pool.clone(), slots: i64::from(task.pool_slots), description }).await?;
+                self.set_pool(PoolRow {
+                    name: task.pool.clone(),
+                    slots: i64::from(task.pool_slots),
+                    description,
+                })
+                .await?;
             }
         }
         Ok(())
@@ -81,12 +108,28 @@ impl App {
         for task in &dag.tasks {
             let hint = |slots| format!("create it with `airlock pools set {} {slots}`", task.pool);
             let Some(pool) = pools.iter().find(|pool| pool.name == task.pool) else {
-                let message = format!("task {} of dag {} names pool {:?}, which does not exist", task.task_id, dag.dag_id, task.pool.as_str());
-                return Err(UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots)));
+                let message = format!(
+                    "task {} of dag {} names pool {:?}, which does not exist",
+                    task.task_id,
+                    dag.dag_id,
+                    task.pool.as_str()
+                );
+                return Err(
+                    UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots))
+                );
             };
             if matches!(pool.size(), Slots::Limited(slots) if slots < task.pool_slots) {
-                let message = format!("task {} of dag {} takes {} slots of pool {:?}, which has {}", task.task_id, dag.dag_id, task.pool_slots, task.pool.as_str(), pool.slots);
-                return Err(UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots)));
+                let message = format!(
+                    "task {} of dag {} takes {} slots of pool {:?}, which has {}",
+                    task.task_id,
+                    dag.dag_id,
+                    task.pool_slots,
+                    task.pool.as_str(),
+                    pool.slots
+                );
+                return Err(
+                    UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots))
+                );
             }
         }
         Ok(())

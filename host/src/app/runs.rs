@@ -3,7 +3,10 @@
 use super::{App, RegisteredDag};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::LogStream;
-use crate::scheduler::{Notice, RunRow, TaskInstanceRow, decode_row, replay_run, run_key, runs_prefix, task_instance_rows};
+use crate::scheduler::{
+    Notice, RunRow, TaskInstanceRow, decode_row, replay_run, run_key, runs_prefix,
+    task_instance_rows,
+};
 use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::ids::{DagId, RunId, TaskId};
@@ -59,7 +62,10 @@ pub struct XComRow {
 fn xcom_rows(state: &RunState) -> Vec<XComRow> {
     let mut rows = Vec::new();
     for (ti, _) in state.all_instances() {
-        let task_id = state.dag().task(ti.task).map(|task| task.task_id.to_string());
+        let task_id = state
+            .dag()
+            .task(ti.task)
+            .map(|task| task.task_id.to_string());
         for (key, value) in state.xcoms_of(ti) {
             rows.push(XComRow {
                 task_id: task_id.clone().unwrap_or_default(),
@@ -75,36 +81,64 @@ fn xcom_rows(state: &RunState) -> Vec<XComRow> {
 
 impl App {
     /// Records a run durably and yields its id; it starts when `max_active_runs` allows.
-    pub async fn trigger(&self, dag: &RegisteredDag, request: TriggerRequest) -> Result<RunId, UserError> {
+    pub async fn trigger(
+        &self,
+        dag: &RegisteredDag,
+        request: TriggerRequest,
+    ) -> Result<RunId, UserError> {
         let header = header(dag, request)?;
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
         self.check_pools(&dag.dag)?;
-        self.scheduler.handle().trigger(dag.dag.clone(), dag.version, header).await?;
+        self.scheduler
+            .handle()
+            .trigger(dag.dag.clone(), dag.version, header)
+            .await?;
         Ok(run_id)
     }
 
     fn check_free(&self, dag: &RegisteredDag, header: &RunHeader) -> Result<(), UserError> {
-        let taken = self.store.get(Table::Run, &run_key(&dag.dag.dag_id, &header.run_id))?;
+        let taken = self
+            .store
+            .get(Table::Run, &run_key(&dag.dag.dag_id, &header.run_id))?;
         if taken.is_some() {
             let message = format!("dag {} has run {} already", dag.dag.dag_id, header.run_id);
-            return Err(UserError::new(ErrorKind::Conflict, message).hint("give another --logical-date or --run-id"));
+            return Err(UserError::new(ErrorKind::Conflict, message)
+                .hint("give another --logical-date or --run-id"));
         }
-        let Some(date) = header.logical_date else { return Ok(()) };
-        let index = self.store.get(crate::scheduler::INDEX, &crate::scheduler::date_key(&dag.dag.dag_id, date))?;
+        let Some(date) = header.logical_date else {
+            return Ok(());
+        };
+        let index = self.store.get(
+            crate::scheduler::INDEX,
+            &crate::scheduler::date_key(&dag.dag.dag_id, date),
+        )?;
         match index {
             None => Ok(()),
             Some(row) => {
                 let run_id = String::from_utf8_lossy(&row.value).into_owned();
-                let message = format!("dag {} has run {run_id} for logical date {date} already", dag.dag.dag_id);
-                Err(UserError::new(ErrorKind::Conflict, message).hint("a logical date has one run; give another --logical-date"))
+                let message = format!(
+                    "dag {} has run {run_id} for logical date {date} already",
+                    dag.dag.dag_id
+                );
+                Err(UserError::new(ErrorKind::Conflict, message)
+                    .hint("a logical date has one run; give another --logical-date"))
             }
         }
     }
 
     /// Follows a live run; an ended one yields its state and a closed channel.
-    pub async fn watch(&self, dag_id: &DagId, run_id: &RunId) -> Result<(DagRunState, UnboundedReceiver<Notice>), UserError> {
-        match self.scheduler.handle().watch(dag_id.clone(), run_id.clone()).await {
+    pub async fn watch(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+    ) -> Result<(DagRunState, UnboundedReceiver<Notice>), UserError> {
+        match self
+            .scheduler
+            .handle()
+            .watch(dag_id.clone(), run_id.clone())
+            .await
+        {
             Ok(watched) => Ok(watched),
             Err(_) => {
                 let (_, closed) = tokio::sync::mpsc::unbounded_channel();
@@ -122,10 +156,16 @@ impl App {
 
     /// One run.
     pub fn run(&self, dag_id: &DagId, run_id: &RunId) -> Result<RunRow, UserError> {
-        let row = self.store.get(Table::Run, &run_key(dag_id, run_id))?.ok_or_else(|| {
-            UserError::new(ErrorKind::NotFound, format!("dag {dag_id} has no run {run_id}"))
+        let row = self
+            .store
+            .get(Table::Run, &run_key(dag_id, run_id))?
+            .ok_or_else(|| {
+                UserError::new(
+                    ErrorKind::NotFound,
+                    format!("dag {dag_id} has no run {run_id}"),
+                )
                 .hint(format!("`airlock runs list {dag_id}` shows its runs"))
-        })?;
+            })?;
         Ok(decode_row(&row.value)?)
     }
 
@@ -134,7 +174,11 @@ impl App {
         self.run(dag_id, run_id)?;
         let run = replay_run(self.store.as_ref(), dag_id, run_id)?;
         let task_instances = task_instance_rows(&run.state, &run.times);
-        Ok(RunDetail { xcoms: xcom_rows(&run.state), run: run.row, task_instances })
+        Ok(RunDetail {
+            xcoms: xcom_rows(&run.state),
+            run: run.row,
+            task_instances,
+        })
     }
 
     /// Runs of one DAG or of all, in the order of DAG and run id.
@@ -143,8 +187,12 @@ impl App {
         let mut runs = Vec::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
-            let rows = self.store.scan(Table::Run, &prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else { return Ok(runs) };
+            let rows = self
+                .store
+                .scan(Table::Run, &prefix, after.as_deref(), PAGE)?;
+            let Some(last) = rows.last() else {
+                return Ok(runs);
+            };
             after = Some(last.key.clone());
             for row in &rows {
                 runs.push(decode_row(&row.value)?);
@@ -154,17 +202,33 @@ impl App {
 
     /// Runs that have not ended.
     pub fn unfinished(&self) -> Result<Vec<RunRow>, UserError> {
-        Ok(self.runs(None)?.into_iter().filter(|run| !run.state.is_finished()).collect())
+        Ok(self
+            .runs(None)?
+            .into_iter()
+            .filter(|run| !run.state.is_finished())
+            .collect())
     }
 
     /// Ends a run: live attempts are stopped, the rest is skipped.
-    pub async fn cancel(&self, dag_id: &DagId, run_id: &RunId, reason: &str) -> Result<(), UserError> {
+    pub async fn cancel(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+        reason: &str,
+    ) -> Result<(), UserError> {
         let run = self.run(dag_id, run_id)?;
         if run.state.is_finished() {
-            let message = format!("run {run_id} of dag {dag_id} has ended in {} already", run.state);
+            let message = format!(
+                "run {run_id} of dag {dag_id} has ended in {} already",
+                run.state
+            );
             return Err(UserError::new(ErrorKind::Conflict, message));
         }
-        Ok(self.scheduler.handle().cancel(dag_id.clone(), run_id.clone(), reason.to_owned()).await?)
+        Ok(self
+            .scheduler
+            .handle()
+            .cancel(dag_id.clone(), run_id.clone(), reason.to_owned())
+            .await?)
     }
 
     /// The log of a task instance, of one try or of all.
@@ -175,20 +239,41 @@ impl App {
         map_index: i32,
         try_number: Option<u32>,
     ) -> Result<String, UserError> {
-        let stream = LogStream { dag_id, run_id, task_id, map_index };
-        self.logs.read(&stream, try_number).map_err(|error| UserError::new(ErrorKind::Store, format!("cannot read the log: {error}")))
+        let stream = LogStream {
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+        };
+        self.logs.read(&stream, try_number).map_err(|error| {
+            UserError::new(ErrorKind::Store, format!("cannot read the log: {error}"))
+        })
     }
 }
 
 fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<RunHeader, UserError> {
     let now = Timestamp::now();
-    let TriggerRequest { logical_date, run_id, conf } = request;
-    let params = check_params(&dag.dag, &serde_json::Value::Object(conf.clone())).map_err(|errors| {
-        UserError::new(ErrorKind::Usage, format!("the conf does not fit the params of dag {}:\n  {}", dag.dag.dag_id, errors.join("\n  ")))
+    let TriggerRequest {
+        logical_date,
+        run_id,
+        conf,
+    } = request;
+    let params =
+        check_params(&dag.dag, &serde_json::Value::Object(conf.clone())).map_err(|errors| {
+            UserError::new(
+                ErrorKind::Usage,
+                format!(
+                    "the conf does not fit the params of dag {}:\n  {}",
+                    dag.dag.dag_id,
+                    errors.join("\n  ")
+                ),
+            )
             .hint("`airlock dags show` prints the params with their types")
-    })?;
+        })?;
     let date = logical_date.unwrap_or(now);
-    let interval = Timetable::new(&dag.dag).map_err(|error| UserError::new(ErrorKind::InvalidDag, error))?.manual(date);
+    let interval = Timetable::new(&dag.dag)
+        .map_err(|error| UserError::new(ErrorKind::InvalidDag, error))?
+        .manual(date);
     let run_id = match run_id {
         Some(run_id) => run_id,
         None => new_run_id(date, logical_date.is_some())?,

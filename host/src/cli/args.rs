@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 /// Schedules DAGs and runs every operator as a sandboxed WebAssembly component
 #[derive(Debug, Parser)]
-#[command(name = "airlock", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "airlock",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -17,16 +22,41 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Folder that holds all state
-    #[arg(long, global = true, value_name = "DIR", env = "AIRLOCK_DATA", help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "AIRLOCK_DATA",
+        help_heading = "Settings"
+    )]
     pub data: Option<PathBuf>,
     /// What `file://./` in a DAG is relative to [default: the current folder]
-    #[arg(long, global = true, value_name = "DIR", env = "AIRLOCK_STORAGE_ROOT", help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "AIRLOCK_STORAGE_ROOT",
+        help_heading = "Settings"
+    )]
     pub storage_root: Option<PathBuf>,
     /// Folder with further plugins; may be given several times
-    #[arg(long = "plugins", global = true, value_name = "DIR", env = "AIRLOCK_PLUGINS", value_delimiter = ':', help_heading = "Settings")]
+    #[arg(
+        long = "plugins",
+        global = true,
+        value_name = "DIR",
+        env = "AIRLOCK_PLUGINS",
+        value_delimiter = ':',
+        help_heading = "Settings"
+    )]
     pub plugin_folders: Vec<PathBuf>,
     /// Task instances that may run at once
-    #[arg(long, global = true, value_name = "N", env = "AIRLOCK_PARALLELISM", help_heading = "Settings")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "AIRLOCK_PARALLELISM",
+        help_heading = "Settings"
+    )]
     pub parallelism: Option<u32>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]

@@ -33,11 +33,22 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
         match read_dag(path) {
             Ok((dag, text, warnings)) => {
                 if !warnings.is_empty() {
-                    say(render(&warnings, &path.display().to_string(), &text, std::io::stderr().is_terminal()).trim_end());
+                    say(render(
+                        &warnings,
+                        &path.display().to_string(),
+                        &text,
+                        std::io::stderr().is_terminal(),
+                    )
+                    .trim_end());
                 }
                 reports.push(json!({"file": path, "dag_id": dag.dag_id, "tasks": dag.tasks.len(), "valid": true, "diagnostics": warnings}));
                 if !global.json {
-                    print(&format!("{}: dag {} with {} tasks is valid\n", path.display(), dag.dag_id, dag.tasks.len()))?;
+                    print(&format!(
+                        "{}: dag {} with {} tasks is valid\n",
+                        path.display(),
+                        dag.dag_id,
+                        dag.tasks.len()
+                    ))?;
                 }
             }
             Err(error) if error.kind == ErrorKind::InvalidDag => {
@@ -52,7 +63,11 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
         print_json(&reports)?;
     }
     let messages: Vec<String> = failed.iter().map(|error| error.message.clone()).collect();
-    if messages.is_empty() { Ok(()) } else { Err(UserError::new(ErrorKind::InvalidDag, messages.join("\n"))) }
+    if messages.is_empty() {
+        Ok(())
+    } else {
+        Err(UserError::new(ErrorKind::InvalidDag, messages.join("\n")))
+    }
 }
 
 fn list(global: &Global) -> Result<(), UserError> {
@@ -62,9 +77,18 @@ fn list(global: &Global) -> Result<(), UserError> {
     }
     let row = |dag: &crate::scheduler::DagRow| {
         let paused = if dag.is_paused { "yes" } else { "no" };
-        vec![dag.dag_id.to_string(), paused.to_owned(), dag.dag_version.chars().take(12).collect(), time(Some(dag.updated_at)), dag.fileloc.clone()]
+        vec![
+            dag.dag_id.to_string(),
+            paused.to_owned(),
+            dag.dag_version.chars().take(12).collect(),
+            time(Some(dag.updated_at)),
+            dag.fileloc.clone(),
+        ]
     };
-    print(&table(&["dag_id", "paused", "version", "updated", "file"], &dags.iter().map(row).collect::<Vec<_>>()))
+    print(&table(
+        &["dag_id", "paused", "version", "updated", "file"],
+        &dags.iter().map(row).collect::<Vec<_>>(),
+    ))
 }
 
 /// A DAG for looking at it: a file is only read, never stored.
@@ -95,27 +119,51 @@ fn show(global: &Global, file_or_id: &str) -> Result<(), UserError> {
     }
     text.push_str(&format!("  schedule: {schedule}\n"));
     for (name, param) in &dag.params {
-        let default = param.default.as_ref().map_or_else(|| "required".to_owned(), |value| format!("default {value}"));
+        let default = param
+            .default
+            .as_ref()
+            .map_or_else(|| "required".to_owned(), |value| format!("default {value}"));
         text.push_str(&format!("  param {name}: {} ({default})\n", param.schema));
     }
     for sentence in dag.grants.sentences() {
         text.push_str(&format!("  {sentence}\n"));
     }
     text.push('\n');
-    text.push_str(&table(&["task_id", "operator", "upstream", "trigger_rule", "retries", "pool"], &task_rows(&dag)));
+    text.push_str(&table(
+        &[
+            "task_id",
+            "operator",
+            "upstream",
+            "trigger_rule",
+            "retries",
+            "pool",
+        ],
+        &task_rows(&dag),
+    ));
     print(&text)
 }
 
 pub(super) fn task_rows(dag: &Dag) -> Vec<Vec<String>> {
     let row = |task: &airlock_core::dag::spec::Task| {
-        let upstream: Vec<&str> =
-            task.depends_on.iter().filter_map(|index| dag.task(*index)).map(|task| task.task_id.as_str()).collect();
+        let upstream: Vec<&str> = task
+            .depends_on
+            .iter()
+            .filter_map(|index| dag.task(*index))
+            .map(|task| task.task_id.as_str())
+            .collect();
         let rule = serde_json::to_value(task.trigger_rule).ok();
         vec![
             task.task_id.to_string(),
             task.operator.to_string(),
-            if upstream.is_empty() { "-".to_owned() } else { upstream.join(", ") },
-            rule.as_ref().and_then(|rule| rule.as_str()).unwrap_or_default().to_owned(),
+            if upstream.is_empty() {
+                "-".to_owned()
+            } else {
+                upstream.join(", ")
+            },
+            rule.as_ref()
+                .and_then(|rule| rule.as_str())
+                .unwrap_or_default()
+                .to_owned(),
             task.retries.to_string(),
             task.pool.to_string(),
         ]
@@ -123,26 +171,57 @@ pub(super) fn task_rows(dag: &Dag) -> Vec<Vec<String>> {
     dag.tasks.iter().map(row).collect()
 }
 
-fn next_execution(global: &Global, file_or_id: &str, num: usize, now: Option<&str>) -> Result<(), UserError> {
+fn next_execution(
+    global: &Global,
+    file_or_id: &str,
+    num: usize,
+    now: Option<&str>,
+) -> Result<(), UserError> {
     let dag = look_up(global, file_or_id)?;
     let now = now.map_or_else(|| Ok(jiff::Timestamp::now()), timestamp)?;
-    let due = timetable::upcoming(&dag, now, num).map_err(|error| UserError::new(ErrorKind::InvalidDag, error))?;
+    let due = timetable::upcoming(&dag, now, num)
+        .map_err(|error| UserError::new(ErrorKind::InvalidDag, error))?;
     let iso = |at: jiff::Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S%.f+00:00").to_string();
     let rows: Vec<Vec<String>> = due
         .iter()
-        .map(|run| [run.logical_date, run.data_interval_start, run.data_interval_end, run.run_after].map(iso).to_vec())
+        .map(|run| {
+            [
+                run.logical_date,
+                run.data_interval_start,
+                run.data_interval_end,
+                run.run_after,
+            ]
+            .map(iso)
+            .to_vec()
+        })
         .collect();
     if global.json {
         return print_json(&rows);
     }
-    print(&table(&["logical_date", "data_interval_start", "data_interval_end", "run_after"], &rows))
+    print(&table(
+        &[
+            "logical_date",
+            "data_interval_start",
+            "data_interval_end",
+            "run_after",
+        ],
+        &rows,
+    ))
 }
 
 fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserError> {
-    let TriggerArgs { dag, logical_date, conf: conf_text, run_id } = args;
+    let TriggerArgs {
+        dag,
+        logical_date,
+        conf: conf_text,
+        run_id,
+    } = args;
     let request = TriggerRequest {
         logical_date: logical_date.as_deref().map(timestamp).transpose()?,
-        run_id: run_id.map(|id| RunId::parse(&id)).transpose().map_err(|error| UserError::new(ErrorKind::Usage, error))?,
+        run_id: run_id
+            .map(|id| RunId::parse(&id))
+            .transpose()
+            .map_err(|error| UserError::new(ErrorKind::Usage, error))?,
         conf: conf(conf_text.as_deref())?,
     };
     // A mistake in the file is told before anything is opened.
@@ -160,7 +239,12 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
     report(global, &detail)
 }
 
-async fn carry_out(global: &Global, app: &App, dag: &RegisteredDag, request: TriggerRequest) -> Result<RunDetail, UserError> {
+async fn carry_out(
+    global: &Global,
+    app: &App,
+    dag: &RegisteredDag,
+    request: TriggerRequest,
+) -> Result<RunDetail, UserError> {
     let run_id = app.trigger(dag, request).await?;
     if !global.json && !global.quiet {
         say(&format!("dag {} run {run_id}: recorded", dag.dag.dag_id));
@@ -182,12 +266,23 @@ pub(super) fn report(global: &Global, detail: &RunDetail) -> Result<(), UserErro
     if detail.run.state == DagRunState::Success {
         return Ok(());
     }
-    let kind = if detail.run.reason.contains("cancelled") { ErrorKind::Cancelled } else { ErrorKind::RunFailed };
+    let kind = if detail.run.reason.contains("cancelled") {
+        ErrorKind::Cancelled
+    } else {
+        ErrorKind::RunFailed
+    };
     let (dag_id, run_id) = (&detail.run.dag_id, &detail.run.run_id);
-    let message = format!("run {run_id} of dag {dag_id} ended in {}: {}", detail.run.state, detail.run.reason);
-    Err(match detail.task_instances.iter().find(|row| row.error.is_some()) {
-        Some(row) => UserError::new(kind, message)
-            .hint(format!("{} failed first; `airlock runs logs {dag_id} {run_id} {}` shows its log", row.task_id, row.task_id)),
-        None => UserError::new(kind, message),
-    })
+    let message = format!(
+        "run {run_id} of dag {dag_id} ended in {}: {}",
+        detail.run.state, detail.run.reason
+    );
+    Err(
+        match detail.task_instances.iter().find(|row| row.error.is_some()) {
+            Some(row) => UserError::new(kind, message).hint(format!(
+                "{} failed first; `airlock runs logs {dag_id} {run_id} {}` shows its log",
+                row.task_id, row.task_id
+            )),
+            None => UserError::new(kind, message),
+        },
+    )
 }

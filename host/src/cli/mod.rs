@@ -26,7 +26,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no errors; the rest is usage.
-            let code = if error.use_stderr() { ErrorKind::Usage as u8 } else { 0 };
+            let code = if error.use_stderr() {
+                ErrorKind::Usage as u8
+            } else {
+                0
+            };
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -45,12 +49,22 @@ fn run(cli: Cli) -> Result<(), UserError> {
     let Cli { global, command } = cli;
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "airlock", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "airlock",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
         Command::Man => clap_mangen::Man::new(Cli::command())
             .render(&mut std::io::stdout())
-            .map_err(|error| UserError::new(ErrorKind::Usage, format!("cannot write the man page: {error}"))),
+            .map_err(|error| {
+                UserError::new(
+                    ErrorKind::Usage,
+                    format!("cannot write the man page: {error}"),
+                )
+            }),
         Command::Dags(command) => dags::run(&global, command),
         Command::Runs(command) => runs::run(&global, command),
         Command::Tasks(command) => tasks::run(&global, command),

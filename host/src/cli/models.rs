@@ -20,16 +20,33 @@ pub(super) fn run(global: &Global, command: Models) -> Result<(), UserError> {
             for model in &models {
                 for VersionDetail { version, .. } in app.model(&model.name)?.versions {
                     let digest = version.artifact.chars().take(12).collect();
-                    rows.push(vec![version.name, version.version.to_string(), version.stage.to_string(), digest, at(version.created_ms)]);
+                    rows.push(vec![
+                        version.name,
+                        version.version.to_string(),
+                        version.stage.to_string(),
+                        digest,
+                        at(version.created_ms),
+                    ]);
                 }
             }
-            print(&table(&["model", "version", "stage", "sha256", "registered"], &rows))
+            print(&table(
+                &["model", "version", "stage", "sha256", "registered"],
+                &rows,
+            ))
         }
         Models::Show { name } => {
             let detail = app.model(&name)?;
-            if global.json { print_json(&detail) } else { print(&text(&detail)) }
+            if global.json {
+                print_json(&detail)
+            } else {
+                print(&text(&detail))
+            }
         }
-        Models::Promote { name, version, stage } => {
+        Models::Promote {
+            name,
+            version,
+            stage,
+        } => {
             let version = app.promote(&name, version, parse_stage(&stage)?)?;
             changed(global, &version)
         }
@@ -44,7 +61,10 @@ fn changed(global: &Global, version: &crate::tracking::ModelVersion) -> Result<(
     if global.json {
         return print_json(version);
     }
-    say(&format!("model {} version {} is in {}", version.name, version.version, version.stage));
+    say(&format!(
+        "model {} version {} is in {}",
+        version.name, version.version, version.stage
+    ));
     Ok(())
 }
 
@@ -54,7 +74,10 @@ fn parse_stage(text: &str) -> Result<Stage, UserError> {
         "staging" => Ok(Stage::Staging),
         "production" => Ok(Stage::Production),
         "archived" => Ok(Stage::Archived),
-        _ => Err(UserError::new(ErrorKind::Usage, format!("{text:?} is no stage")).hint("none, staging, production or archived")),
+        _ => Err(
+            UserError::new(ErrorKind::Usage, format!("{text:?} is no stage"))
+                .hint("none, staging, production or archived"),
+        ),
     }
 }
 
@@ -64,21 +87,39 @@ fn at(ms: i64) -> String {
 
 fn text(detail: &ModelDetail) -> String {
     let row = |VersionDetail { version, run }: &VersionDetail| {
-        let metrics = run.iter().flat_map(|run| &run.metrics).map(|(key, point)| format!("{key} {:.4}", point.value));
+        let metrics = run
+            .iter()
+            .flat_map(|run| &run.metrics)
+            .map(|(key, point)| format!("{key} {:.4}", point.value));
         vec![
             version.version.to_string(),
             version.stage.to_string(),
             version.aliases.join(", "),
             metrics.collect::<Vec<_>>().join(", "),
-            run.as_ref().map(|run| format!("{}/{}", run.experiment, run.name)).unwrap_or_default(),
+            run.as_ref()
+                .map(|run| format!("{}/{}", run.experiment, run.name))
+                .unwrap_or_default(),
             version.artifact.chars().take(12).collect(),
         ]
     };
     let rows: Vec<Vec<String>> = detail.versions.iter().map(row).collect();
     let mut text = format!("model {}\n\n", detail.model.name);
-    text.push_str(&table(&["version", "stage", "aliases", "metrics", "run", "sha256"], &rows));
+    text.push_str(&table(
+        &["version", "stage", "aliases", "metrics", "run", "sha256"],
+        &rows,
+    ));
     text.push_str("\nhistory\n");
-    let event = |event: &AuditEvent| vec![at(event.at_ms), event.action.clone(), event.subject.clone(), event.actor.id.clone()];
-    text.push_str(&table(&["when", "what", "of", "who"], &detail.history.iter().map(event).collect::<Vec<_>>()));
+    let event = |event: &AuditEvent| {
+        vec![
+            at(event.at_ms),
+            event.action.clone(),
+            event.subject.clone(),
+            event.actor.id.clone(),
+        ]
+    };
+    text.push_str(&table(
+        &["when", "what", "of", "who"],
+        &detail.history.iter().map(event).collect::<Vec<_>>(),
+    ));
     text
 }

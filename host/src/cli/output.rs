@@ -7,9 +7,10 @@ use std::io::{ErrorKind as Io, Write};
 /// Writes to stdout; a reader that went away (`| head`) ends the output quietly.
 pub(super) fn print(text: &str) -> Result<(), UserError> {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != Io::BrokenPipe => {
-            Err(UserError::new(ErrorKind::Usage, format!("cannot write to stdout: {error}")))
-        }
+        Err(error) if error.kind() != Io::BrokenPipe => Err(UserError::new(
+            ErrorKind::Usage,
+            format!("cannot write to stdout: {error}"),
+        )),
         _ => Ok(()),
     }
 }
@@ -22,19 +23,29 @@ pub(super) fn say(text: &str) {
 
 /// One JSON value and a newline.
 pub(super) fn print_json<T: Serialize>(value: &T) -> Result<(), UserError> {
-    let text = serde_json::to_string(value).map_err(|error| UserError::new(ErrorKind::Bug, error))?;
+    let text =
+        serde_json::to_string(value).map_err(|error| UserError::new(ErrorKind::Bug, error))?;
     print(&format!("{text}\n"))
 }
 
 /// Rows under a header, columns as wide as their widest cell.
 pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(header.get(column).map(|title| title.len())).max().unwrap_or(0)
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(header.get(column).map(|title| title.len()))
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let padded: Vec<String> = cells
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut text = line(&mut header.iter().copied());
@@ -46,7 +57,10 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A time as tables show it: UTC, to the second; a dash where there is none.
 pub(super) fn time(at: Option<jiff::Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    at.map_or_else(
+        || "-".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 /// A duration as tables show it.
@@ -65,12 +79,21 @@ mod tests {
 
     #[test]
     fn a_table_pads_columns_and_leaves_no_trailing_space() {
-        let rows = vec![vec!["a".to_owned(), "success".to_owned()], vec!["longer".to_owned(), "-".to_owned()]];
-        assert_eq!(table(&["task", "state"], &rows), "task    state\na       success\nlonger  -\n");
+        let rows = vec![
+            vec!["a".to_owned(), "success".to_owned()],
+            vec!["longer".to_owned(), "-".to_owned()],
+        ];
+        assert_eq!(
+            table(&["task", "state"], &rows),
+            "task    state\na       success\nlonger  -\n"
+        );
     }
 
     #[test]
     fn durations_are_short() {
-        assert_eq!([Some(7), Some(61_500), Some(2_340), None].map(duration), ["7 ms", "1 min 1 s", "2.3 s", "-"]);
+        assert_eq!(
+            [Some(7), Some(61_500), Some(2_340), None].map(duration),
+            ["7 ms", "1 min 1 s", "2.3 s", "-"]
+        );
     }
 }

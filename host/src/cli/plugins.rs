@@ -10,7 +10,13 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
-    let app = open(&Global { data: None, ..global.clone() }, Need::Test)?;
+    let app = open(
+        &Global {
+            data: None,
+            ..global.clone()
+        },
+        Need::Test,
+    )?;
     match command {
         Plugins::List => {
             let mut rows = Vec::new();
@@ -19,7 +25,11 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
                 let plugin = app.plugins().load(name)?;
                 values.push(value(&plugin));
                 for operator in plugin.operators() {
-                    rows.push(vec![format!("{name}.{}", operator.name), plugin.version().to_owned(), operator.summary.clone()]);
+                    rows.push(vec![
+                        format!("{name}.{}", operator.name),
+                        plugin.version().to_owned(),
+                        operator.summary.clone(),
+                    ]);
                 }
             }
             if global.json {
@@ -29,8 +39,16 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
         }
         Plugins::Inspect { plugin } => {
             let path = Path::new(&plugin);
-            let plugin = if path.is_file() { app.plugins().load_file(path)? } else { app.plugins().load(&plugin)? };
-            if global.json { print_json(&value(&plugin)) } else { print(&text(&plugin)) }
+            let plugin = if path.is_file() {
+                app.plugins().load_file(path)?
+            } else {
+                app.plugins().load(&plugin)?
+            };
+            if global.json {
+                print_json(&value(&plugin))
+            } else {
+                print(&text(&plugin))
+            }
         }
     }
 }
@@ -44,7 +62,8 @@ fn value(plugin: &Plugin) -> Value {
         .operators()
         .iter()
         .map(|operator| {
-            let schema: Value = serde_json::from_str(&operator.config_schema).unwrap_or(Value::Null);
+            let schema: Value =
+                serde_json::from_str(&operator.config_schema).unwrap_or(Value::Null);
             json!({"name": operator.name, "summary": operator.summary, "config_schema": schema})
         })
         .collect();
@@ -54,18 +73,45 @@ fn value(plugin: &Plugin) -> Value {
 }
 
 fn text(plugin: &Plugin) -> String {
-    let mut text = format!("plugin {} {}\n  sha256 {}\n\nasks for:\n", plugin.name(), plugin.version(), hex(plugin));
+    let mut text = format!(
+        "plugin {} {}\n  sha256 {}\n\nasks for:\n",
+        plugin.name(),
+        plugin.version(),
+        hex(plugin)
+    );
     for import in plugin.imports() {
         text.push_str(&format!("  {import}\n"));
     }
     for operator in plugin.operators() {
-        text.push_str(&format!("\noperator {}.{}: {}\n", plugin.name(), operator.name, operator.summary));
+        text.push_str(&format!(
+            "\noperator {}.{}: {}\n",
+            plugin.name(),
+            operator.name,
+            operator.summary
+        ));
         let schema: Value = serde_json::from_str(&operator.config_schema).unwrap_or(Value::Null);
-        let required: Vec<&str> =
-            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-            let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
-            let mark = if required.contains(&name.as_str()) { " (required)" } else { "" };
+        let required: Vec<&str> = schema
+            .get("required")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        for (name, property) in schema
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            let description = property
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let mark = if required.contains(&name.as_str()) {
+                " (required)"
+            } else {
+                ""
+            };
             text.push_str(&format!("  {name}{mark}: {description}\n"));
         }
     }

@@ -16,7 +16,12 @@ use std::time::Duration;
 const LINES_MAX: usize = 40;
 
 /// Follows a run to its end.
-pub(super) async fn follow(global: &Global, app: &App, dag_id: &DagId, run_id: &RunId) -> Result<(), UserError> {
+pub(super) async fn follow(
+    global: &Global,
+    app: &App,
+    dag_id: &DagId,
+    run_id: &RunId,
+) -> Result<(), UserError> {
     let (_, mut notices) = app.watch(dag_id, run_id).await?;
     if global.json || global.quiet {
         while notices.recv().await.is_some() {}
@@ -42,12 +47,33 @@ pub(super) async fn follow(global: &Global, app: &App, dag_id: &DagId, run_id: &
 
 fn line(notice: &Notice) -> Option<String> {
     match notice {
-        Notice::TaskInstances { state: TaskInstanceState::None | TaskInstanceState::Scheduled, .. } => None,
-        Notice::TaskInstances { task_id, from, to, state, try_number, at, error } => {
+        Notice::TaskInstances {
+            state: TaskInstanceState::None | TaskInstanceState::Scheduled,
+            ..
+        } => None,
+        Notice::TaskInstances {
+            task_id,
+            from,
+            to,
+            state,
+            try_number,
+            at,
+            error,
+        } => {
             let name = name(task_id, *from, *to);
-            let tries = if *try_number > 1 { format!(" (try {try_number})") } else { String::new() };
-            let error = error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
-            Some(format!("{}  {name}  {state}{tries}{error}", at.strftime("%H:%M:%S")))
+            let tries = if *try_number > 1 {
+                format!(" (try {try_number})")
+            } else {
+                String::new()
+            };
+            let error = error
+                .as_deref()
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
+            Some(format!(
+                "{}  {name}  {state}{tries}{error}",
+                at.strftime("%H:%M:%S")
+            ))
         }
         Notice::Run { state, at, .. } => Some(format!("{}  run {state}", at.strftime("%H:%M:%S"))),
     }
@@ -91,7 +117,10 @@ struct Picture {
 impl Picture {
     fn new(rows: &[TaskInstanceRow]) -> Self {
         let bars = MultiProgress::new();
-        let mut picture = Self { _bars: bars.clone(), lines: BTreeMap::new() };
+        let mut picture = Self {
+            _bars: bars.clone(),
+            lines: BTreeMap::new(),
+        };
         let mut widest = 0;
         for row in rows {
             widest = widest.max(row.task_id.len());
@@ -100,7 +129,14 @@ impl Picture {
             if !picture.lines.contains_key(&row.task_id) && picture.lines.len() < LINES_MAX {
                 let bar = bars.add(ProgressBar::new_spinner());
                 bar.set_prefix(format!("{:widest$}", row.task_id));
-                picture.lines.insert(row.task_id.clone(), Line { bar, counts: BTreeMap::new(), instances: BTreeMap::new() });
+                picture.lines.insert(
+                    row.task_id.clone(),
+                    Line {
+                        bar,
+                        counts: BTreeMap::new(),
+                        instances: BTreeMap::new(),
+                    },
+                );
             }
             picture.set(&row.task_id, row.map_index, row.state);
         }
@@ -111,7 +147,9 @@ impl Picture {
     }
 
     fn set(&mut self, task_id: &str, map_index: i32, state: TaskInstanceState) {
-        let Some(line) = self.lines.get_mut(task_id) else { return };
+        let Some(line) = self.lines.get_mut(task_id) else {
+            return;
+        };
         if map_index >= 0 {
             // An expanded task's placeholder is gone.
             if let Some(old) = line.instances.remove(&-1) {
@@ -125,7 +163,18 @@ impl Picture {
     }
 
     fn take(&mut self, notice: Notice) {
-        let Notice::TaskInstances { task_id, from, to, state, try_number, error, .. } = notice else { return };
+        let Notice::TaskInstances {
+            task_id,
+            from,
+            to,
+            state,
+            try_number,
+            error,
+            ..
+        } = notice
+        else {
+            return;
+        };
         for map_index in from..to {
             self.set(&task_id, map_index, state);
         }
@@ -138,22 +187,37 @@ impl Picture {
     }
 
     fn draw(&self, task_id: &str, detail: Option<String>) {
-        let Some(line) = self.lines.get(task_id) else { return };
+        let Some(line) = self.lines.get(task_id) else {
+            return;
+        };
         let total: i32 = line.counts.values().sum();
-        let busiest = line.counts.iter().filter(|(_, count)| **count > 0).map(|(state, _)| *state);
-        let state = busiest.min_by_key(|state| urgency(*state)).unwrap_or(TaskInstanceState::None);
+        let busiest = line
+            .counts
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(state, _)| *state);
+        let state = busiest
+            .min_by_key(|state| urgency(*state))
+            .unwrap_or(TaskInstanceState::None);
         let (icon, color) = face(state);
-        let style = ProgressStyle::with_template(&format!("  {{prefix}}  {{spinner:.{color}}} {{msg:.{color}}}"));
+        let style = ProgressStyle::with_template(&format!(
+            "  {{prefix}}  {{spinner:.{color}}} {{msg:.{color}}}"
+        ));
         if let Ok(style) = style {
             line.bar.set_style(style.tick_strings(&[icon, icon]));
         }
         let text = if total > 1 {
-            let parts = line.counts.iter().filter(|(_, count)| **count > 0).map(|(state, count)| format!("{count} {state}"));
+            let parts = line
+                .counts
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(state, count)| format!("{count} {state}"));
             parts.collect::<Vec<_>>().join(", ")
         } else {
             state.to_string()
         };
-        line.bar.set_message(detail.map_or_else(|| text.clone(), |detail| format!("{text}  {detail}")));
+        line.bar
+            .set_message(detail.map_or_else(|| text.clone(), |detail| format!("{text}  {detail}")));
         if state == TaskInstanceState::Running {
             line.bar.enable_steady_tick(Duration::from_millis(200));
         } else {

@@ -19,15 +19,28 @@ pub(super) fn run(global: &Global, command: Runs) -> Result<(), UserError> {
             let app = open(global, Need::State)?;
             let (dag_id, run_id) = find(&app, &args)?;
             let detail = app.run_detail(&dag_id, &run_id)?;
-            if global.json { print_json(&detail) } else { print(&detail_text(&detail)) }
+            if global.json {
+                print_json(&detail)
+            } else {
+                print(&detail_text(&detail))
+            }
         }
-        Runs::Logs { run, task_id, map_index, try_number } => {
+        Runs::Logs {
+            run,
+            task_id,
+            map_index,
+            try_number,
+        } => {
             let app = open(global, Need::State)?;
             let (dag_id, run_id) = find(&app, &run)?;
             app.run(&dag_id, &run_id)?;
             let task_id = TaskId::parse(&task_id).map_err(usage)?;
             let text = app.log((&dag_id, &run_id), &task_id, map_index, try_number)?;
-            if global.json { print_json(&text.lines().collect::<Vec<_>>()) } else { print(&text) }
+            if global.json {
+                print_json(&text.lines().collect::<Vec<_>>())
+            } else {
+                print(&text)
+            }
         }
         Runs::Cancel(args) => cancel(global, &args),
         Runs::Resume => resume(global),
@@ -44,10 +57,16 @@ fn find(app: &App, args: &RunArgs) -> Result<(DagId, RunId), UserError> {
     if args.run_id != "latest" {
         return Ok((dag_id, RunId::parse(&args.run_id).map_err(usage)?));
     }
-    let latest = app.runs(Some(&dag_id))?.into_iter().max_by_key(|run| run.queued_at);
+    let latest = app
+        .runs(Some(&dag_id))?
+        .into_iter()
+        .max_by_key(|run| run.queued_at);
     match latest {
         Some(run) => Ok((dag_id, run.run_id)),
-        None => Err(UserError::new(ErrorKind::NotFound, format!("dag {dag_id} has no runs"))),
+        None => Err(UserError::new(
+            ErrorKind::NotFound,
+            format!("dag {dag_id} has no runs"),
+        )),
     }
 }
 
@@ -57,7 +76,8 @@ fn list(global: &Global, dag_id: Option<&str>, state: Option<&str>) -> Result<()
     let mut runs = app.runs(dag_id.as_ref())?;
     if let Some(state) = state {
         if !["queued", "running", "success", "failed"].contains(&state) {
-            return Err(usage(format!("{state:?} is no state of a run")).hint("queued, running, success or failed"));
+            return Err(usage(format!("{state:?} is no state of a run"))
+                .hint("queued, running, success or failed"));
         }
         runs.retain(|run| run.state.as_str() == state);
     }
@@ -65,9 +85,19 @@ fn list(global: &Global, dag_id: Option<&str>, state: Option<&str>) -> Result<()
         return print_json(&runs);
     }
     let row = |run: &RunRow| {
-        vec![run.dag_id.to_string(), run.run_id.to_string(), run.state.to_string(), time(run.start_date), time(run.end_date), run.reason.clone()]
+        vec![
+            run.dag_id.to_string(),
+            run.run_id.to_string(),
+            run.state.to_string(),
+            time(run.start_date),
+            time(run.end_date),
+            run.reason.clone(),
+        ]
     };
-    print(&table(&["dag_id", "run_id", "state", "start", "end", "reason"], &runs.iter().map(row).collect::<Vec<_>>()))
+    print(&table(
+        &["dag_id", "run_id", "state", "start", "end", "reason"],
+        &runs.iter().map(row).collect::<Vec<_>>(),
+    ))
 }
 
 /// A run as text.
@@ -81,17 +111,35 @@ pub(super) fn detail_text(detail: &RunDetail) -> String {
     let mut rows = Vec::new();
     let mut folded = 0_usize;
     for row in &detail.task_instances {
-        if usize::try_from(row.map_index).is_ok_and(|index| index >= MAPPED_ROWS_MAX) && row.error.is_none() {
+        if usize::try_from(row.map_index).is_ok_and(|index| index >= MAPPED_ROWS_MAX)
+            && row.error.is_none()
+        {
             folded += 1;
             continue;
         }
-        let name = if row.map_index < 0 { row.task_id.clone() } else { format!("{}[{}]", row.task_id, row.map_index) };
-        let error = row.error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
-        rows.push(vec![name, row.state.to_string(), row.try_number.to_string(), duration(row.duration_ms), error.to_owned()]);
+        let name = if row.map_index < 0 {
+            row.task_id.clone()
+        } else {
+            format!("{}[{}]", row.task_id, row.map_index)
+        };
+        let error = row
+            .error
+            .as_deref()
+            .and_then(|error| error.lines().next())
+            .unwrap_or_default();
+        rows.push(vec![
+            name,
+            row.state.to_string(),
+            row.try_number.to_string(),
+            duration(row.duration_ms),
+            error.to_owned(),
+        ]);
     }
     text.push_str(&table(&["task", "state", "tries", "took", "error"], &rows));
     if folded > 0 {
-        text.push_str(&format!("... and {folded} more instances of mapped tasks\n"));
+        text.push_str(&format!(
+            "... and {folded} more instances of mapped tasks\n"
+        ));
     }
     text
 }
@@ -122,6 +170,11 @@ fn resume(global: &Global) -> Result<(), UserError> {
     if global.json {
         return print_json(&details);
     }
-    print(&format!("{} runs were taken up and have ended\n", details.len()))?;
-    details.iter().try_for_each(|detail| print(&detail_text(detail)))
+    print(&format!(
+        "{} runs were taken up and have ended\n",
+        details.len()
+    ))?;
+    details
+        .iter()
+        .try_for_each(|detail| print(&detail_text(detail)))
 }

@@ -27,7 +27,11 @@ pub(super) fn start_tracing() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("AIRLOCK_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,wasmtime=error,sled=error"));
     // A second start in one process (tests) keeps the first subscriber.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
 }
 
 /// Opens the application for a command.
@@ -36,27 +40,41 @@ pub(super) fn open(global: &Global, need: Need) -> Result<App, UserError> {
 }
 
 pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
-    let folder = global.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let folder = global
+        .data
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
     let data = match (need, &global.data) {
         (Need::Test, None) => Data::Throwaway,
         (Need::State, None) if !folder.exists() => {
             let message = format!("there is no data folder {}", folder.display());
-            return Err(UserError::new(ErrorKind::NotFound, message)
-                .hint("`airlock dags trigger FILE` makes it; name another with --data or AIRLOCK_DATA"));
+            return Err(UserError::new(ErrorKind::NotFound, message).hint(
+                "`airlock dags trigger FILE` makes it; name another with --data or AIRLOCK_DATA",
+            ));
         }
         _ => Data::Folder(folder),
     };
-    let echo: Option<Echo> = if global.quiet || global.json { None } else { Some(echo_line) };
+    let echo: Option<Echo> = if global.quiet || global.json {
+        None
+    } else {
+        Some(echo_line)
+    };
     Ok(Config {
         cache: cache_folder(&data),
         data,
         storage_root: match &global.storage_root {
             Some(root) => root.clone(),
-            None => std::env::current_dir()
-                .map_err(|error| UserError::new(ErrorKind::Usage, format!("the current folder cannot be read: {error}")))?,
+            None => std::env::current_dir().map_err(|error| {
+                UserError::new(
+                    ErrorKind::Usage,
+                    format!("the current folder cannot be read: {error}"),
+                )
+            })?,
         },
         plugin_folders: global.plugin_folders.clone(),
-        parallelism: global.parallelism.unwrap_or(crate::app::PARALLELISM_DEFAULT),
+        parallelism: global
+            .parallelism
+            .unwrap_or(crate::app::PARALLELISM_DEFAULT),
         threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         recover: need == Need::Execution,
         echo,
@@ -76,7 +94,11 @@ fn cache_folder(data: &Data) -> PathBuf {
 }
 
 fn echo_line(task_id: &str, map_index: i32, line: &str) {
-    let name = if map_index < 0 { task_id.to_owned() } else { format!("{task_id}[{map_index}]") };
+    let name = if map_index < 0 {
+        task_id.to_owned()
+    } else {
+        format!("{task_id}[{map_index}]")
+    };
     // A closed stderr must not stop a run.
     let _ = writeln!(std::io::stderr(), "  {name} | {line}");
 }
@@ -86,7 +108,9 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, UserErro
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| UserError::new(ErrorKind::Usage, format!("cannot start a runtime: {error}")))?;
+        .map_err(|error| {
+            UserError::new(ErrorKind::Usage, format!("cannot start a runtime: {error}"))
+        })?;
     let value = runtime.block_on(future);
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(value)
@@ -94,18 +118,39 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, UserErro
 
 /// Parses a point in time as people write it: with a zone, as a civil time in UTC, or as a date.
 pub(super) fn timestamp(text: &str) -> Result<jiff::Timestamp, UserError> {
-    let civil = || text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    let date = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    text.parse::<jiff::Timestamp>().ok().or_else(|| civil().or_else(date).map(|zoned| zoned.timestamp())).ok_or_else(|| {
-        UserError::new(ErrorKind::Usage, format!("{text:?} is no point in time"))
-            .hint("write 2026-01-05, 2026-01-05T02:00:00 (UTC) or 2026-01-05T02:00:00+01:00")
-    })
+    let civil = || {
+        text.parse::<jiff::civil::DateTime>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
+    let date = || {
+        text.parse::<jiff::civil::Date>()
+            .ok()?
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+    };
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .or_else(|| civil().or_else(date).map(|zoned| zoned.timestamp()))
+        .ok_or_else(|| {
+            UserError::new(ErrorKind::Usage, format!("{text:?} is no point in time"))
+                .hint("write 2026-01-05, 2026-01-05T02:00:00 (UTC) or 2026-01-05T02:00:00+01:00")
+        })
 }
 
 /// Parses a conf.
-pub(super) fn conf(text: Option<&str>) -> Result<serde_json::Map<String, serde_json::Value>, UserError> {
-    let Some(text) = text else { return Ok(serde_json::Map::new()) };
+pub(super) fn conf(
+    text: Option<&str>,
+) -> Result<serde_json::Map<String, serde_json::Value>, UserError> {
+    let Some(text) = text else {
+        return Ok(serde_json::Map::new());
+    };
     serde_json::from_str(text).map_err(|error| {
-        UserError::new(ErrorKind::Usage, format!("--conf is no JSON object: {error}")).hint(r#"for example --conf '{"rows": 1000}'"#)
+        UserError::new(
+            ErrorKind::Usage,
+            format!("--conf is no JSON object: {error}"),
+        )
+        .hint(r#"for example --conf '{"rows": 1000}'"#)
     })
 }

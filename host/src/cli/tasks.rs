@@ -17,9 +17,24 @@ pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
             if global.json {
                 return print_json(&dag.tasks);
             }
-            print(&table(&["task_id", "operator", "upstream", "trigger_rule", "retries", "pool"], &task_rows(&dag)))
+            print(&table(
+                &[
+                    "task_id",
+                    "operator",
+                    "upstream",
+                    "trigger_rule",
+                    "retries",
+                    "pool",
+                ],
+                &task_rows(&dag),
+            ))
         }
-        Tasks::Test { dag, task_id, logical_date, conf: conf_text } => {
+        Tasks::Test {
+            dag,
+            task_id,
+            logical_date,
+            conf: conf_text,
+        } => {
             let request = TriggerRequest {
                 logical_date: logical_date.as_deref().map(timestamp).transpose()?,
                 run_id: None,
@@ -31,7 +46,12 @@ pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
 }
 
 /// A run of a DAG that holds this task alone, on a store that is thrown away.
-fn test(global: &Global, file_or_id: &str, task_id: &str, request: TriggerRequest) -> Result<(), UserError> {
+fn test(
+    global: &Global,
+    file_or_id: &str,
+    task_id: &str,
+    request: TriggerRequest,
+) -> Result<(), UserError> {
     let (dag, source) = if is_file(file_or_id) {
         let (dag, source, _) = read_dag(Path::new(file_or_id))?;
         (dag, source)
@@ -40,7 +60,10 @@ fn test(global: &Global, file_or_id: &str, task_id: &str, request: TriggerReques
         ((*stored.dag).clone(), stored.source)
     };
     let dag = alone(dag, task_id)?;
-    let throwaway = Global { data: None, ..global.clone() };
+    let throwaway = Global {
+        data: None,
+        ..global.clone()
+    };
     let app = open(&throwaway, Need::Test)?;
     let dag = app.register(dag, source, file_or_id)?;
     let detail = block_on(async {
@@ -53,11 +76,18 @@ fn test(global: &Global, file_or_id: &str, task_id: &str, request: TriggerReques
 }
 
 fn alone(mut dag: Dag, task_id: &str) -> Result<Dag, UserError> {
-    let known: Vec<String> = dag.tasks.iter().map(|task| task.task_id.to_string()).collect();
+    let known: Vec<String> = dag
+        .tasks
+        .iter()
+        .map(|task| task.task_id.to_string())
+        .collect();
     dag.tasks.retain(|task| task.task_id.as_str() == task_id);
     let Some(task) = dag.tasks.first_mut() else {
-        return Err(UserError::new(ErrorKind::NotFound, format!("dag {} has no task {task_id:?}", dag.dag_id))
-            .hint(format!("its tasks are {}", known.join(", "))));
+        return Err(UserError::new(
+            ErrorKind::NotFound,
+            format!("dag {} has no task {task_id:?}", dag.dag_id),
+        )
+        .hint(format!("its tasks are {}", known.join(", "))));
     };
     task.depends_on.clear();
     task.inputs.clear();

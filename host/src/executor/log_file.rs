@@ -34,8 +34,14 @@ pub struct LogStream<'a> {
 
 impl LogStream<'_> {
     fn folder(&self) -> PathBuf {
-        let Self { dag_id, run_id, task_id, map_index } = self;
-        let name = blake3::hash(format!("{dag_id}\0{run_id}\0{task_id}\0{map_index}").as_bytes()).to_hex();
+        let Self {
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+        } = self;
+        let name =
+            blake3::hash(format!("{dag_id}\0{run_id}\0{task_id}\0{map_index}").as_bytes()).to_hex();
         let (first, _) = name.split_at(2);
         PathBuf::from(first).join(name.as_str())
     }
@@ -48,8 +54,19 @@ impl LogStore {
     }
 
     /// The log of one attempt; makes no file yet.
-    pub(super) fn open(&self, dag_id: &DagId, run_id: &RunId, task_id: &TaskId, attempt: &Attempt) -> AttemptLog {
-        let stream = LogStream { dag_id, run_id, task_id, map_index: attempt.ti.map_index };
+    pub(super) fn open(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+        task_id: &TaskId,
+        attempt: &Attempt,
+    ) -> AttemptLog {
+        let stream = LogStream {
+            dag_id,
+            run_id,
+            task_id,
+            map_index: attempt.ti.map_index,
+        };
         // Zero-padded, so that the order of names is the order of attempts.
         let name = format!("{:05}.{:08}.log", attempt.try_number, attempt.fence.attempt);
         AttemptLog {
@@ -65,14 +82,20 @@ impl LogStore {
     pub fn read(&self, stream: &LogStream<'_>, try_number: Option<u32>) -> std::io::Result<String> {
         let folder = self.folder.join(stream.folder());
         let mut names: Vec<_> = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect(),
+            Ok(entries) => entries
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .collect(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
             Err(error) => return Err(error),
         };
         names.sort();
         let prefix = try_number.map(|number| format!("{number:05}."));
         let mut text = String::new();
-        for name in names.iter().filter(|name| prefix.as_ref().is_none_or(|prefix| name.starts_with(prefix))) {
+        for name in names.iter().filter(|name| {
+            prefix
+                .as_ref()
+                .is_none_or(|prefix| name.starts_with(prefix))
+        }) {
             let mut bytes = Vec::new();
             File::open(folder.join(name))?.read_to_end(&mut bytes)?;
             text.push_str(&String::from_utf8_lossy(&bytes));
@@ -99,7 +122,12 @@ impl AttemptLog {
                 if let Some(folder) = self.path.parent() {
                     std::fs::create_dir_all(folder)?;
                 }
-                file.insert(OpenOptions::new().create(true).append(true).open(&self.path)?)
+                file.insert(
+                    OpenOptions::new()
+                        .create(true)
+                        .append(true)
+                        .open(&self.path)?,
+                )
             }
         };
         file.write_all(line.as_bytes())

@@ -65,7 +65,11 @@ impl LocalExecutor {
             .thread_name("executor")
             .enable_all()
             .build()?;
-        Ok(Self { parts: Arc::new(parts), live: Arc::default(), runtime: Some(runtime) })
+        Ok(Self {
+            parts: Arc::new(parts),
+            live: Arc::default(),
+            runtime: Some(runtime),
+        })
     }
 }
 
@@ -82,13 +86,20 @@ impl Executor for LocalExecutor {
     fn start(&self, attempt: Attempt) {
         let cancel = CancelSignal::new();
         let key = (attempt.run.number, attempt.ti, attempt.fence);
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).insert(key, cancel.clone());
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, cancel.clone());
         let (parts, live) = (self.parts.clone(), self.live.clone());
         let Some(runtime) = &self.runtime else { return };
         runtime.spawn(async move {
             let outcome = carry_out(&parts, &attempt, cancel).await;
-            live.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-            parts.handle.finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
+            live.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&key);
+            parts
+                .handle
+                .finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
         });
     }
 
@@ -108,13 +119,21 @@ async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) 
 }
 
 /// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
-async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<(Arc<Plugin>, String), AttemptError> {
+async fn resolve(
+    parts: &Arc<Parts>,
+    operator: &OperatorName,
+) -> Result<(Arc<Plugin>, String), AttemptError> {
     let resolved = match parts.plugins.resolve_loaded(operator) {
         Some(resolved) => resolved,
         None => {
             let (parts, operator) = (parts.clone(), operator.clone());
             let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
-            loading.await.map_err(|_| unrunnable(AttemptErrorKind::Transient, "loading the plugin was interrupted"))?
+            loading.await.map_err(|_| {
+                unrunnable(
+                    AttemptErrorKind::Transient,
+                    "loading the plugin was interrupted",
+                )
+            })?
         }
     };
     resolved.map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))
@@ -122,14 +141,25 @@ async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<(Arc<Plu
 
 /// Who the audit trail names for what the attempt changes.
 fn actor(attempt: &Attempt, task: &Task) -> Actor {
-    let Attempt { run, ti, try_number, .. } = attempt;
+    let Attempt {
+        run,
+        ti,
+        try_number,
+        ..
+    } = attempt;
     let (dag_id, run_id, task_id) = (&run.dag.dag_id, &run.header.run_id, &task.task_id);
     let id = format!("{dag_id}/{run_id}/{task_id}/{}/{try_number}", ti.map_index);
-    Actor { kind: ActorKind::TaskInstance, id }
+    Actor {
+        kind: ActorKind::TaskInstance,
+        id,
+    }
 }
 
 fn unrunnable(kind: AttemptErrorKind, message: impl ToString) -> AttemptError {
-    AttemptError { kind, message: message.to_string() }
+    AttemptError {
+        kind,
+        message: message.to_string(),
+    }
 }
 
 async fn prepare(
@@ -138,7 +168,9 @@ async fn prepare(
     cancel: CancelSignal,
 ) -> Result<TaskRequest, AttemptError> {
     let dag = &attempt.run.dag;
-    let task = dag.task(attempt.ti.task).ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
+    let task = dag
+        .task(attempt.ti.task)
+        .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
     let (plugin, operator) = resolve(parts, &task.operator).await?;
     let context = render::task_context(attempt, task, operator)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, error))?;
@@ -148,12 +180,20 @@ async fn prepare(
     };
     let limits = limits::attempt_limits(task, &grants.limits);
     let granted = InterfaceSet::from_grants(&grants);
-    let log = parts.logs.open(&attempt.run.dag.dag_id, &attempt.run.header.run_id, &task.task_id, attempt);
+    let log = parts.logs.open(
+        &attempt.run.dag.dag_id,
+        &attempt.run.header.run_id,
+        &task.task_id,
+        attempt,
+    );
     let ports = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
         actor: actor(attempt, task),
-        run_port: Arc::new(run_port::AttemptRunPort::new(parts.handle.clone(), attempt.clone())),
+        run_port: Arc::new(run_port::AttemptRunPort::new(
+            parts.handle.clone(),
+            attempt.clone(),
+        )),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),
@@ -162,5 +202,12 @@ async fn prepare(
         resolver: Arc::new(SystemResolver),
         log: Box::new(log),
     });
-    Ok(TaskRequest { plugin, context, limits, ports, granted, cancel })
+    Ok(TaskRequest {
+        plugin,
+        context,
+        limits,
+        ports,
+        granted,
+        cancel,
+    })
 }

@@ -67,14 +67,20 @@ pub struct Plugins {
 impl Plugins {
     /// The bundled plugins, and every `*.wasm` of the folders, which win over bundled ones of the same name.
     pub fn open(sandbox: Sandbox, folders: &[PathBuf]) -> Result<Self, PluginError> {
-        let mut sources: BTreeMap<String, Source> =
-            bundled::PLUGINS.iter().map(|(name, bytes)| ((*name).to_owned(), Source::Bundled(bytes))).collect();
+        let mut sources: BTreeMap<String, Source> = bundled::PLUGINS
+            .iter()
+            .map(|(name, bytes)| ((*name).to_owned(), Source::Bundled(bytes)))
+            .collect();
         for folder in folders {
             for (name, path) in components_in(folder)? {
                 sources.insert(name, Source::File(path));
             }
         }
-        Ok(Self { sandbox, sources, loaded: Mutex::default() })
+        Ok(Self {
+            sandbox,
+            sources,
+            loaded: Mutex::default(),
+        })
     }
 
     /// Names of all plugins.
@@ -84,13 +90,21 @@ impl Plugins {
 
     /// Loads a plugin, once.
     pub fn load(&self, name: &str) -> Result<Arc<Plugin>, PluginError> {
-        if let Some(plugin) = self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(plugin) = self
+            .loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+        {
             return Ok(plugin.clone());
         }
-        let source = self.sources.get(name).ok_or_else(|| PluginError::UnknownPlugin {
-            name: name.to_owned(),
-            known: self.names().collect::<Vec<_>>().join(", "),
-        })?;
+        let source = self
+            .sources
+            .get(name)
+            .ok_or_else(|| PluginError::UnknownPlugin {
+                name: name.to_owned(),
+                known: self.names().collect::<Vec<_>>().join(", "),
+            })?;
         let plugin = match source {
             Source::Bundled(bytes) => self.load_bytes(name, bytes, "the airlock binary")?,
             Source::File(path) => {
@@ -103,13 +117,19 @@ impl Plugins {
     }
 
     fn load_bytes(&self, name: &str, bytes: &[u8], from: &str) -> Result<Arc<Plugin>, PluginError> {
-        let error = |source| PluginError::Load { name: name.to_owned(), from: from.to_owned(), source };
+        let error = |source| PluginError::Load {
+            name: name.to_owned(),
+            from: from.to_owned(),
+            source,
+        };
         self.sandbox.load(bytes).map_err(error)
     }
 
     /// Loads a component that is not in any folder, for looking at it.
     pub fn load_file(&self, path: &Path) -> Result<Arc<Plugin>, PluginError> {
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        let name = path
+            .file_stem()
+            .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         self.load_bytes(&name, &read(path)?, &path.display().to_string())
     }
 
@@ -120,7 +140,10 @@ impl Plugins {
     }
 
     /// The same if the plugin is loaded; never blocks.
-    pub fn resolve_loaded(&self, operator: &OperatorName) -> Option<Result<(Arc<Plugin>, String), PluginError>> {
+    pub fn resolve_loaded(
+        &self,
+        operator: &OperatorName,
+    ) -> Option<Result<(Arc<Plugin>, String), PluginError>> {
         let (plugin_name, wanted) = split(operator);
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let plugin = loaded.get(plugin_name)?.clone();
@@ -136,9 +159,15 @@ fn split(operator: &OperatorName) -> (&str, Option<&str>) {
     }
 }
 
-fn select(plugin: Arc<Plugin>, plugin_name: &str, wanted: Option<&str>) -> Result<(Arc<Plugin>, String), PluginError> {
+fn select(
+    plugin: Arc<Plugin>,
+    plugin_name: &str,
+    wanted: Option<&str>,
+) -> Result<(Arc<Plugin>, String), PluginError> {
     let operators = plugin.operators();
-    let named = operators.iter().find(|info| info.name == wanted.unwrap_or(plugin_name));
+    let named = operators
+        .iter()
+        .find(|info| info.name == wanted.unwrap_or(plugin_name));
     let found = named.or(match (wanted, operators) {
         (None, [only]) => Some(only),
         _ => None,
@@ -148,22 +177,37 @@ fn select(plugin: Arc<Plugin>, plugin_name: &str, wanted: Option<&str>) -> Resul
         None => Err(PluginError::UnknownOperator {
             plugin: plugin_name.to_owned(),
             operator: wanted.unwrap_or(plugin_name).to_owned(),
-            known: operators.iter().map(|info| info.name.as_str()).collect::<Vec<_>>().join(", "),
+            known: operators
+                .iter()
+                .map(|info| info.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
         }),
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
-    std::fs::read(path).map_err(|source| PluginError::Read { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| PluginError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn components_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, PluginError> {
-    let error = |source| PluginError::Read { path: folder.to_owned(), source };
+    let error = |source| PluginError::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(error)? {
         let path = entry.map_err(error)?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            let name = path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
             found.push((name, path));
         }
     }

@@ -15,7 +15,12 @@ use tokio::sync::mpsc;
 /// Something to do after the commits beside it are durable.
 pub(super) enum Effect {
     Start(Attempt),
-    Stop { run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: String },
+    Stop {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        reason: String,
+    },
     Reply(Reply<()>, Result<(), SchedulerError>),
     Notify(mpsc::UnboundedSender<Notice>, Notice),
 }
@@ -47,47 +52,87 @@ impl Batch {
 
     /// Writes the run's row, and its index rows when it begins or ends. Only after `event` in the same turn.
     pub(super) fn run_row(&mut self, run: RunNumber, row: &RunRow) {
-        let Some(commit) = self.commits.get_mut(&run) else { return };
+        let Some(commit) = self.commits.get_mut(&run) else {
+            return;
+        };
         let Ok(value) = encode_row(row) else { return };
         let key = run_key(&row.dag_id, &row.run_id);
-        commit.rows.retain(|(table, write)| *table != Table::Run || write.key != key);
-        commit.rows.push((Table::Run, RowWrite { key, expect: None, value: Some(value) }));
+        commit
+            .rows
+            .retain(|(table, write)| *table != Table::Run || write.key != key);
+        commit.rows.push((
+            Table::Run,
+            RowWrite {
+                key,
+                expect: None,
+                value: Some(value),
+            },
+        ));
         if row.state.is_finished() {
             let key = unfinished_key(&row.dag_id, &row.run_id);
-            commit.rows.push((INDEX, RowWrite { key, expect: None, value: None }));
+            commit.rows.push((
+                INDEX,
+                RowWrite {
+                    key,
+                    expect: None,
+                    value: None,
+                },
+            ));
         }
     }
 
     /// The index rows of a new run; a taken run id or logical date makes the commit fail.
     pub(super) fn new_run(&mut self, run: RunNumber, row: &RunRow) {
-        let Some(commit) = self.commits.get_mut(&run) else { return };
+        let Some(commit) = self.commits.get_mut(&run) else {
+            return;
+        };
         let name = row.run_id.as_str().as_bytes().to_vec();
         let key = unfinished_key(&row.dag_id, &row.run_id);
-        commit.rows.push((INDEX, RowWrite { key, expect: Some(0), value: Some(name.clone()) }));
+        commit.rows.push((
+            INDEX,
+            RowWrite {
+                key,
+                expect: Some(0),
+                value: Some(name.clone()),
+            },
+        ));
         if let Some(logical_date) = row.logical_date {
             let key = date_key(&row.dag_id, logical_date);
-            commit.rows.push((INDEX, RowWrite { key, expect: Some(0), value: Some(name) }));
+            commit.rows.push((
+                INDEX,
+                RowWrite {
+                    key,
+                    expect: Some(0),
+                    value: Some(name),
+                },
+            ));
         }
     }
 
     /// Submits the turn. Effects happen on the committer's thread, in order, if every commit was made; otherwise none happens and
     /// the scheduler is told, because its state is then ahead of the truth and only a restart mends that.
-    pub(super) fn submit(self, store: &Arc<dyn Store>, executor: &Arc<dyn Executor>, handle: &Handle) {
+    pub(super) fn submit(
+        self,
+        store: &Arc<dyn Store>,
+        executor: &Arc<dyn Executor>,
+        handle: &Handle,
+    ) {
         let Self { commits, effects } = self;
         let executor = executor.clone();
         let handle = handle.clone();
         if commits.is_empty() {
             return act(effects, &executor);
         }
-        let done = Box::new(move |results: Vec<Result<_, crate::store::CommitError>>| {
-            match results.into_iter().find_map(Result::err) {
-                None => act(effects, &executor),
-                Some(error) => {
-                    refuse(effects, &error.to_string());
-                    handle.failed(error.to_string());
+        let done =
+            Box::new(move |results: Vec<Result<_, crate::store::CommitError>>| {
+                match results.into_iter().find_map(Result::err) {
+                    None => act(effects, &executor),
+                    Some(error) => {
+                        refuse(effects, &error.to_string());
+                        handle.failed(error.to_string());
+                    }
                 }
-            }
-        });
+            });
         store.submit(commits.into_values().collect(), done);
     }
 }
@@ -96,7 +141,12 @@ fn act(effects: Vec<Effect>, executor: &Arc<dyn Executor>) {
     for effect in effects {
         match effect {
             Effect::Start(attempt) => executor.start(attempt),
-            Effect::Stop { run, ti, fence, reason } => executor.stop(run, ti, fence, &reason),
+            Effect::Stop {
+                run,
+                ti,
+                fence,
+                reason,
+            } => executor.stop(run, ti, fence, &reason),
             // A caller or watcher that is gone needs no answer.
             Effect::Reply(reply, result) => drop(reply.send(result)),
             Effect::Notify(watcher, notice) => drop(watcher.send(notice)),

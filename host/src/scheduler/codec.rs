@@ -28,7 +28,8 @@ pub enum CodecError {
 
 /// Encodes an event.
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, CodecError> {
-    postcard::to_extend(event, vec![EVENT_FORMAT]).map_err(|error| CodecError::Broken(error.to_string()))
+    postcard::to_extend(event, vec![EVENT_FORMAT])
+        .map_err(|error| CodecError::Broken(error.to_string()))
 }
 
 /// Decodes an event.
@@ -40,19 +41,24 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, CodecError> {
 /// Encodes a row.
 pub fn encode_row<T: Serialize>(row: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![ROW_FORMAT];
-    serde_json::to_writer(&mut bytes, row).map_err(|error| CodecError::Broken(error.to_string()))?;
+    serde_json::to_writer(&mut bytes, row)
+        .map_err(|error| CodecError::Broken(error.to_string()))?;
     Ok(bytes)
 }
 
 /// Decodes a row.
 pub fn decode_row<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    serde_json::from_slice(body(bytes, ROW_FORMAT)?).map_err(|error| CodecError::Broken(error.to_string()))
+    serde_json::from_slice(body(bytes, ROW_FORMAT)?)
+        .map_err(|error| CodecError::Broken(error.to_string()))
 }
 
 fn body(bytes: &[u8], supported: u8) -> Result<&[u8], CodecError> {
     match bytes.split_first() {
         Some((found, body)) if *found == supported => Ok(body),
-        Some((found, _)) if *found > supported => Err(CodecError::TooNew { found: *found, supported }),
+        Some((found, _)) if *found > supported => Err(CodecError::TooNew {
+            found: *found,
+            supported,
+        }),
         _ => Err(CodecError::Broken("no format version".to_owned())),
     }
 }

@@ -85,7 +85,10 @@ impl Engine {
             };
             let mut batch = Batch::default();
             let mut stop = false;
-            for message in first.into_iter().chain(inbox.try_iter().take(TURN_MESSAGES_MAX)) {
+            for message in first
+                .into_iter()
+                .chain(inbox.try_iter().take(TURN_MESSAGES_MAX))
+            {
                 if matches!(message, Message::Shutdown) {
                     stop = true;
                     break;
@@ -110,22 +113,66 @@ impl Engine {
     /// How long nothing is due: an hour at most, so that a clock that was set is noticed.
     fn until_next_timer(&self) -> Duration {
         let hour = Duration::from_secs(3_600);
-        let Some(Reverse((at, _))) = self.timers.peek() else { return hour };
-        Duration::try_from(at.duration_since(self.parts.clock.now())).unwrap_or(Duration::ZERO).min(hour)
+        let Some(Reverse((at, _))) = self.timers.peek() else {
+            return hour;
+        };
+        Duration::try_from(at.duration_since(self.parts.clock.now()))
+            .unwrap_or(Duration::ZERO)
+            .min(hour)
     }
 
     fn handle(&mut self, message: Message, batch: &mut Batch) {
         match message {
-            Message::Trigger { dag, dag_version, header, reply } => self.trigger(dag, dag_version, *header, reply, batch),
-            Message::Cancel { dag_id, run_id, reason, reply } => {
-                let result = self.number(&dag_id, &run_id).map(|run| self.step(run, Input::Cancel { reason }, batch));
+            Message::Trigger {
+                dag,
+                dag_version,
+                header,
+                reply,
+            } => self.trigger(dag, dag_version, *header, reply, batch),
+            Message::Cancel {
+                dag_id,
+                run_id,
+                reason,
+                reply,
+            } => {
+                let result = self
+                    .number(&dag_id, &run_id)
+                    .map(|run| self.step(run, Input::Cancel { reason }, batch));
                 batch.effect(Effect::Reply(reply, result.map(drop)));
             }
-            Message::PushXCom { run, ti, fence, key, value, reply } => {
-                let accepted = self.step(run, Input::PushXCom { ti, fence, key, value }, batch);
-                batch.effect(Effect::Reply(reply, if accepted { Ok(()) } else { Err(SchedulerError::Fenced) }));
+            Message::PushXCom {
+                run,
+                ti,
+                fence,
+                key,
+                value,
+                reply,
+            } => {
+                let accepted = self.step(
+                    run,
+                    Input::PushXCom {
+                        ti,
+                        fence,
+                        key,
+                        value,
+                    },
+                    batch,
+                );
+                batch.effect(Effect::Reply(
+                    reply,
+                    if accepted {
+                        Ok(())
+                    } else {
+                        Err(SchedulerError::Fenced)
+                    },
+                ));
             }
-            Message::Finish { run, ti, fence, outcome } => {
+            Message::Finish {
+                run,
+                ti,
+                fence,
+                outcome,
+            } => {
                 self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
             Message::SetPool { name, slots, reply } => {
@@ -133,7 +180,12 @@ impl Engine {
                 self.dispatcher.unpark_all();
                 batch.effect(Effect::Reply(reply, Ok(())));
             }
-            Message::Watch { dag_id, run_id, notices, reply } => {
+            Message::Watch {
+                dag_id,
+                run_id,
+                notices,
+                reply,
+            } => {
                 let _ = reply.send(self.watch(&dag_id, &run_id, notices));
             }
             Message::Failed(reason) => {
@@ -145,8 +197,14 @@ impl Engine {
     }
 
     fn number(&self, dag_id: &DagId, run_id: &RunId) -> Result<RunNumber, SchedulerError> {
-        let not_found = || SchedulerError::NotFound { dag_id: dag_id.clone(), run_id: run_id.clone() };
-        self.numbers.get(&(dag_id.clone(), run_id.clone())).copied().ok_or_else(not_found)
+        let not_found = || SchedulerError::NotFound {
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+        };
+        self.numbers
+            .get(&(dag_id.clone(), run_id.clone()))
+            .copied()
+            .ok_or_else(not_found)
     }
 
     fn watch(
@@ -156,7 +214,9 @@ impl Engine {
         notices: tokio::sync::mpsc::UnboundedSender<Notice>,
     ) -> Result<DagRunState, SchedulerError> {
         let number = self.number(dag_id, run_id)?;
-        let Some(run) = self.runs.get_mut(&number) else { return Err(SchedulerError::Stopped) };
+        let Some(run) = self.runs.get_mut(&number) else {
+            return Err(SchedulerError::Stopped);
+        };
         run.watchers.push(notices);
         Ok(run.row.state)
     }
@@ -191,7 +251,9 @@ impl Engine {
             return Some(SchedulerError::Store(reason.clone()));
         }
         let (dag_id, run_id) = id.clone();
-        self.numbers.contains_key(id).then_some(SchedulerError::Conflict { dag_id, run_id })
+        self.numbers
+            .contains_key(id)
+            .then_some(SchedulerError::Conflict { dag_id, run_id })
     }
 
     /// Takes a run into memory; its state may be fresh or replayed.
@@ -200,14 +262,22 @@ impl Engine {
         self.next_number += 1;
         let limits = run_limits(&view.dag);
         self.dispatcher.add_run(number, limits);
-        self.numbers.insert((row.dag_id.clone(), row.run_id.clone()), number);
+        self.numbers
+            .insert((row.dag_id.clone(), row.run_id.clone()), number);
         let active = self.active.entry(row.dag_id.clone()).or_default();
         match row.state {
             DagRunState::Queued => active.queued.push_back(number),
             _ => active.running += 1,
         }
         let priorities = effective_weights(&view.dag);
-        let run = LiveRun { priorities, state, view: Arc::new(view), row, head, watchers: Vec::new() };
+        let run = LiveRun {
+            priorities,
+            state,
+            view: Arc::new(view),
+            row,
+            head,
+            watchers: Vec::new(),
+        };
         self.runs.insert(number, run);
         number
     }
@@ -239,9 +309,16 @@ impl Engine {
     /// Starts queued runs of a DAG while `max_active_runs` allows.
     fn start_runs(&mut self, dag_id: &DagId, batch: &mut Batch) {
         loop {
-            let Some(active) = self.active.get_mut(dag_id) else { return };
-            let Some(number) = active.queued.front().copied() else { return };
-            let limit = self.runs.get(&number).map_or(0, |run| run.view.dag.max_active_runs);
+            let Some(active) = self.active.get_mut(dag_id) else {
+                return;
+            };
+            let Some(number) = active.queued.front().copied() else {
+                return;
+            };
+            let limit = self
+                .runs
+                .get(&number)
+                .map_or(0, |run| run.view.dag.max_active_runs);
             if active.running >= limit {
                 return;
             }
@@ -267,9 +344,19 @@ impl Engine {
             return;
         }
         while let Some(admission) = self.dispatcher.next() {
-            let wanted = self.runs.get(&admission.run).is_some_and(|run| run.wants_slots(admission.ti));
+            let wanted = self
+                .runs
+                .get(&admission.run)
+                .is_some_and(|run| run.wants_slots(admission.ti));
             if wanted {
-                self.step(admission.run, Input::Admit { ti: admission.ti, owner: self.parts.owner }, batch);
+                self.step(
+                    admission.run,
+                    Input::Admit {
+                        ti: admission.ti,
+                        owner: self.parts.owner,
+                    },
+                    batch,
+                );
             } else {
                 self.dispatcher.release(admission.run, admission.ti);
             }
@@ -279,8 +366,12 @@ impl Engine {
     /// Steps a run; false if the input was stale or made no sense, which is logged and changes nothing.
     fn step(&mut self, number: RunNumber, input: Input, batch: &mut Batch) -> bool {
         let now = self.parts.clock.now();
-        let Some(run) = self.runs.get_mut(&number) else { return false };
-        let evaluator = Evaluator { view: run.view.clone() };
+        let Some(run) = self.runs.get_mut(&number) else {
+            return false;
+        };
+        let evaluator = Evaluator {
+            view: run.view.clone(),
+        };
         let step = match run.state.step(now, input, &evaluator) {
             Ok(step) => step,
             Err(error) => {
@@ -299,7 +390,9 @@ impl Engine {
 
     /// Writes events that the state has applied into the batch.
     fn record(&mut self, number: RunNumber, events: &[Event], batch: &mut Batch) {
-        let Some(run) = self.runs.get_mut(&number) else { return };
+        let Some(run) = self.runs.get_mut(&number) else {
+            return;
+        };
         let head = run.head;
         let mut row_changed = false;
         for event in events {
@@ -326,14 +419,23 @@ impl Engine {
         for command in commands {
             match command {
                 Command::Want { task, from, to } => self.want(number, task, (from, to)),
-                Command::StartAttempt { ti, try_number, fence } => {
+                Command::StartAttempt {
+                    ti,
+                    try_number,
+                    fence,
+                } => {
                     if let Some(run) = self.runs.get(&number) {
                         batch.effect(Effect::Start(run.attempt(ti, try_number, fence)));
                     }
                 }
                 Command::Release { ti } => self.dispatcher.release(number, ti),
                 Command::StopAttempt { ti, fence, reason } => {
-                    batch.effect(Effect::Stop { run: number, ti, fence, reason });
+                    batch.effect(Effect::Stop {
+                        run: number,
+                        ti,
+                        fence,
+                        reason,
+                    });
                 }
                 Command::WakeAt { at } => self.timers.push(Reverse((at, number))),
                 Command::RunFinished { .. } => self.finished(number, batch),
@@ -344,10 +446,18 @@ impl Engine {
     }
 
     fn want(&mut self, number: RunNumber, task: TaskIndex, range: (i32, i32)) {
-        let Some(run) = self.runs.get(&number) else { return };
-        let Some(spec) = run.view.dag.task(task) else { return };
+        let Some(run) = self.runs.get(&number) else {
+            return;
+        };
+        let Some(spec) = run.view.dag.task(task) else {
+            return;
+        };
         let run_after_ms = run.row.run_after.as_millisecond();
-        let priority = run.priorities.get(task.get()).copied().unwrap_or(spec.priority_weight);
+        let priority = run
+            .priorities
+            .get(task.get())
+            .copied()
+            .unwrap_or(spec.priority_weight);
         let want = Want::new(number, run_after_ms, priority, task, range, spec.pool_slots);
         if !self.dispatcher.want(&spec.pool, want) {
             tracing::warn!(dag_id = %run.row.dag_id, task_id = %spec.task_id, pool = %spec.pool, "no such pool: the task waits until it is created");
@@ -355,7 +465,9 @@ impl Engine {
     }
 
     fn finished(&mut self, number: RunNumber, batch: &mut Batch) {
-        let Some(run) = self.runs.remove(&number) else { return };
+        let Some(run) = self.runs.remove(&number) else {
+            return;
+        };
         self.dispatcher.remove_run(number);
         let dag_id = run.row.dag_id.clone();
         self.numbers.remove(&(run.row.dag_id, run.row.run_id));
@@ -372,6 +484,13 @@ impl Engine {
 }
 
 fn run_limits(dag: &Dag) -> RunLimits {
-    let per_task = dag.tasks.iter().zip(0..).filter_map(|(task, index)| Some((TaskIndex(index), task.max_active_tis_per_dagrun?)));
-    RunLimits { max_active_tasks: dag.max_active_tasks, per_task: per_task.collect() }
+    let per_task = dag
+        .tasks
+        .iter()
+        .zip(0..)
+        .filter_map(|(task, index)| Some((TaskIndex(index), task.max_active_tis_per_dagrun?)));
+    RunLimits {
+        max_active_tasks: dag.max_active_tasks,
+        per_task: per_task.collect(),
+    }
 }

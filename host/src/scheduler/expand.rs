@@ -14,6 +14,7 @@ pub(super) struct Evaluator {
 
 impl ExpandEvaluator for Evaluator {
     fn evaluate(&self, template: &str, _state: &RunState) -> Result<Value, String> {
-        airlock_core::template::evaluate(template, &context(&self.view, None)).map_err(|error| error.to_string())
+        airlock_core::template::evaluate(template, &context(&self.view, None))
+            .map_err(|error| error.to_string())
     }
 }

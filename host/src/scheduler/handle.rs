@@ -28,17 +28,41 @@ impl Handle {
     }
 
     fn tell(&self, message: Message) -> Result<(), SchedulerError> {
-        self.inbox.send(message).map_err(|_| SchedulerError::Stopped)
+        self.inbox
+            .send(message)
+            .map_err(|_| SchedulerError::Stopped)
     }
 
     /// Records a run durably.
-    pub async fn trigger(&self, dag: Arc<Dag>, dag_version: [u8; 32], header: RunHeader) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::Trigger { dag, dag_version, header: Box::new(header), reply }).await
+    pub async fn trigger(
+        &self,
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        header: RunHeader,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::Trigger {
+            dag,
+            dag_version,
+            header: Box::new(header),
+            reply,
+        })
+        .await
     }
 
     /// Cancels a run durably.
-    pub async fn cancel(&self, dag_id: DagId, run_id: RunId, reason: String) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::Cancel { dag_id, run_id, reason, reply }).await
+    pub async fn cancel(
+        &self,
+        dag_id: DagId,
+        run_id: RunId,
+        reason: String,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::Cancel {
+            dag_id,
+            run_id,
+            reason,
+            reply,
+        })
+        .await
     }
 
     /// Stores an XCom durably.
@@ -50,17 +74,31 @@ impl Handle {
         key: String,
         value: String,
     ) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::PushXCom { run, ti, fence, key, value, reply }).await
+        self.ask(|reply| Message::PushXCom {
+            run,
+            ti,
+            fence,
+            key,
+            value,
+            reply,
+        })
+        .await
     }
 
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
     pub fn finish(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome) {
-        let _ = self.tell(Message::Finish { run, ti, fence, outcome });
+        let _ = self.tell(Message::Finish {
+            run,
+            ti,
+            fence,
+            outcome,
+        });
     }
 
     /// Creates or resizes a pool for this process; the durable row is the caller's.
     pub async fn set_pool(&self, name: PoolName, slots: Slots) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::SetPool { name, slots, reply }).await
+        self.ask(|reply| Message::SetPool { name, slots, reply })
+            .await
     }
 
     /// Follows a live run; yields its state now. The channel closes after the run's end.
@@ -70,7 +108,14 @@ impl Handle {
         run_id: RunId,
     ) -> Result<(DagRunState, mpsc::UnboundedReceiver<Notice>), SchedulerError> {
         let (notices, receiver) = mpsc::unbounded_channel();
-        let state = self.ask(|reply| Message::Watch { dag_id, run_id, notices, reply }).await?;
+        let state = self
+            .ask(|reply| Message::Watch {
+                dag_id,
+                run_id,
+                notices,
+                reply,
+            })
+            .await?;
         Ok((state, receiver))
     }
 

@@ -63,7 +63,12 @@ impl LiveRun {
 
     /// What a watcher hears of an event, if anything.
     pub(super) fn notice(&self, event: &Event) -> Option<Notice> {
-        let task_id = |task: airlock_core::ids::TaskIndex| self.view.dag.task(task).map(|task| task.task_id.to_string());
+        let task_id = |task: airlock_core::ids::TaskIndex| {
+            self.view
+                .dag
+                .task(task)
+                .map(|task| task.task_id.to_string())
+        };
         let one = |ti: TaskInstanceKey, at: Timestamp, error: Option<String>| {
             let instance = self.state.instance(ti)?;
             Some(Notice::TaskInstances {
@@ -77,11 +82,25 @@ impl LiveRun {
             })
         };
         match event {
-            Event::RunStarted { at } => Some(Notice::Run { state: DagRunState::Running, reason: String::new(), at: *at }),
-            Event::RunFinished { state, reason, at } => {
-                Some(Notice::Run { state: *state, reason: reason.clone(), at: *at })
-            }
-            Event::StateSet { task, from, to, state, at, message, .. } => Some(Notice::TaskInstances {
+            Event::RunStarted { at } => Some(Notice::Run {
+                state: DagRunState::Running,
+                reason: String::new(),
+                at: *at,
+            }),
+            Event::RunFinished { state, reason, at } => Some(Notice::Run {
+                state: *state,
+                reason: reason.clone(),
+                at: *at,
+            }),
+            Event::StateSet {
+                task,
+                from,
+                to,
+                state,
+                at,
+                message,
+                ..
+            } => Some(Notice::TaskInstances {
                 task_id: task_id(*task)?,
                 from: *from,
                 to: *to,
@@ -90,8 +109,12 @@ impl LiveRun {
                 at: *at,
                 error: message.clone(),
             }),
-            Event::AttemptStarted { ti, at, .. } | Event::AttemptLost { ti, at, .. } => one(*ti, *at, None),
-            Event::AttemptFinished { ti, at, outcome, .. } => {
+            Event::AttemptStarted { ti, at, .. } | Event::AttemptLost { ti, at, .. } => {
+                one(*ti, *at, None)
+            }
+            Event::AttemptFinished {
+                ti, at, outcome, ..
+            } => {
                 let error = match outcome {
                     Outcome::Error(error) => Some(error.message.clone()),
                     _ => None,
@@ -110,13 +133,23 @@ impl LiveRun {
             try_number,
             poke_number: fence.attempt,
             fence,
-            element: self.state.element(ti.task, ti.map_index).map(|element| element.to_string()),
+            element: self
+                .state
+                .element(ti.task, ti.map_index)
+                .map(|element| element.to_string()),
         }
     }
 
     /// Whether the task instance still waits for slots; a want that outlived its reason is dropped here.
     pub(super) fn wants_slots(&self, ti: TaskInstanceKey) -> bool {
-        let waits = |state| matches!(state, TaskInstanceState::Scheduled | TaskInstanceState::Restarting);
-        self.state.instance(ti).is_some_and(|instance| waits(instance.state()))
+        let waits = |state| {
+            matches!(
+                state,
+                TaskInstanceState::Scheduled | TaskInstanceState::Restarting
+            )
+        };
+        self.state
+            .instance(ti)
+            .is_some_and(|instance| waits(instance.state()))
     }
 }

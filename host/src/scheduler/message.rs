@@ -19,17 +19,48 @@ pub type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
 /// What the scheduler can be asked and told.
 pub enum Message {
     /// Record a run; it starts when `max_active_runs` allows.
-    Trigger { dag: Arc<Dag>, dag_version: [u8; 32], header: Box<RunHeader>, reply: Reply<()> },
+    Trigger {
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        header: Box<RunHeader>,
+        reply: Reply<()>,
+    },
     /// End a run.
-    Cancel { dag_id: DagId, run_id: RunId, reason: String, reply: Reply<()> },
+    Cancel {
+        dag_id: DagId,
+        run_id: RunId,
+        reason: String,
+        reply: Reply<()>,
+    },
     /// A guest pushed an XCom.
-    PushXCom { run: RunNumber, ti: TaskInstanceKey, fence: Fence, key: String, value: Json, reply: Reply<()> },
+    PushXCom {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        key: String,
+        value: Json,
+        reply: Reply<()>,
+    },
     /// An attempt ended.
-    Finish { run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome },
+    Finish {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        outcome: Outcome,
+    },
     /// Create or resize a pool.
-    SetPool { name: PoolName, slots: Slots, reply: Reply<()> },
+    SetPool {
+        name: PoolName,
+        slots: Slots,
+        reply: Reply<()>,
+    },
     /// Tell everything about one run from now on.
-    Watch { dag_id: DagId, run_id: RunId, notices: mpsc::UnboundedSender<Notice>, reply: Reply<DagRunState> },
+    Watch {
+        dag_id: DagId,
+        run_id: RunId,
+        notices: mpsc::UnboundedSender<Notice>,
+        reply: Reply<DagRunState>,
+    },
     /// The store took no commit: nothing may be acknowledged any more.
     Failed(String),
     /// Stop after what is in the inbox; attempts that are live are lost and found again at the next start.
@@ -57,9 +88,21 @@ pub struct TaskInstanceRow {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// Task instances `from..to` of a task have this state now; `error` is why a failed one failed.
-    TaskInstances { task_id: String, from: i32, to: i32, state: TaskInstanceState, try_number: u32, at: Timestamp, error: Option<String> },
+    TaskInstances {
+        task_id: String,
+        from: i32,
+        to: i32,
+        state: TaskInstanceState,
+        try_number: u32,
+        at: Timestamp,
+        error: Option<String>,
+    },
     /// The run has this state now.
-    Run { state: DagRunState, reason: String, at: Timestamp },
+    Run {
+        state: DagRunState,
+        reason: String,
+        at: Timestamp,
+    },
 }
 
 /// An attempt that is to be started; its `AttemptStarted` event is durable.

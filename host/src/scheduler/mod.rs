@@ -9,16 +9,19 @@ mod expand;
 mod handle;
 mod live_run;
 mod message;
-mod recovery;
 mod records;
+mod recovery;
 mod rows;
 mod view;
 
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
-pub use message::{Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow};
+pub use message::{
+    Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow,
+};
 pub use records::{
-    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, run_key, run_stream, runs_prefix, unfinished_key,
+    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, run_key, run_stream,
+    runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
 pub use rows::{Times, task_instance_rows};
@@ -60,7 +63,10 @@ pub struct Scheduler {
 /// Makes the inbox.
 pub fn prepare() -> Starter {
     let (send, inbox) = channel();
-    Starter { handle: Handle::new(send), inbox }
+    Starter {
+        handle: Handle::new(send),
+        inbox,
+    }
 }
 
 impl Starter {
@@ -78,9 +84,26 @@ impl Starter {
         options: Options,
     ) -> Result<Scheduler, RecoveryError> {
         let Self { handle, inbox } = self;
-        let left = if options.recover { recovery::unfinished(store.as_ref())? } else { Vec::new() };
-        let Options { owner, parallelism, pools, .. } = options;
-        let parts = Parts { store, executor, clock, handle: handle.clone(), owner, parallelism, pools };
+        let left = if options.recover {
+            recovery::unfinished(store.as_ref())?
+        } else {
+            Vec::new()
+        };
+        let Options {
+            owner,
+            parallelism,
+            pools,
+            ..
+        } = options;
+        let parts = Parts {
+            store,
+            executor,
+            clock,
+            handle: handle.clone(),
+            owner,
+            parallelism,
+            pools,
+        };
         let mut engine = Engine::new(parts);
         let work = move || {
             for run in left {
@@ -88,8 +111,14 @@ impl Starter {
             }
             engine.run(&inbox);
         };
-        let thread = std::thread::Builder::new().name("scheduler".to_owned()).spawn(work).map_err(RecoveryError::Thread)?;
-        Ok(Scheduler { handle, thread: Some(thread) })
+        let thread = std::thread::Builder::new()
+            .name("scheduler".to_owned())
+            .spawn(work)
+            .map_err(RecoveryError::Thread)?;
+        Ok(Scheduler {
+            handle,
+            thread: Some(thread),
+        })
     }
 }
 

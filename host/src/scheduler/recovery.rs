@@ -5,8 +5,8 @@ use super::records::{DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stre
 use super::rows::Times;
 use crate::store::{Seq, Store, StoreError, Table};
 use airlock_core::ids::{DagId, RunId};
-use airlock_core::run::event::{Event, RunHeader};
 use airlock_core::run::IllegalEvent;
+use airlock_core::run::event::{Event, RunHeader};
 use airlock_core::run::state::RunState;
 use std::sync::Arc;
 
@@ -64,15 +64,23 @@ pub(super) fn unfinished(store: &dyn Store) -> Result<Vec<ReplayedRun>, Recovery
     let mut runs = Vec::new();
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let rows = store.scan(super::records::INDEX, UNFINISHED_PREFIX, after.as_deref(), READ_ROWS)?;
+        let rows = store.scan(
+            super::records::INDEX,
+            UNFINISHED_PREFIX,
+            after.as_deref(),
+            READ_ROWS,
+        )?;
         let Some(last) = rows.last() else { break };
         after = Some(last.key.clone());
         for row in &rows {
-            let (dag_id, run_id) = ids(&row.key).ok_or_else(|| RecoveryError::Missing(format!("run {:?}", row.key)))?;
+            let (dag_id, run_id) = ids(&row.key)
+                .ok_or_else(|| RecoveryError::Missing(format!("run {:?}", row.key)))?;
             runs.push(replay_run(store, &dag_id, &run_id)?);
         }
     }
-    runs.sort_by(|one, other| (one.row.run_after, &one.row.run_id).cmp(&(other.row.run_after, &other.row.run_id)));
+    runs.sort_by(|one, other| {
+        (one.row.run_after, &one.row.run_id).cmp(&(other.row.run_after, &other.row.run_id))
+    });
     Ok(runs)
 }
 
@@ -83,11 +91,20 @@ fn ids(key: &[u8]) -> Option<(DagId, RunId)> {
 }
 
 /// Folds a run's events.
-pub fn replay_run(store: &dyn Store, dag_id: &DagId, run_id: &RunId) -> Result<ReplayedRun, RecoveryError> {
+pub fn replay_run(
+    store: &dyn Store,
+    dag_id: &DagId,
+    run_id: &RunId,
+) -> Result<ReplayedRun, RecoveryError> {
     let place = format!("run {run_id} of dag {dag_id}");
-    let codec = |source| RecoveryError::Codec { place: place.clone(), source };
+    let codec = |source| RecoveryError::Codec {
+        place: place.clone(),
+        source,
+    };
     let key = run_key(dag_id, run_id);
-    let row = store.get(Table::Run, &key)?.ok_or_else(|| RecoveryError::Missing(place.clone()))?;
+    let row = store
+        .get(Table::Run, &key)?
+        .ok_or_else(|| RecoveryError::Missing(place.clone()))?;
     let row: RunRow = decode_row(&row.value).map_err(codec)?;
     let stream = run_stream(dag_id, run_id);
     let (mut head, mut times) = (0, Times::default());
@@ -102,26 +119,57 @@ pub fn replay_run(store: &dyn Store, dag_id: &DagId, run_id: &RunId) -> Result<R
             head = stored.seq + 1;
             times.follow(&event);
             if let Some((state, _)) = &mut replay {
-                state.apply(&event).map_err(|source| RecoveryError::Illegal { place: place.clone(), source })?;
+                state
+                    .apply(&event)
+                    .map_err(|source| RecoveryError::Illegal {
+                        place: place.clone(),
+                        source,
+                    })?;
             } else {
                 replay = Some(first(store, &place, &event)?);
             }
         }
     }
-    let (state, header) = replay.ok_or_else(|| RecoveryError::Missing(format!("the first event of {place}")))?;
-    Ok(ReplayedRun { state, times, header, row, head })
+    let (state, header) =
+        replay.ok_or_else(|| RecoveryError::Missing(format!("the first event of {place}")))?;
+    Ok(ReplayedRun {
+        state,
+        times,
+        header,
+        row,
+        head,
+    })
 }
 
-fn first(store: &dyn Store, place: &str, event: &Event) -> Result<(RunState, RunHeader), RecoveryError> {
-    let Event::RunQueued { header, dag_version, .. } = event else {
-        return Err(RecoveryError::Missing(format!("the first event of {place}")));
+fn first(
+    store: &dyn Store,
+    place: &str,
+    event: &Event,
+) -> Result<(RunState, RunHeader), RecoveryError> {
+    let Event::RunQueued {
+        header,
+        dag_version,
+        ..
+    } = event
+    else {
+        return Err(RecoveryError::Missing(format!(
+            "the first event of {place}"
+        )));
     };
     let version = store
         .get(Table::DagVersion, dag_version)?
         .ok_or_else(|| RecoveryError::Missing(format!("the DAG version of {place}")))?;
     let version: DagVersionRow =
-        decode_row(&version.value).map_err(|source| RecoveryError::Codec { place: place.to_owned(), source })?;
+        decode_row(&version.value).map_err(|source| RecoveryError::Codec {
+            place: place.to_owned(),
+            source,
+        })?;
     let mut state = RunState::new(Arc::new(version.dag));
-    state.apply(event).map_err(|source| RecoveryError::Illegal { place: place.to_owned(), source })?;
+    state
+        .apply(event)
+        .map_err(|source| RecoveryError::Illegal {
+            place: place.to_owned(),
+            source,
+        })?;
     Ok((state, (**header).clone()))
 }

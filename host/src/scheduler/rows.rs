@@ -33,7 +33,9 @@ impl Times {
                 past.start.get_or_insert(*at);
                 past.end = None;
             }
-            Event::AttemptFinished { ti, outcome, at, .. } => {
+            Event::AttemptFinished {
+                ti, outcome, at, ..
+            } => {
                 let past = self.instances.entry(*ti).or_default();
                 past.end = Some(*at);
                 past.error = match outcome {
@@ -41,9 +43,21 @@ impl Times {
                     _ => None,
                 };
             }
-            Event::StateSet { task, from, to, message: Some(message), .. } => {
+            Event::StateSet {
+                task,
+                from,
+                to,
+                message: Some(message),
+                ..
+            } => {
                 for map_index in *from..*to {
-                    let past = self.instances.entry(TaskInstanceKey { task: *task, map_index }).or_default();
+                    let past = self
+                        .instances
+                        .entry(TaskInstanceKey {
+                            task: *task,
+                            map_index,
+                        })
+                        .or_default();
                     past.error = Some(message.clone());
                 }
             }
@@ -58,13 +72,18 @@ pub fn task_instance_rows(state: &RunState, times: &Times) -> Vec<TaskInstanceRo
     let rows = state.all_instances().filter_map(|(ti, instance)| {
         let past = times.instances.get(&ti);
         let is_over = instance.state().is_finished();
-        let failed = matches!(instance.state(), TaskInstanceState::Failed | TaskInstanceState::UpForRetry | TaskInstanceState::Skipped);
+        let failed = matches!(
+            instance.state(),
+            TaskInstanceState::Failed | TaskInstanceState::UpForRetry | TaskInstanceState::Skipped
+        );
         Some(TaskInstanceRow {
             task_id: dag.task(ti.task)?.task_id.to_string(),
             map_index: ti.map_index,
             state: instance.state(),
             try_number: instance.try_number(),
-            duration_ms: past.filter(|_| is_over).and_then(|past| duration_ms(past.start, past.end)),
+            duration_ms: past
+                .filter(|_| is_over)
+                .and_then(|past| duration_ms(past.start, past.end)),
             error: past.filter(|_| failed).and_then(|past| past.error.clone()),
         })
     });
@@ -77,7 +96,12 @@ fn duration_ms(start: Option<Timestamp>, end: Option<Timestamp>) -> Option<i64> 
 
 impl RunRow {
     /// The row of a run that was just queued.
-    pub(super) fn new(dag: &Dag, header: &RunHeader, dag_version: [u8; 32], now: Timestamp) -> Self {
+    pub(super) fn new(
+        dag: &Dag,
+        header: &RunHeader,
+        dag_version: [u8; 32],
+        now: Timestamp,
+    ) -> Self {
         Self {
             dag_id: dag.dag_id.clone(),
             run_id: header.run_id.clone(),

@@ -22,7 +22,12 @@ pub struct RunView {
 impl RunView {
     /// A view without XComs.
     pub fn new(number: RunNumber, dag: Arc<Dag>, header: RunHeader) -> Self {
-        Self { number, dag, header, xcoms: RwLock::default() }
+        Self {
+            number,
+            dag,
+            header,
+            xcoms: RwLock::default(),
+        }
     }
 
     /// One XCom as JSON text; an unmapped task has map index -1.
@@ -43,7 +48,10 @@ impl RunView {
     /// What `xcom_pull(task_id, key, map_index)` means: one value, or the list of a mapped task's values.
     pub fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
         let task = self.dag.find(task_id)?;
-        let is_mapped = self.dag.task(task).is_some_and(|task| task.expand.is_some());
+        let is_mapped = self
+            .dag
+            .task(task)
+            .is_some_and(|task| task.expand.is_some());
         match (map_index, is_mapped) {
             (Some(index), _) => self.xcom(task, index, key).map(|value| value.to_string()),
             (None, false) => self.xcom(task, -1, key).map(|value| value.to_string()),
@@ -57,12 +65,21 @@ impl RunView {
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {
         let mut xcoms = self.xcoms.write().unwrap_or_else(PoisonError::into_inner);
-        xcoms.entry((ti.task, ti.map_index)).or_default().insert(key.to_owned(), Arc::from(value));
+        xcoms
+            .entry((ti.task, ti.map_index))
+            .or_default()
+            .insert(key.to_owned(), Arc::from(value));
     }
 
     /// Replaces all XComs of a task instance.
-    pub(super) fn set<'a>(&self, ti: TaskInstanceKey, values: impl Iterator<Item = (&'a str, &'a str)>) {
-        let mut values = values.map(|(key, value)| (key.to_owned(), Arc::from(value))).peekable();
+    pub(super) fn set<'a>(
+        &self,
+        ti: TaskInstanceKey,
+        values: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        let mut values = values
+            .map(|(key, value)| (key.to_owned(), Arc::from(value)))
+            .peekable();
         let mut xcoms = self.xcoms.write().unwrap_or_else(PoisonError::into_inner);
         if values.peek().is_none() {
             xcoms.remove(&(ti.task, ti.map_index));

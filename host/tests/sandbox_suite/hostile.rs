@@ -2,7 +2,9 @@
 //! at the same time ends well.
 
 use crate::support::*;
-use airlock::sandbox::{AttemptLimits, AttemptReport, InterfaceSet, Plugin, Sandbox, SandboxConfig};
+use airlock::sandbox::{
+    AttemptLimits, AttemptReport, InterfaceSet, Plugin, Sandbox, SandboxConfig,
+};
 use airlock_core::run::event::AttemptErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,7 +37,12 @@ fn hostile(operator: &str, config: &str, limits: AttemptLimits) -> (AttemptRepor
 
 fn assert_limit(report: &AttemptReport, words: &str) {
     let error = error(report);
-    assert_eq!(error.kind, AttemptErrorKind::LimitExceeded, "{}", error.message);
+    assert_eq!(
+        error.kind,
+        AttemptErrorKind::LimitExceeded,
+        "{}",
+        error.message
+    );
     assert!(error.message.contains(words), "{}", error.message);
 }
 
@@ -78,8 +85,7 @@ fn tables_over_their_limit_end_the_guest() {
              (unreachable))"#,
     );
     let plugin = sandbox.load(&bomb).unwrap();
-    let (report, _) =
-        beside_a_neighbour(&sandbox, &plugin, ("wat", ""), AttemptLimits::default());
+    let (report, _) = beside_a_neighbour(&sandbox, &plugin, ("wat", ""), AttemptLimits::default());
     assert_limit(&report, "table elements");
 }
 
@@ -106,7 +112,9 @@ fn a_flooded_log_is_cut_with_one_line_that_says_so() {
         let (report, lines) = hostile(flood, "", limits);
         assert_eq!(success(&report), Some("1"), "a full log is no failure");
         assert!(report.usage.log_bytes <= 10_000);
-        let notes = lines.iter().filter(|line| line.contains("over its limit of 10000"));
+        let notes = lines
+            .iter()
+            .filter(|line| line.contains("over its limit of 10000"));
         assert_eq!(notes.count(), 1);
         assert!(lines.iter().map(|line| line.len() + 1).sum::<usize>() <= 10_000 + 200);
     }
@@ -117,7 +125,12 @@ fn large_values_are_refused_whether_the_host_can_hold_them_or_not() {
     let (report, _) = hostile("big-return", "100000", AttemptLimits::default());
     assert_limit(&report, "returned 100002 bytes");
     let (report, _) = hostile("big-return", "100000000", AttemptLimits::default());
-    assert_eq!(kind(&report), AttemptErrorKind::LimitExceeded, "{}", error(&report).message);
+    assert_eq!(
+        kind(&report),
+        AttemptErrorKind::LimitExceeded,
+        "{}",
+        error(&report).message
+    );
     let (report, _) = hostile("big-call", "50000000", AttemptLimits::default());
     assert_limit(&report, "too much data in one call");
 }
@@ -147,8 +160,7 @@ fn a_bug_in_a_port_ends_the_attempt_and_not_the_host() {
              (unreachable))"#,
     );
     let plugin = sandbox.load(&plugin).unwrap();
-    let (report, _) =
-        beside_a_neighbour(&sandbox, &plugin, ("wat", ""), AttemptLimits::default());
+    let (report, _) = beside_a_neighbour(&sandbox, &plugin, ("wat", ""), AttemptLimits::default());
     assert_eq!(kind(&report), AttemptErrorKind::Trap);
     assert!(error(&report).message.contains("a bug in Airlock"));
 }
@@ -203,7 +215,11 @@ fn a_thousand_attempts_leave_nothing_behind() {
             let mut noop = attempt(&plugin, "noop", "{}");
             noop.request.granted = InterfaceSet::ungranted();
             assert_eq!(success(&block_on(sandbox.run(noop.request))), None);
-            assert_eq!(Arc::strong_count(&noop.seen), 1, "the ports are gone with the attempt");
+            assert_eq!(
+                Arc::strong_count(&noop.seen),
+                1,
+                "the ports are gone with the attempt"
+            );
             assert_eq!(noop.seen.closed.load(Ordering::SeqCst), 0);
         }
     };
@@ -211,11 +227,22 @@ fn a_thousand_attempts_leave_nothing_behind() {
     let before = resident_bytes();
     run(1000);
     let growth = resident_bytes().saturating_sub(before);
-    assert!(growth < 48 << 20, "{growth} bytes more after 1,000 attempts");
+    assert!(
+        growth < 48 << 20,
+        "{growth} bytes more after 1,000 attempts"
+    );
 }
 
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
 }

@@ -118,7 +118,10 @@ impl Default for Gbdt {
 
 /// Random forest. Not built yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the guest interface documents the same members")]
+#[expect(
+    missing_docs,
+    reason = "the guest interface documents the same members"
+)]
 pub struct Forest {
     pub trees: u32,
     pub max_depth: u8,
@@ -129,7 +132,10 @@ pub struct Forest {
 
 /// Logistic regression. Not built yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the guest interface documents the same members")]
+#[expect(
+    missing_docs,
+    reason = "the guest interface documents the same members"
+)]
 pub struct Linear {
     pub l2: f64,
     pub max_iterations: u32,
@@ -139,7 +145,10 @@ pub struct Linear {
 
 /// Multi-layer perceptron. Not built yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the guest interface documents the same members")]
+#[expect(
+    missing_docs,
+    reason = "the guest interface documents the same members"
+)]
 pub struct Mlp {
     pub hidden: Vec<u32>,
     pub epochs: u32,
@@ -269,11 +278,17 @@ impl Config {
 }
 
 fn not_built<T>(what: &str) -> Result<T, TrainError> {
-    Err(TrainError::Invalid(format!("algorithm {what} is not built yet; use gbdt")))
+    Err(TrainError::Invalid(format!(
+        "algorithm {what} is not built yet; use gbdt"
+    )))
 }
 
 fn require(holds: bool, message: &str) -> Result<(), TrainError> {
-    if holds { Ok(()) } else { Err(TrainError::Invalid(message.to_owned())) }
+    if holds {
+        Ok(())
+    } else {
+        Err(TrainError::Invalid(message.to_owned()))
+    }
 }
 
 fn fraction(x: f64) -> bool {
@@ -287,10 +302,19 @@ fn penalty(x: f64) -> bool {
 impl Gbdt {
     fn check(&self) -> Result<(), TrainError> {
         if self.objective == Objective::Softmax {
-            return Err(TrainError::Invalid("objective softmax is not built yet; use binary-logistic or squared-error".to_owned()));
+            return Err(TrainError::Invalid(
+                "objective softmax is not built yet; use binary-logistic or squared-error"
+                    .to_owned(),
+            ));
         }
-        require((1..=MAX_ROUNDS).contains(&self.rounds), "rounds must be 1 to 100000")?;
-        require(fraction(self.learning_rate), "learning_rate must be over 0 and at most 1")?;
+        require(
+            (1..=MAX_ROUNDS).contains(&self.rounds),
+            "rounds must be 1 to 100000",
+        )?;
+        require(
+            fraction(self.learning_rate),
+            "learning_rate must be over 0 and at most 1",
+        )?;
         require(self.max_depth <= MAX_DEPTH, "max_depth must be at most 32")?;
         require(
             self.max_depth > 0 || (self.growth == Growth::Lossguide && self.max_leaves > 0),
@@ -300,11 +324,20 @@ impl Gbdt {
             self.max_leaves == 0 || (2..=MAX_LEAVES).contains(&self.max_leaves),
             "max_leaves must be 0 (no limit) or 2 to 32768",
         )?;
-        require(penalty(self.min_child_weight), "min_child_weight must be 0 to 1e12")?;
+        require(
+            penalty(self.min_child_weight),
+            "min_child_weight must be 0 to 1e12",
+        )?;
         require(penalty(self.l2), "l2 must be 0 to 1e12")?;
         require(penalty(self.min_gain), "min_gain must be 0 to 1e12")?;
-        require(fraction(self.subsample), "subsample must be over 0 and at most 1")?;
-        require(fraction(self.column_sample), "column_sample must be over 0 and at most 1")?;
+        require(
+            fraction(self.subsample),
+            "subsample must be over 0 and at most 1",
+        )?;
+        require(
+            fraction(self.column_sample),
+            "column_sample must be over 0 and at most 1",
+        )?;
         require(
             self.scale_pos_weight > 0.0 && self.scale_pos_weight <= 1e6,
             "scale_pos_weight must be over 0 and at most 1e6",
@@ -320,11 +353,19 @@ impl Gbdt {
     }
 
     pub(crate) fn depth_limit(&self) -> u8 {
-        if self.max_depth == 0 { MAX_DEPTH } else { self.max_depth }
+        if self.max_depth == 0 {
+            MAX_DEPTH
+        } else {
+            self.max_depth
+        }
     }
 
     pub(crate) fn leaf_limit(&self) -> usize {
-        if self.max_leaves == 0 { MAX_LEAVES as usize } else { self.max_leaves as usize }
+        if self.max_leaves == 0 {
+            MAX_LEAVES as usize
+        } else {
+            self.max_leaves as usize
+        }
     }
 }
 

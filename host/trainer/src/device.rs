@@ -27,7 +27,11 @@ impl Probe {
 #[expect(unsafe_code, reason = "cudarc marks the question unsafe")]
 pub fn probe() -> Probe {
     // SAFETY: opens the driver's library by its fixed names and keeps it open; no symbol of it is called.
-    if unsafe { cudarc::driver::sys::is_culib_present() } { Probe::DriverOnly } else { Probe::NoDriver }
+    if unsafe { cudarc::driver::sys::is_culib_present() } {
+        Probe::DriverOnly
+    } else {
+        Probe::NoDriver
+    }
 }
 
 /// The name of the device that `wish` gets.

@@ -14,7 +14,9 @@ pub enum TrainError {
     #[error("no such device: {0}")]
     NoDevice(String),
     /// More memory would be needed than there is. Both in bytes.
-    #[error("training needs {needed} bytes of memory and {available} are available; use fewer rows or features")]
+    #[error(
+        "training needs {needed} bytes of memory and {available} are available; use fewer rows or features"
+    )]
     OutOfMemory {
         /// Bytes that the run would need.
         needed: u64,

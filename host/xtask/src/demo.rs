@@ -19,10 +19,26 @@ struct Week {
 fn weeks() -> [Week; 4] {
     let week = |date, story, conf| Week { date, story, conf };
     [
-        week("2026-01-05T02:00:00Z", "the first model", json!({"signal": 0.8})),
-        week("2026-01-12T02:00:00Z", "clearer behaviour", json!({"signal": 1.3})),
-        week("2026-01-19T02:00:00Z", "noisier behaviour", json!({"signal": 1.3, "label_noise": 0.15})),
-        week("2026-01-26T02:00:00Z", "corrupted data", json!({"signal": 1.3, "corrupt": "nulls", "corrupt_fraction": 0.3})),
+        week(
+            "2026-01-05T02:00:00Z",
+            "the first model",
+            json!({"signal": 0.8}),
+        ),
+        week(
+            "2026-01-12T02:00:00Z",
+            "clearer behaviour",
+            json!({"signal": 1.3}),
+        ),
+        week(
+            "2026-01-19T02:00:00Z",
+            "noisier behaviour",
+            json!({"signal": 1.3, "label_noise": 0.15}),
+        ),
+        week(
+            "2026-01-26T02:00:00Z",
+            "corrupted data",
+            json!({"signal": 1.3, "corrupt": "nulls", "corrupt_fraction": 0.3}),
+        ),
     ]
 }
 
@@ -37,7 +53,11 @@ fn folder() -> PathBuf {
 fn airlock(arguments: &[&str]) -> Command {
     let mut command = Command::new(root().join("target/debug/airlock"));
     command.current_dir(root()).args(arguments);
-    command.arg("--data").arg(folder().join("data")).arg("--storage-root").arg(folder().join("files"));
+    command
+        .arg("--data")
+        .arg(folder().join("data"))
+        .arg("--storage-root")
+        .arg(folder().join("files"));
     command
 }
 
@@ -55,20 +75,36 @@ pub(crate) fn run() -> Result<()> {
     for (week, number) in weeks().iter().zip(1..) {
         say(&format!("week {number}, {}: {}", week.date, week.story));
         let conf = week.conf.to_string();
-        step(&["dags", "trigger", DAILY, "--logical-date", week.date, "--conf", &conf])?;
+        step(&[
+            "dags",
+            "trigger",
+            DAILY,
+            "--logical-date",
+            week.date,
+            "--conf",
+            &conf,
+        ])?;
         step(&["dags", "trigger", WEEKLY, "--logical-date", week.date])?;
     }
     println!("\n{}", summary()?);
-    println!("four weeks took {:.1} s. Look around:", started.elapsed().as_secs_f64());
+    println!(
+        "four weeks took {:.1} s. Look around:",
+        started.elapsed().as_secs_f64()
+    );
     let options = "--data target/demo/data";
     println!("  target/debug/airlock {options} models show churn_prediction");
     println!("  target/debug/airlock {options} runs show weekly_churn_model_training latest");
-    println!("  target/debug/airlock {options} runs logs weekly_churn_model_training latest validate_data");
+    println!(
+        "  target/debug/airlock {options} runs logs weekly_churn_model_training latest validate_data"
+    );
     Ok(())
 }
 
 fn step(arguments: &[&str]) -> Result<()> {
-    let status = airlock(arguments).stdout(Stdio::null()).status().context("cannot start airlock")?;
+    let status = airlock(arguments)
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot start airlock")?;
     if !status.success() {
         bail!("`airlock {}` failed: {status}", arguments.join(" "));
     }
@@ -76,9 +112,17 @@ fn step(arguments: &[&str]) -> Result<()> {
 }
 
 fn query(arguments: &[&str]) -> Result<Value> {
-    let output = airlock(arguments).arg("--json").stderr(Stdio::inherit()).output().context("cannot start airlock")?;
+    let output = airlock(arguments)
+        .arg("--json")
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot start airlock")?;
     if !output.status.success() {
-        bail!("`airlock {}` failed: {}", arguments.join(" "), output.status);
+        bail!(
+            "`airlock {}` failed: {}",
+            arguments.join(" "),
+            output.status
+        );
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
@@ -95,20 +139,36 @@ fn summary() -> Result<String> {
         let run = query(&["runs", "show", "weekly_churn_model_training", &run_id])?;
         let xcom = |task: &str, key: &str| {
             let xcoms = run["xcoms"].as_array().into_iter().flatten();
-            xcoms.filter(|xcom| xcom["task_id"] == task && xcom["key"] == key).map(|xcom| xcom["value"].clone()).next()
+            xcoms
+                .filter(|xcom| xcom["task_id"] == task && xcom["key"] == key)
+                .map(|xcom| xcom["value"].clone())
+                .next()
         };
         let date = week.date.get(..10).unwrap_or(week.date);
         let state = run["state"].as_str().unwrap_or_default();
         text.push_str(&match xcom("evaluate", "return_value") {
             Some(evaluation) => {
-                let auc = |key: &str| evaluation[key].as_f64().map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
+                let auc = |key: &str| {
+                    evaluation[key]
+                        .as_f64()
+                        .map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"))
+                };
                 let deployed = evaluation["should_deploy"].as_bool() == Some(true);
                 let decision = if deployed { "DEPLOYED" } else { "NOT DEPLOYED" };
                 let reason = evaluation["reason"].as_str().unwrap_or_default();
-                line([date, state, &auc("challenger_auc"), &auc("champion_auc"), decision, reason])
+                line([
+                    date,
+                    state,
+                    &auc("challenger_auc"),
+                    &auc("champion_auc"),
+                    decision,
+                    reason,
+                ])
             }
             None => {
-                let failed = xcom("validate_data", "failed_checks").map(|checks| checks.to_string()).unwrap_or_default();
+                let failed = xcom("validate_data", "failed_checks")
+                    .map(|checks| checks.to_string())
+                    .unwrap_or_default();
                 line([date, state, "-", "-", "GATE CLOSED", &failed])
             }
         });

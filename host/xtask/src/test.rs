@@ -15,10 +15,24 @@ pub(crate) fn run_all() -> Result<()> {
     say("plugins");
     guests::run()?;
     say("lints");
-    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     say("plugins' own tests");
     for manifest in ["sdk-guest/rust/Cargo.toml", "plugins/Cargo.toml"] {
-        let mut command = cargo(&["test", "--workspace", "--quiet", "--manifest-path", manifest]);
+        let mut command = cargo(&[
+            "test",
+            "--workspace",
+            "--quiet",
+            "--manifest-path",
+            manifest,
+        ]);
         run(command.env("CARGO_TARGET_DIR", root().join("target/guests-native")))?;
     }
     say("tests");
@@ -40,7 +54,10 @@ fn report(left_out: &[String]) -> Result<()> {
         say("every test passed");
         return Ok(());
     }
-    say(&format!("passed, but left out:\n    {}", left_out.join("\n    ")));
+    say(&format!(
+        "passed, but left out:\n    {}",
+        left_out.join("\n    ")
+    ));
     if std::env::var("CI").as_deref() == Ok("true") {
         bail!("with CI=true nothing may be left out");
     }

@@ -6,7 +6,10 @@
 pub(super) fn find(values: &[f32], max_bins: usize) -> Vec<f32> {
     let distinct = distinct_counts(values);
     if distinct.len() <= max_bins {
-        return distinct.windows(2).map(|w| between(w[0].0, w[1].0)).collect();
+        return distinct
+            .windows(2)
+            .map(|w| between(w[0].0, w[1].0))
+            .collect();
     }
     greedy(&distinct, max_bins)
 }
@@ -18,9 +21,15 @@ pub(super) fn bin(cuts: &[f32], x: f32) -> u8 {
 }
 
 fn distinct_counts(values: &[f32]) -> Vec<(f32, usize)> {
-    let mut keys: Vec<u32> = values.iter().filter(|v| !v.is_nan()).map(|v| to_key(*v)).collect();
+    let mut keys: Vec<u32> = values
+        .iter()
+        .filter(|v| !v.is_nan())
+        .map(|v| to_key(*v))
+        .collect();
     keys.sort_unstable();
-    keys.chunk_by(|a, b| a == b).map(|run| (from_key(run[0]), run.len())).collect()
+    keys.chunk_by(|a, b| a == b)
+        .map(|run| (from_key(run[0]), run.len()))
+        .collect()
 }
 
 /// Bins of about equal weight; a value that fills a bin alone gets one alone (LightGBM's greedy rule).
@@ -54,7 +63,10 @@ fn greedy(distinct: &[(f32, usize)], max_bins: usize) -> Vec<f32> {
 }
 
 /// A cut with `low < cut <= high`: the midpoint, or `high` where there is no number between.
-#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is the point")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "rounding to f32 is the point"
+)]
 fn between(low: f32, high: f32) -> f32 {
     let mid = (f64::midpoint(f64::from(low), f64::from(high))) as f32;
     if mid > low { mid } else { high }
@@ -63,11 +75,19 @@ fn between(low: f32, high: f32) -> f32 {
 /// Orders like the number.
 fn to_key(x: f32) -> u32 {
     let bits = x.to_bits();
-    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+    if bits >> 31 == 1 {
+        !bits
+    } else {
+        bits | 1 << 31
+    }
 }
 
 fn from_key(key: u32) -> f32 {
-    f32::from_bits(if key >> 31 == 1 { key & !(1 << 31) } else { !key })
+    f32::from_bits(if key >> 31 == 1 {
+        key & !(1 << 31)
+    } else {
+        !key
+    })
 }
 
 #[cfg(test)]

@@ -67,7 +67,10 @@ impl Matrix {
     /// [`TrainError::Invalid`] for `max_bins` or sizes out of range, [`TrainError::Data`] for values that cannot be used.
     pub fn build(input: MatrixInput) -> Result<Self, TrainError> {
         if !(2..=MAX_BINS).contains(&input.max_bins) {
-            return Err(TrainError::Invalid(format!("max_bins is {}; it must be 2 to {MAX_BINS}", input.max_bins)));
+            return Err(TrainError::Invalid(format!(
+                "max_bins is {}; it must be 2 to {MAX_BINS}",
+                input.max_bins
+            )));
         }
         let max_bins = usize::from(input.max_bins);
         Self::assemble(input, |_, values| cuts::find(values, max_bins))
@@ -79,12 +82,17 @@ impl Matrix {
     /// As [`Matrix::build`], and [`TrainError::Data`] where the features are not those of `train`, in its order.
     pub fn build_with_cuts_of(train: &Self, input: MatrixInput) -> Result<Self, TrainError> {
         if !input.columns.iter().map(|c| &c.0).eq(train.names.iter()) {
-            return Err(TrainError::Data("the features are not those of the training matrix, in its order".to_owned()));
+            return Err(TrainError::Data(
+                "the features are not those of the training matrix, in its order".to_owned(),
+            ));
         }
         Self::assemble(input, |feature, _| train.cuts[feature].clone())
     }
 
-    fn assemble(mut input: MatrixInput, cut: impl Fn(usize, &[f32]) -> Vec<f32>) -> Result<Self, TrainError> {
+    fn assemble(
+        mut input: MatrixInput,
+        cut: impl Fn(usize, &[f32]) -> Vec<f32>,
+    ) -> Result<Self, TrainError> {
         let rows = check(&mut input)?;
         let mut matrix = Self {
             names: Vec::new(),
@@ -99,8 +107,16 @@ impl Matrix {
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
-            let bins: Vec<u8> =
-                values.iter().map(|x| if x.is_nan() { MISSING } else { cuts::bin(&cuts, *x) }).collect();
+            let bins: Vec<u8> = values
+                .iter()
+                .map(|x| {
+                    if x.is_nan() {
+                        MISSING
+                    } else {
+                        cuts::bin(&cuts, *x)
+                    }
+                })
+                .collect();
             for (record, bin) in matrix.groups[feature / GROUP].iter_mut().zip(&bins) {
                 record[feature % GROUP] = *bin;
             }
@@ -125,7 +141,11 @@ impl Matrix {
         }
         for part in [&self.label, &self.weight] {
             sha.update([u8::from(part.is_some())]);
-            let bytes: Vec<u8> = part.iter().flatten().flat_map(|x| x.to_le_bytes()).collect();
+            let bytes: Vec<u8> = part
+                .iter()
+                .flatten()
+                .flat_map(|x| x.to_le_bytes())
+                .collect();
             sha.update(bytes);
         }
         sha.finalize().into()
@@ -197,22 +217,32 @@ impl Matrix {
 fn check(input: &mut MatrixInput) -> Result<usize, TrainError> {
     let rows = input.columns.first().map_or(0, |c| c.1.len());
     if rows == 0 || rows > MAX_ROWS {
-        return Err(TrainError::Data(format!("a matrix needs 1 to {MAX_ROWS} rows and at least one feature; this has {rows} rows")));
+        return Err(TrainError::Data(format!(
+            "a matrix needs 1 to {MAX_ROWS} rows and at least one feature; this has {rows} rows"
+        )));
     }
     if input.columns.len() > MAX_FEATURES {
-        return Err(TrainError::Invalid(format!("{} features are over the limit of {MAX_FEATURES}", input.columns.len())));
+        return Err(TrainError::Invalid(format!(
+            "{} features are over the limit of {MAX_FEATURES}",
+            input.columns.len()
+        )));
     }
     let mut names: Vec<&str> = input.columns.iter().map(|c| c.0.as_str()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(TrainError::Data(format!("feature {} is there twice", pair[0])));
+        return Err(TrainError::Data(format!(
+            "feature {} is there twice",
+            pair[0]
+        )));
     }
     for (name, values) in &mut input.columns {
         same_length(name, values.len(), rows)?;
         for (row, x) in values.iter_mut().enumerate() {
             // f32::MAX is the threshold that sends every value left, so it is no value.
             if x.abs() >= f32::MAX {
-                return Err(TrainError::Data(format!("feature {name}, row {row}: {x} is infinite; write null or a number")));
+                return Err(TrainError::Data(format!(
+                    "feature {name}, row {row}: {x} is infinite; write null or a number"
+                )));
             }
             *x += 0.0;
         }
@@ -220,13 +250,17 @@ fn check(input: &mut MatrixInput) -> Result<usize, TrainError> {
     if let Some(label) = &input.label {
         same_length("the label", label.len(), rows)?;
         if let Some(row) = label.iter().position(|y| !y.is_finite()) {
-            return Err(TrainError::Data(format!("the label of row {row} is missing or infinite; drop the row")));
+            return Err(TrainError::Data(format!(
+                "the label of row {row} is missing or infinite; drop the row"
+            )));
         }
     }
     if let Some(weight) = &input.weight {
         same_length("the weight", weight.len(), rows)?;
         if let Some(row) = weight.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-            return Err(TrainError::Data(format!("the weight of row {row} is missing, infinite or negative")));
+            return Err(TrainError::Data(format!(
+                "the weight of row {row} is missing, infinite or negative"
+            )));
         }
     }
     Ok(rows)
@@ -236,5 +270,7 @@ fn same_length(what: &str, len: usize, rows: usize) -> Result<(), TrainError> {
     if len == rows {
         return Ok(());
     }
-    Err(TrainError::Data(format!("{what} has {len} rows where the first feature has {rows}")))
+    Err(TrainError::Data(format!(
+        "{what} has {len} rows where the first feature has {rows}"
+    )))
 }

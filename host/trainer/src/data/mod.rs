@@ -1,7 +1,7 @@
-//! Feature matrices: cut points, bins and raw values. Refuses rows that cannot be ordered.
+//! From columns of numbers to a binned matrix.
 
 mod cuts;
 mod matrix;
 
-pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};
 pub(crate) use matrix::{GROUP, MISSING};
+pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};

@@ -1,0 +1,15 @@
+//! Gradient boosting on integer histograms. Gradients are 15-bit integers, their sums are exact, so the order of adding them, and
+//! with it the number of threads, cannot change a model. Real numbers appear only where an integer sum becomes a gain or a leaf,
+//! in one fixed order of IEEE operations. Refuses libm and fused multiply-add.
+//!
+//! Sources: histogram subtraction and leaf-wise growth as in LightGBM (Ke et al., 2017), gains, missing values and the split
+//! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
+
+mod boost;
+mod gradient;
+mod grow;
+mod histogram;
+mod sample;
+mod split;
+
+pub(crate) use boost::{Boosting, Control, base_margin};
