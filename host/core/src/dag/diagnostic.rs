@@ -73,10 +73,6 @@ impl Sink {
         }
     }
 
-    pub(super) fn error(&mut self, span: Span, code: &'static str, message: String) {
-        self.push(Severity::Error, span, code, message, None);
-    }
-
     pub(super) fn error_hint(
         &mut self,
         span: Span,
