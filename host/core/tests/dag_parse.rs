@@ -2,12 +2,14 @@
 
 use airlock_core::dag::spec::{Expand, ExpandSource, Schedule, SensorMode, TriggerRule};
 use airlock_core::dag::{
-    NODES_MAX, Severity, TEXT_BYTES_MAX, check_params, digest, graph::Graph, parse, render,
+    FILE_SCHEMA, NODES_MAX, Severity, TEXT_BYTES_MAX, check_params, digest, graph::Graph, parse,
+    render,
 };
 use airlock_core::ids::TaskIndex;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::json;
+use std::fmt::Write as _;
 
 const CHURN: &str = include_str!("dag/churn.yaml");
 
@@ -76,108 +78,110 @@ fn ten_mistakes_are_ten_errors() {
     ));
 }
 
+/// Lines of the DAG, lines of its task, and the codes that they cause.
+const MISTAKES: &[(&str, &str, &[&str])] = &[
+    ("dag_id: e", "", &["duplicate-key"]),
+    ("schedule: \"@dayly\"", "", &["unknown-preset"]),
+    ("schedule: 0 2 * * 1 2024", "", &["invalid-cron"]),
+    ("schedule: {every: 0s}", "", &["out-of-range"]),
+    (
+        "schedule: {every: 15m, assets: [a]}",
+        "",
+        &["invalid-schedule"],
+    ),
+    (
+        "start_date: 2024-02-01\nend_date: 2024-01-01",
+        "",
+        &["end-before-start"],
+    ),
+    ("catchup: true", "", &["catchup-without-start"]),
+    ("catchup: yes", "", &["wrong-type"]),
+    (
+        "schedule: \"@continuous\"\nmax_active_runs: 2",
+        "",
+        &["continuous-runs"],
+    ),
+    (
+        "params: {n: {type: integer, default: x}}",
+        "",
+        &["param-default"],
+    ),
+    ("params: {n: {type: intger}}", "", &["param-schema"]),
+    (
+        "params: {n: {type: object, properties: {x: {$ref: \"#\"}}}}",
+        "",
+        &["param-schema"],
+    ),
+    ("default_args: {task_id: x}", "", &["not-a-default"]),
+    (
+        "default_args: {start_date: 2024-01-01}",
+        "",
+        &["unknown-key"],
+    ),
+    (
+        "grants: {storage: [\"s3://data\"]}",
+        "",
+        &["storage-prefix"],
+    ),
+    ("grants: {limits: {memory: 2Gi}}", "", &["wrong-type"]),
+    (
+        "fail_fast: true",
+        "    trigger_rule: all_done",
+        &["fail-fast-rule"],
+    ),
+    ("", "    depends_on: a", &["self-dependency"]),
+    ("", "    expand: {}", &["empty-expand"]),
+    (
+        "",
+        "    expand: {x: [1]}\n    expand_kwargs: [{x: 1}]",
+        &["expand-twice"],
+    ),
+    (
+        "",
+        "    config: {x: 1}\n    expand: {x: [1]}",
+        &["config-twice"],
+    ),
+    (
+        "",
+        "    config: {x: 1}\n    partial: {x: 1}",
+        &["config-twice"],
+    ),
+    ("", "    execution_timeout: soon", &["wrong-type"]),
+    ("", "    email: nobody", &["invalid-email"]),
+    (
+        "",
+        "    teardown: true\n    trigger_rule: all_done",
+        &["teardown-rule"],
+    ),
+    (
+        "",
+        "    setup: true\n    teardown: true",
+        &["setup-and-teardown"],
+    ),
+    (
+        "",
+        "    config: {x: \"{{ xcom_pull('b') }}\"}",
+        &["unknown-task"],
+    ),
+    ("", "  - {task_id: a, operator: probe}", &["duplicate-task"]),
+    ("", "  - {task_id: b}", &["missing-key"]),
+    (
+        "",
+        "    on_failure_callback: {config: {}}",
+        &["missing-key"],
+    ),
+    ("", "    config: !custom {}", &["yaml-tag"]),
+    ("", "    config: {x: .nan}", &["not-json"]),
+    (
+        "",
+        "  - {task_id: b, operator: probe, config: {x: \"{{ xcom_pull('a') }}\"}}",
+        &["not-upstream"],
+    ),
+];
+
 #[test]
 fn each_mistake_has_its_code() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        ("dag_id: e", "", &["duplicate-key"]),
-        ("schedule: \"@dayly\"", "", &["unknown-preset"]),
-        ("schedule: 0 2 * * 1 2024", "", &["invalid-cron"]),
-        ("schedule: {every: 0s}", "", &["out-of-range"]),
-        (
-            "schedule: {every: 15m, assets: [a]}",
-            "",
-            &["invalid-schedule"],
-        ),
-        (
-            "start_date: 2024-02-01\nend_date: 2024-01-01",
-            "",
-            &["end-before-start"],
-        ),
-        ("catchup: true", "", &["catchup-without-start"]),
-        ("catchup: yes", "", &["wrong-type"]),
-        (
-            "schedule: \"@continuous\"\nmax_active_runs: 2",
-            "",
-            &["continuous-runs"],
-        ),
-        (
-            "params: {n: {type: integer, default: x}}",
-            "",
-            &["param-default"],
-        ),
-        ("params: {n: {type: intger}}", "", &["param-schema"]),
-        (
-            "params: {n: {type: object, properties: {x: {$ref: \"#\"}}}}",
-            "",
-            &["param-schema"],
-        ),
-        ("default_args: {task_id: x}", "", &["not-a-default"]),
-        (
-            "default_args: {start_date: 2024-01-01}",
-            "",
-            &["unknown-key"],
-        ),
-        (
-            "grants: {storage: [\"s3://data\"]}",
-            "",
-            &["storage-prefix"],
-        ),
-        ("grants: {limits: {memory: 2Gi}}", "", &["wrong-type"]),
-        (
-            "fail_fast: true",
-            "    trigger_rule: all_done",
-            &["fail-fast-rule"],
-        ),
-        ("", "    depends_on: a", &["self-dependency"]),
-        ("", "    expand: {}", &["empty-expand"]),
-        (
-            "",
-            "    expand: {x: [1]}\n    expand_kwargs: [{x: 1}]",
-            &["expand-twice"],
-        ),
-        (
-            "",
-            "    config: {x: 1}\n    expand: {x: [1]}",
-            &["config-twice"],
-        ),
-        (
-            "",
-            "    config: {x: 1}\n    partial: {x: 1}",
-            &["config-twice"],
-        ),
-        ("", "    execution_timeout: soon", &["wrong-type"]),
-        ("", "    email: nobody", &["invalid-email"]),
-        (
-            "",
-            "    teardown: true\n    trigger_rule: all_done",
-            &["teardown-rule"],
-        ),
-        (
-            "",
-            "    setup: true\n    teardown: true",
-            &["setup-and-teardown"],
-        ),
-        (
-            "",
-            "    config: {x: \"{{ xcom_pull('b') }}\"}",
-            &["unknown-task"],
-        ),
-        ("", "  - {task_id: a, operator: probe}", &["duplicate-task"]),
-        ("", "  - {task_id: b}", &["missing-key"]),
-        (
-            "",
-            "    on_failure_callback: {config: {}}",
-            &["missing-key"],
-        ),
-        ("", "    config: !custom {}", &["yaml-tag"]),
-        ("", "    config: {x: .nan}", &["not-json"]),
-        (
-            "",
-            "  - {task_id: b, operator: probe, config: {x: \"{{ xcom_pull('a') }}\"}}",
-            &["not-upstream"],
-        ),
-    ];
-    for (head, lines, expected) in cases {
+    for (head, lines, expected) in MISTAKES {
         let text = one_task(head, lines);
         assert_eq!(codes(&text), *expected, "{text}");
     }
@@ -190,9 +194,10 @@ fn each_mistake_has_its_code() {
 
 #[test]
 fn a_default_that_is_wrong_is_reported_once() {
-    let tasks: String = (0..50)
-        .map(|n| format!("  - {{task_id: t{n}, operator: probe}}\n"))
-        .collect();
+    let mut tasks = String::new();
+    for n in 0..50 {
+        writeln!(tasks, "  - {{task_id: t{n}, operator: probe}}").unwrap();
+    }
     let text = format!("dag_id: d\ndefault_args: {{retries: many}}\ntasks:\n{tasks}");
     assert_eq!(codes(&text), ["wrong-type"]);
 }
@@ -275,7 +280,7 @@ fn bombs_are_refused() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for n in 1..10 {
         let all = vec![format!("*a{}", n - 1); 9].join(", ");
-        laughs.push_str(&format!("a{n}: &a{n} [{all}]\n"));
+        writeln!(laughs, "a{n}: &a{n} [{all}]").unwrap();
     }
     assert_eq!(codes(&laughs), ["too-many-values"]);
     assert_eq!(codes(&"[".repeat(100)), ["too-deep"]);
@@ -297,9 +302,15 @@ fn the_rendered_text_cannot_steer_a_terminal() {
 
 /// 10,000 tasks within a file's size, each waiting for the one before it.
 fn chain(tasks: usize) -> String {
-    let one = |n: usize| format!("- {{task_id: t{n}, operator: p, depends_on: t{}}}\n", n - 1);
-    let rest: String = (1..tasks).map(one).collect();
-    format!("dag_id: d\ntasks:\n- {{task_id: t0, operator: p}}\n{rest}")
+    let mut text = "dag_id: d\ntasks:\n- {task_id: t0, operator: p}\n".to_owned();
+    for n in 1..tasks {
+        let before = n - 1;
+        let _ = writeln!(
+            text,
+            "- {{task_id: t{n}, operator: p, depends_on: t{before}}}"
+        );
+    }
+    text
 }
 
 #[test]
@@ -316,6 +327,22 @@ fn ten_thousand_tasks_are_accepted_and_one_more_is_not() {
         9_999
     );
     assert_eq!(codes(&chain(10_001)), ["too-many-tasks"]);
+}
+
+#[test]
+fn a_file_full_of_mistakes_is_cut_short_and_says_so() {
+    let mut text = "dag_id: d\ntasks:\n".to_owned();
+    for n in 0..10_000 {
+        writeln!(text, "- {{task_id: t{n}, operator: p, depends_on: u{n}}}").unwrap();
+    }
+    let begin = std::time::Instant::now();
+    let diagnostics = parse(&text).diagnostics;
+    println!("10,000 mistakes: {:?}", begin.elapsed());
+    assert_eq!(diagnostics.len(), 501);
+    assert_eq!(
+        diagnostics[500].message,
+        "9500 further problems are not shown"
+    );
 }
 
 proptest! {
@@ -335,5 +362,61 @@ proptest! {
         let text = format!("{}{with}{}", &CHURN[..at], &CHURN[end..]);
         let parsed = parse(&text);
         render(&parsed.diagnostics, "x", &text, false);
+    }
+}
+
+#[test]
+fn the_schema_and_the_parser_agree_on_what_a_schema_can_see() {
+    let schema: serde_json::Value = serde_json::from_str(FILE_SCHEMA).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let schema_accepts = |dag: &serde_json::Value| validator.is_valid(dag);
+    let good = [
+        json!({"dag_id": "d", "schedule": "0 2 * * 1", "tags": ["x"], "params": {"n": {"type": "number", "default": 1}},
+            "default_args": {"retries": 2, "retry_delay": "1h30m", "sla": 600, "email": "a@b"},
+            "on_sla_miss": {"operator": "notify.slack", "config": {"text": "{{ dag.dag_id }}"}},
+            "grants": {"http": ["x.com"], "storage": ["s3://data/"], "training": {"threads": 2, "memory": "2GiB"}, "limits": {"log": 1000}},
+            "tasks": [{"task_id": "a", "operator": "p", "setup": true},
+                {"task_id": "b", "operator": "p", "inputs": {"x": "a", "y": {"task_id": "a", "key": "k"}}, "expand": {"z": "{{ params.n }}"}, "trigger_rule": "ALL_DONE"},
+                {"task_id": "z", "operator": "p", "teardown": ["a"], "depends_on": "b", "pool": null}]}),
+        json!({"dag_id": "d", "schedule": {"every": "15m"}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "d", "schedule": {"assets": ["s3://x"]}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+    ];
+    for dag in good {
+        assert!(schema_accepts(&dag), "{dag}");
+        assert_eq!(codes(&dag.to_string()), Vec::<&str>::new(), "{dag}");
+    }
+    let task = |extra: serde_json::Value| {
+        let mut task = json!({"task_id": "a", "operator": "p"});
+        task.as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        json!({"dag_id": "d", "tasks": [task]})
+    };
+    let bad = [
+        json!([]),
+        json!({"dag_id": "d"}),
+        json!({"dag_id": "d", "tasks": []}),
+        json!({"dag_id": "a b", "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "...", "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "d", "tasks": [{"operator": "p"}]}),
+        json!({"dag_id": "d", "schedule": {"every": "soon"}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "d", "default_args": {"depends_on": "a"}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "d", "grants": {"storage": ["s3://data"]}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+        json!({"dag_id": "d", "grants": {"limits": {"memory": "2Gi"}}, "tasks": [{"task_id": "a", "operator": "p"}]}),
+        task(json!({"retires": 2})),
+        task(json!({"retries": "two"})),
+        task(json!({"pool_slots": 0})),
+        task(json!({"trigger_rule": "all_sucess"})),
+        task(json!({"expand": {}})),
+        task(json!({"expand": {"x": [1]}, "expand_kwargs": [{"x": 1}]})),
+        task(json!({"config": "x"})),
+        task(json!({"on_failure_callback": {"config": {}}})),
+    ];
+    for dag in bad {
+        assert!(!schema_accepts(&dag), "the schema accepts {dag}");
+        assert!(
+            parse(&dag.to_string()).dag.is_none(),
+            "the parser accepts {dag}"
+        );
     }
 }

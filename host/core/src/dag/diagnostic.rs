@@ -122,6 +122,11 @@ impl Sink {
         });
     }
 
+    /// Whether further diagnostics are only counted: then a hint, which can cost a search, is not worth making.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() >= DIAGNOSTICS_MAX
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         self.errors > 0
     }
