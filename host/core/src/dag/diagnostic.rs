@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 
 /// More diagnostics than this are counted, not kept.
 pub const DIAGNOSTICS_MAX: usize = 500;
+/// After so many diagnostics none searches all tasks for its hint: the cost would be tasks times mistakes.
+const SEARCHES_MAX: usize = 50;
 /// Characters of a source line that are shown; the rest is cut on both sides of the place.
 const LINE_SHOWN_MAX: usize = 160;
 /// Characters of the file's own text that a message quotes.
@@ -122,9 +124,9 @@ impl Sink {
         });
     }
 
-    /// Whether further diagnostics are only counted: then a hint, which can cost a search, is not worth making.
-    pub(super) fn is_full(&self) -> bool {
-        self.list.len() >= DIAGNOSTICS_MAX
+    /// Whether a hint may still cost a search through all tasks.
+    pub(super) fn wants_searches(&self) -> bool {
+        self.list.len() < SEARCHES_MAX
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -118,9 +118,7 @@ fn resolve(
         let target = index.get(&reference.task_id).copied();
         let name = quoted(&reference.task_id);
         if target.is_none() {
-            let hint = suggest::hint(&reference.task_id, index.keys().map(String::as_str), || {
-                None
-            });
+            let hint = near(&reference.task_id, index, sink);
             let message = format!(
                 "`{}` names {name}, which is no task of this DAG",
                 reference.key
@@ -272,7 +270,7 @@ fn target(pull: &Pull, index: &HashMap<String, TaskIndex>, sink: &mut Sink) -> O
 /// The hint for a task that does not exist.
 fn near(name: &str, index: &HashMap<String, TaskIndex>, sink: &Sink) -> Option<String> {
     let names = index.keys().map(String::as_str);
-    (!sink.is_full())
+    sink.wants_searches()
         .then(|| suggest::hint(name, names, || None))
         .flatten()
 }
