@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// More diagnostics than this are counted, not kept.
 pub const DIAGNOSTICS_MAX: usize = 500;
+/// After so many diagnostics none searches all tasks for its hint: the cost would be tasks times mistakes.
+const SEARCHES_MAX: usize = 50;
 /// Characters of a source line that are shown; the rest is cut on both sides of the place.
 const LINE_SHOWN_MAX: usize = 160;
 /// Characters of the file's own text that a message quotes.
@@ -82,10 +84,6 @@ impl Sink {
         }
     }
 
-    pub(super) fn error(&mut self, span: Span, code: &'static str, message: String) {
-        self.push(Severity::Error, span, code, message, None);
-    }
-
     pub(super) fn error_hint(
         &mut self,
         span: Span,
@@ -133,6 +131,11 @@ impl Sink {
             hint,
             code,
         });
+    }
+
+    /// Whether a hint may still cost a search through all tasks.
+    pub(super) fn wants_searches(&self) -> bool {
+        self.list.len() < SEARCHES_MAX
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -29,6 +29,9 @@ pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 pub const TASKS_MAX: usize = 10_000;
 /// The most elements that an `expand` written in the file may make (Airflow's `max_map_length`).
 pub const MAP_LENGTH_MAX: usize = 1024;
+/// The JSON Schema (draft 2020-12) of a DAG file, for editors.
+pub const FILE_SCHEMA: &str = include_str!("dag.schema.json");
+
 /// What `parse` found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parsed {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// The most params of a DAG: each compiles a schema.
-pub const PARAMS_MAX: usize = 1_000;
+const PARAMS_MAX: usize = 1_000;
 /// A mapping with one of these keys is a schema; any other mapping is a default value.
 const SCHEMA_KEYS: [&str; 8] = [
     "type", "default", "enum", "const", "anyOf", "oneOf", "allOf", "not",

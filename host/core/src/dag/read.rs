@@ -28,6 +28,9 @@ pub(super) fn wrong_type(node: &Node<'_>, what: &str, expected: &str, sink: &mut
         {
             Some("remove the quotes".to_owned())
         }
+        (Kind::String(_), _) if expected.starts_with("a whole number") => {
+            Some("write digits, for example 2".to_owned())
+        }
         _ => None,
     };
     let message = format!("`{what}` must be {expected}; found {}", node.found());

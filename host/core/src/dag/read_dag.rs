@@ -82,9 +82,8 @@ fn key_hint(key: &str) -> Option<String> {
         "steps" | "jobs" => "tasks",
         _ => {
             return suggest::hint(key, KEYS, || {
-                let task = read_task::KEYS.contains(&key);
-                task.then(|| {
-                    format!("`{key}` is a key of a task: move it there, or into `default_args`")
+                suggest::nearest(key, read_task::KEYS).map(|near| {
+                    format!("`{near}` is a key of a task: write it there, or in `default_args`")
                 })
             });
         }

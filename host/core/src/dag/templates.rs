@@ -1,4 +1,4 @@
-//! Templates in a DAG file: their syntax, and the tasks whose XComs they pull.
+//! Templates in a DAG file: their syntax, and the tasks whose values they pull.
 //! It refuses to render anything: values exist only in a run.
 
 use super::diagnostic::{Sink, Span};

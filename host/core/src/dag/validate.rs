@@ -118,9 +118,7 @@ fn resolve(
         let target = index.get(&reference.task_id).copied();
         let name = quoted(&reference.task_id);
         if target.is_none() {
-            let hint = suggest::hint(&reference.task_id, index.keys().map(String::as_str), || {
-                None
-            });
+            let hint = near(&reference.task_id, index, sink);
             let message = format!(
                 "`{}` names {name}, which is no task of this DAG",
                 reference.key
@@ -191,19 +189,19 @@ fn graph(drafts: &[Draft<'_, '_>], sink: &mut Sink) -> Option<Graph> {
 fn report_cycle(cycle: &[TaskIndex], drafts: &[Draft<'_, '_>], sink: &mut Sink) {
     /// Names of a cycle that are written out.
     const NAMES_MAX: usize = 20;
-    let named = |task: &TaskIndex| drafts.get(task.get()).map(|draft| draft.id_text.as_str());
+    let name_of = |task: &TaskIndex| drafts.get(task.get()).map(|draft| draft.id_text.as_str());
     let (Some(first), Some(last)) = (cycle.first(), cycle.last()) else {
         return;
     };
-    let mut names: Vec<&str> = cycle.iter().take(NAMES_MAX).filter_map(named).collect();
+    let mut names: Vec<&str> = cycle.iter().take(NAMES_MAX).filter_map(name_of).collect();
     if cycle.len() > NAMES_MAX {
         names.push("...");
     }
-    names.extend(named(first));
+    names.extend(name_of(first));
     let Some(draft) = drafts.get(first.get()) else {
         return;
     };
-    let last = named(last).unwrap_or_default();
+    let last = name_of(last).unwrap_or_default();
     let edge = draft.upstream.iter().find(|one| one.task_id == last);
     let span = edge.map_or(draft.span, |edge| edge.span);
     let message = format!("the tasks form a cycle: {}", names.join(" -> "));
@@ -262,11 +260,19 @@ fn target(pull: &Pull, index: &HashMap<String, TaskIndex>, sink: &mut Sink) -> O
     let found = index.get(&pull.task_id).copied();
     if found.is_none() {
         let name = quoted(&pull.task_id);
-        let hint = suggest::hint(&pull.task_id, index.keys().map(String::as_str), || None);
+        let hint = near(&pull.task_id, index, sink);
         let message = format!("`xcom_pull` names {name}, which is no task of this DAG");
         sink.error_hint(pull.span, "unknown-task", message, hint);
     }
     found
+}
+
+/// The hint for a task that does not exist.
+fn near(name: &str, index: &HashMap<String, TaskIndex>, sink: &Sink) -> Option<String> {
+    let names = index.keys().map(String::as_str);
+    sink.wants_searches()
+        .then(|| suggest::hint(name, names, || None))
+        .flatten()
 }
 
 /// A template makes no edge: what it pulls must be upstream by another way, or may not be there yet.

@@ -50,10 +50,10 @@ pub(super) fn check_cron(text: &str) -> Result<(), String> {
         ));
     }
     let parser = CronParser::builder().sloppy_ranges(true).build();
-    parser
-        .parse(text)
-        .map(drop)
-        .map_err(|error| error.to_string())
+    parser.parse(text).map(drop).map_err(|error| {
+        let reason = error.to_string();
+        reason.trim_start_matches("Component error: ").to_owned()
+    })
 }
 
 /// The zone called `name`, in the database that is part of the binary.
