@@ -40,6 +40,8 @@ pub const LINE_BYTES_MAX: usize = 8 << 10;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Guest functions that a trap's message names.
 pub const TRAP_FRAMES_MAX: usize = 8;
+/// Frames of a trap that are looked at: a panic has a dozen of its own before the guest's begin.
+pub const TRAP_FRAMES_READ: usize = 32;
 /// Different denials that one report keeps.
 pub const DENIALS_MAX: usize = 16;
 /// Operators of one plugin.

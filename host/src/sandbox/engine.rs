@@ -156,8 +156,7 @@ fn wasmtime_config(config: &SandboxConfig, pooled: bool) -> Config {
         .concurrency_support(false)
         .wasm_multi_memory(false)
         .wasm_memory64(false)
-        .wasm_backtrace(true)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_MAX))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_READ))
         // Names come from the name section; files and lines would need debug information in every plugin.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     if pooled {

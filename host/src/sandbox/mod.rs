@@ -18,7 +18,7 @@ mod bare;
 )]
 pub mod bindings;
 mod cancel;
-mod config;
+pub mod config;
 mod engine;
 mod imports;
 mod inspect;

@@ -9,7 +9,12 @@ const RUNS: u32 = 5_000;
 /// CPU of the whole process, exact to 10 ms.
 fn process_cpu() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
     Duration::from_millis(ticks * 10)
 }
@@ -40,7 +45,11 @@ fn bench_bare() {
             }
         });
         let (cpu, wall) = (process_cpu() - cpu, begun.elapsed());
-        println!("{allocation:?} run, one by one: {:.1} us wall, {:.1} us CPU each", each(wall), each(cpu));
+        println!(
+            "{allocation:?} run, one by one: {:.1} us wall, {:.1} us CPU each",
+            each(wall),
+            each(cpu)
+        );
         let (cpu, begun) = (process_cpu(), Instant::now());
         block_on(async {
             for _ in 0..RUNS / 50 {
@@ -53,6 +62,10 @@ fn bench_bare() {
             }
         });
         let (cpu, wall) = (process_cpu() - cpu, begun.elapsed());
-        println!("{allocation:?} run, 50 at once: {:.1} us wall, {:.1} us CPU each", each(wall), each(cpu));
+        println!(
+            "{allocation:?} run, 50 at once: {:.1} us wall, {:.1} us CPU each",
+            each(wall),
+            each(cpu)
+        );
     }
 }

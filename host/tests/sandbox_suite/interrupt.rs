@@ -33,7 +33,11 @@ fn a_guest_that_does_not_listen_is_stopped_after_its_grace() {
         deaf.request.limits = limits(Some(20), 20);
         let report = block_on(sandbox.run(deaf.request));
         assert_eq!(kind(&report), AttemptErrorKind::TimedOut);
-        assert!(error(&report).message.contains("was stopped after its grace of 20ms"));
+        assert!(
+            error(&report)
+                .message
+                .contains("was stopped after its grace of 20ms")
+        );
         assert!(report.usage.wall >= Duration::from_millis(40));
     }
 }
@@ -53,7 +57,12 @@ fn cancelling_tells_the_guest_and_keeps_the_reason() {
     });
     assert_eq!(kind(&report), AttemptErrorKind::Cancelled);
     assert!(error(&report).message.contains("a person asked"));
-    assert!(running.seen.texts().contains(&"saved a checkpoint".to_owned()));
+    assert!(
+        running
+            .seen
+            .texts()
+            .contains(&"saved a checkpoint".to_owned())
+    );
 }
 
 #[test]

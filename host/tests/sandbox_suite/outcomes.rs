@@ -13,10 +13,19 @@ fn outcome(operator: &str, config: &str) -> Outcome {
 
 #[test]
 fn every_outcome_arrives_as_it_was_meant() {
-    assert_eq!(outcome("echo", "{\"a\":1}"), Outcome::Success(Some("{\"a\":1}".into())));
-    assert_eq!(outcome("context", "{}"), Outcome::Success(Some("[\"d\",\"r\",\"t\",-1,1,0]".into())));
+    assert_eq!(
+        outcome("echo", "{\"a\":1}"),
+        Outcome::Success(Some("{\"a\":1}".into()))
+    );
+    assert_eq!(
+        outcome("context", "{}"),
+        Outcome::Success(Some("[\"d\",\"r\",\"t\",-1,1,0]".into()))
+    );
     assert_eq!(outcome("skip", ""), Outcome::Skip("nothing to do".into()));
-    assert_eq!(outcome("branch", ""), Outcome::Branch(vec!["a".into(), "b".into()]));
+    assert_eq!(
+        outcome("branch", ""),
+        Outcome::Branch(vec!["a".into(), "b".into()])
+    );
     assert_eq!(
         outcome("defer", "2026-01-05T02:00:00Z"),
         Outcome::Defer("2026-01-05T02:00:00Z".parse().unwrap())
@@ -29,8 +38,14 @@ fn failures_keep_their_kind_and_lose_their_terminal_codes() {
         Outcome::Error(error) => (error.kind, error.message),
         other => panic!("{other:?}"),
     };
-    assert_eq!(failure("transient", ""), (AttemptErrorKind::Transient, "not now".into()));
-    assert_eq!(failure("permanent", ""), (AttemptErrorKind::Permanent, "never\u{fffd}[2J".into()));
+    assert_eq!(
+        failure("transient", ""),
+        (AttemptErrorKind::Transient, "not now".into())
+    );
+    assert_eq!(
+        failure("permanent", ""),
+        (AttemptErrorKind::Permanent, "never\u{fffd}[2J".into())
+    );
     let (kind, message) = failure("invalid-input", "");
     assert_eq!(kind, AttemptErrorKind::InvalidInput);
     assert_eq!(message, "config member \"url\": is missing");
@@ -38,7 +53,10 @@ fn failures_keep_their_kind_and_lose_their_terminal_codes() {
     assert_eq!(failure("defer", "tomorrow").0, AttemptErrorKind::Trap);
     let (kind, message) = failure("exit", "");
     assert_eq!(kind, AttemptErrorKind::Trap);
-    assert!(message.contains("exit(3)") || message.contains("exit(1)"), "{message}");
+    assert!(
+        message.contains("exit(3)") || message.contains("exit(1)"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -48,12 +66,25 @@ fn stdout_becomes_safe_lines() {
     let report = block_on(sandbox.run(attempt.request));
     assert_eq!(success(&report), Some("1"));
     let lines = attempt.seen.lines.lock().unwrap();
-    assert!(lines.iter().all(|(_, source, _)| *source == LogSource::Stdout));
+    assert!(
+        lines
+            .iter()
+            .all(|(_, source, _)| *source == LogSource::Stdout)
+    );
     let lengths: Vec<usize> = lines.iter().map(|(_, _, text)| text.len()).collect();
     assert_eq!(lengths[..3].iter().sum::<usize>(), 20_000);
     assert!(lengths.iter().all(|length| *length <= 8 << 10));
-    let last: Vec<&str> = lines[3..].iter().map(|(_, _, text)| text.as_str()).collect();
-    assert_eq!(last, ["\u{fffd}\u{fffd} bad \u{fffd}]0;title\u{fffd}", "unfinished"]);
+    let last: Vec<&str> = lines[3..]
+        .iter()
+        .map(|(_, _, text)| text.as_str())
+        .collect();
+    assert_eq!(
+        last,
+        [
+            "\u{fffd}\u{fffd} bad \u{fffd}]0;title\u{fffd}",
+            "unfinished"
+        ]
+    );
 }
 
 #[test]
@@ -64,7 +95,11 @@ fn a_panic_is_explained_with_its_words_and_functions_but_without_its_colours() {
     let error = error(&report);
     assert_eq!(error.kind, AttemptErrorKind::Trap);
     assert!(error.message.contains("pwned"), "{}", error.message);
-    assert!(error.message.contains("guest_zoo::misbehave"), "{}", error.message);
+    assert!(
+        error.message.contains("guest_zoo::misbehave"),
+        "{}",
+        error.message
+    );
     for text in attempt.seen.texts().iter().chain([&error.message]) {
         assert!(!text.contains(['\x1b', '\u{202e}']), "{text:?}");
     }
@@ -81,7 +116,11 @@ fn what_is_not_granted_is_denied_as_a_value_and_reported() {
     assert!(said.contains("the test's port denies"), "{said}");
     assert!(said.contains("needs the grant `secrets`"), "{said}");
     assert!(said.ends_with(" 0 true true\""), "{said}");
-    let places: Vec<Interface> = report.denied.iter().map(|denial| denial.interface).collect();
+    let places: Vec<Interface> = report
+        .denied
+        .iter()
+        .map(|denial| denial.interface)
+        .collect();
     assert_eq!(places, [Interface::Storage, Interface::Secrets]);
 }
 

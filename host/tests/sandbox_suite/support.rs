@@ -23,7 +23,14 @@ fn guests_dir() -> PathBuf {
 fn cargo(arguments: &[&str]) -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests-test");
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-wasip2"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            "wasm32-wasip2",
+        ])
         .args(arguments)
         .current_dir(guests_dir())
         .env("CARGO_TARGET_DIR", &target)
@@ -31,7 +38,10 @@ fn cargo(arguments: &[&str]) -> PathBuf {
         .env_remove("RUSTFLAGS")
         .status()
         .expect("cargo runs");
-    assert!(built.success(), "the guests do not build; is the target wasm32-wasip2 installed?");
+    assert!(
+        built.success(),
+        "the guests do not build; is the target wasm32-wasip2 installed?"
+    );
     target.join("wasm32-wasip2/release")
 }
 
@@ -52,14 +62,20 @@ pub static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
     let stray = read(&all, "guest_stray.wasm");
     let with_shell = cargo(&["-p", "guest-stray", "--features", "shell"]);
     let shell = read(&with_shell, "guest_stray.wasm");
-    Guests { noop, zoo, stray, shell }
+    Guests {
+        noop,
+        zoo,
+        stray,
+        shell,
+    }
 });
 
-/// A guest in WAT: `body` is a core module's content beside what every guest must have; `run` gets the address of its
+/// A guest in WAT: `imports` and `body` are a core module's content beside what every guest must have; `run` gets the address of its
 /// arguments and returns that of its result.
-pub fn wat_guest(body: &str) -> Vec<u8> {
+pub fn wat_guest(imports: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
+            {imports}
             (memory (export "memory") 1)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
             ;; plugin-info: name "wat", version "1", one operator ("wat", "", operator, "{{}}"), no DAGs
@@ -75,11 +91,17 @@ pub fn wat_guest(body: &str) -> Vec<u8> {
     let mut resolve = wit_parser::Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let (package, _) = resolve.push_dir(wit).expect("wit/ parses");
-    let world = resolve.select_world(&[package], Some("operator")).expect("the world");
+    let world = resolve
+        .select_world(&[package], Some("operator"))
+        .expect("the world");
     let utf8 = wit_component::StringEncoding::UTF8;
     wit_component::embed_component_metadata(&mut module, &resolve, world, utf8).expect("metadata");
     let encoder = wit_component::ComponentEncoder::default().module(&module);
-    encoder.expect("a module").validate(true).encode().expect("a component")
+    encoder
+        .expect("a module")
+        .validate(true)
+        .encode()
+        .expect("a component")
 }
 
 pub fn sandbox() -> Sandbox {
@@ -210,13 +232,19 @@ fn denied<T>() -> Answer<T> {
 }
 
 fn train_denied<T>() -> Result<T, training::TrainError> {
-    Err(training::TrainError::Denied("the test's port denies".into()))
+    Err(training::TrainError::Denied(
+        "the test's port denies".into(),
+    ))
 }
 
 impl LogPort for TestPort {
     fn line(&self, level: LogLevel, source: LogSource, text: &str) {
         let _ = self.1.send(text.to_owned());
-        self.0.lines.lock().unwrap().push((level, source, text.to_owned()));
+        self.0
+            .lines
+            .lock()
+            .unwrap()
+            .push((level, source, text.to_owned()));
     }
     fn progress(&self, _: Option<f64>, _: &str) {}
 }
@@ -236,7 +264,11 @@ impl XcomPort for TestPort {
 impl StoragePort for TestPort {
     async fn open(&self, uri: String) -> Answer<Handle> {
         assert!(!uri.contains("bug"), "a bug in a port");
-        if uri.starts_with("file://./data/") { Ok(7) } else { denied() }
+        if uri.starts_with("file://./data/") {
+            Ok(7)
+        } else {
+            denied()
+        }
     }
     async fn read(&self, _: Handle, _: u32) -> Answer<Vec<u8>> {
         Ok(vec![])
