@@ -31,7 +31,7 @@ pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// HTTP exchanges of one attempt that are open at the same time, their unread answers included.
 pub const HTTP_OPEN_MAX: usize = 16;
 /// How long one HTTP exchange may take where the guest does not say.
-pub const HTTP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const HTTP_TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 /// How long one HTTP exchange may take at most.
 pub const HTTP_TIMEOUT_MAX: Duration = Duration::from_mins(10);
 /// Bytes of one log line; the rest of a longer one goes into the next.

@@ -77,8 +77,8 @@ impl Drop for GuestRuntime {
 
 impl Sandbox {
     /// Starts an engine, its clock and the threads of guests.
-    pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let (engine, pooled) = make_engine(&config)?;
+    pub fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let (engine, pooled) = make_engine(config)?;
         let linker =
             make_linker(&engine).map_err(|error| SandboxError::Linker(format!("{error:#}")))?;
         let workers = config.workers.max(1);

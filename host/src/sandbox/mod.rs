@@ -11,11 +11,7 @@
 mod admission;
 mod attempt;
 mod bare;
-#[expect(
-    missing_docs,
-    clippy::pedantic,
-    reason = "generated from wit/, which is documented"
-)]
+#[expect(missing_docs, reason = "generated from wit/, which is documented")]
 pub mod bindings;
 mod cancel;
 pub mod config;

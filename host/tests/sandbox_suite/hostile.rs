@@ -192,7 +192,7 @@ fn memory_is_clean_at_the_start_of_every_attempt() {
 
 #[test]
 fn more_attempts_than_slots_wait_and_all_end_well() {
-    let sandbox = Sandbox::new(SandboxConfig {
+    let sandbox = Sandbox::new(&SandboxConfig {
         workers: 2,
         attempts_max: 4,
         memory_bytes: 1 << 30,
@@ -210,7 +210,7 @@ fn more_attempts_than_slots_wait_and_all_end_well() {
 
 #[test]
 fn what_can_never_fit_is_said_at_once() {
-    let sandbox = Sandbox::new(SandboxConfig {
+    let sandbox = Sandbox::new(&SandboxConfig {
         memory_bytes: 64 << 20,
         ..SandboxConfig::default()
     })

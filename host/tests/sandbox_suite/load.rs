@@ -85,7 +85,7 @@ fn the_cache_serves_a_second_start_and_survives_damage() {
             cache_dir: Some(dir.path().join("aot")),
             ..SandboxConfig::default()
         };
-        let sandbox = Sandbox::new(config).unwrap();
+        let sandbox = Sandbox::new(&config).unwrap();
         noop(&sandbox).digest().to_owned()
     };
     let digest = start();

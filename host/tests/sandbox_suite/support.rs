@@ -105,7 +105,7 @@ pub fn wat_guest(imports: &str, body: &str) -> Vec<u8> {
 }
 
 pub fn sandbox() -> Sandbox {
-    Sandbox::new(SandboxConfig {
+    Sandbox::new(&SandboxConfig {
         workers: 2,
         ..SandboxConfig::default()
     })
