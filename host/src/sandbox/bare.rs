@@ -50,7 +50,7 @@ impl Sandbox {
                 wall: begun.elapsed(),
                 cpu: thread_cpu()
                     .zip(cpu_before)
-                    .map(|(after, before)| after - before),
+                    .map(|(after, before)| after.saturating_sub(before)),
             })
         })
     }

@@ -31,7 +31,7 @@ pub const HTTP_FIELDS_BYTES_MAX: usize = 32 << 10;
 /// HTTP exchanges of one attempt that are open at the same time, their unread answers included.
 pub const HTTP_OPEN_MAX: usize = 16;
 /// How long one HTTP exchange may take where the guest does not say.
-pub const HTTP_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const HTTP_TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 /// How long one HTTP exchange may take at most.
 pub const HTTP_TIMEOUT_MAX: Duration = Duration::from_mins(10);
 /// Bytes of one log line; the rest of a longer one goes into the next.
@@ -40,6 +40,8 @@ pub const LINE_BYTES_MAX: usize = 8 << 10;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 10;
 /// Guest functions that a trap's message names.
 pub const TRAP_FRAMES_MAX: usize = 8;
+/// Frames of a trap that are looked at: a panic has a dozen of its own before the guest's begin.
+pub const TRAP_FRAMES_READ: usize = 32;
 /// Different denials that one report keeps.
 pub const DENIALS_MAX: usize = 16;
 /// Operators of one plugin.

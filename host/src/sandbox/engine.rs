@@ -77,8 +77,8 @@ impl Drop for GuestRuntime {
 
 impl Sandbox {
     /// Starts an engine, its clock and the threads of guests.
-    pub fn new(config: SandboxConfig) -> Result<Self, SandboxError> {
-        let (engine, pooled) = make_engine(&config)?;
+    pub fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let (engine, pooled) = make_engine(config)?;
         let linker =
             make_linker(&engine).map_err(|error| SandboxError::Linker(format!("{error:#}")))?;
         let workers = config.workers.max(1);
@@ -156,8 +156,7 @@ fn wasmtime_config(config: &SandboxConfig, pooled: bool) -> Config {
         .concurrency_support(false)
         .wasm_multi_memory(false)
         .wasm_memory64(false)
-        .wasm_backtrace(true)
-        .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_MAX))
+        .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_READ))
         // Names come from the name section; files and lines would need debug information in every plugin.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     if pooled {

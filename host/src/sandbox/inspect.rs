@@ -6,7 +6,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// The version of `airlock:operator` that this host runs. Later patch versions fit too.
-pub const GUEST_EXPORT: &str = "airlock:operator/guest@0.1.0";
+pub(super) const GUEST_EXPORT: &str = "airlock:operator/guest@0.1.0";
 
 /// WASI 0.2 interfaces that every component may import; there is nothing behind stdin, arguments, environment and preopens.
 const WASI: [&str; 21] = [

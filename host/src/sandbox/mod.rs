@@ -11,14 +11,10 @@
 mod admission;
 mod attempt;
 mod bare;
-#[expect(
-    missing_docs,
-    clippy::pedantic,
-    reason = "generated from wit/, which is documented"
-)]
+#[expect(missing_docs, reason = "generated from wit/, which is documented")]
 pub mod bindings;
 mod cancel;
-mod config;
+pub mod config;
 mod engine;
 mod imports;
 mod inspect;

@@ -20,7 +20,7 @@ pub(super) fn translate(
         let message = format!(
             "the guest returned {bytes} bytes, its limit is {output_bytes_max}; write large values to storage and return their URI"
         );
-        return (error(AttemptErrorKind::LimitExceeded, message), bytes);
+        return (error(AttemptErrorKind::LimitExceeded, &message), bytes);
     }
     (accept(returned), bytes)
 }
@@ -30,7 +30,7 @@ fn accept(returned: Returned) -> Outcome {
         Returned::Success(None) => Outcome::Success(None),
         Returned::Success(Some(value)) => match json(&value) {
             Ok(()) => Outcome::Success(Some(value)),
-            Err(fault) => broken(format!(
+            Err(fault) => broken(&format!(
                 "the guest returned a value that is not JSON: {fault}"
             )),
         },
@@ -42,7 +42,7 @@ fn accept(returned: Returned) -> Outcome {
         Returned::NotYet => Outcome::NotYet,
         Returned::Defer(until) => match until.parse() {
             Ok(until) => Outcome::Defer(until),
-            Err(fault) => broken(format!(
+            Err(fault) => broken(&format!(
                 "the guest deferred to a time that is not RFC 3339: {fault}"
             )),
         },
@@ -76,12 +76,12 @@ fn failure(error: TaskError) -> AttemptError {
     }
 }
 
-fn broken(message: String) -> Outcome {
+fn broken(message: &str) -> Outcome {
     error(AttemptErrorKind::Trap, message)
 }
 
-fn error(kind: AttemptErrorKind, message: String) -> Outcome {
-    let message = text::message(&message, MESSAGE_BYTES_MAX);
+fn error(kind: AttemptErrorKind, message: &str) -> Outcome {
+    let message = text::message(message, MESSAGE_BYTES_MAX);
     Outcome::Error(AttemptError { kind, message })
 }
 

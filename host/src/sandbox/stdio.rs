@@ -31,6 +31,8 @@ struct Shared {
 #[derive(Default)]
 struct Line {
     unfinished: Vec<u8>,
+    /// A part of this line went out already because it was too long.
+    cut: bool,
     tail: Vec<u8>,
 }
 
@@ -64,9 +66,14 @@ impl GuestStream {
         line.tail.drain(..surplus);
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             line.unfinished.extend_from_slice(part);
-            if part.ends_with(b"\n") || line.unfinished.len() >= LINE_BYTES_MAX {
+            let ends = part.ends_with(b"\n");
+            if ends || line.unfinished.len() >= LINE_BYTES_MAX {
                 let done = std::mem::take(&mut line.unfinished);
-                self.emit(&done);
+                let was_cut = std::mem::replace(&mut line.cut, !ends);
+                // The newline of a line that went out whole is not another line.
+                if !(was_cut && done == b"\n") {
+                    self.emit(&done);
+                }
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Says why a call into a guest did not return: which limit, which trap, where. It refuses to pass on unbounded text.
 
-use super::config::MESSAGE_BYTES_MAX;
+use super::config::{MESSAGE_BYTES_MAX, TRAP_FRAMES_MAX};
 use super::limiter::LimitError;
 use super::text;
 use airlock_core::run::event::{AttemptError, AttemptErrorKind};
@@ -71,7 +71,10 @@ fn classify(error: &wasmtime::Error) -> (AttemptErrorKind, String) {
     (Trapped, format!("the guest was stopped: {root}"))
 }
 
-/// Names of the guest's functions, innermost first. Wasmtime demangles them in the text form only.
+/// What Rust puts between a panic and its trap: names that help nobody.
+const MACHINERY: [&str; 5] = ["std[", "core[", "alloc[", "__rustc", "abort"];
+
+/// Names of the guest's own functions, innermost first. Wasmtime demangles them in the text form only.
 fn frames(backtrace: &WasmBacktrace) -> String {
     let shown = backtrace.to_string();
     let names = shown.lines().filter_map(|line| {
@@ -79,5 +82,6 @@ fn frames(backtrace: &WasmBacktrace) -> String {
         let name = place.split_once('!').map_or(place, |(_, name)| name);
         Some(name.trim())
     });
-    names.collect::<Vec<_>>().join(" < ")
+    let own = names.filter(|name| !MACHINERY.iter().any(|prefix| name.starts_with(prefix)));
+    own.take(TRAP_FRAMES_MAX).collect::<Vec<_>>().join(" < ")
 }

@@ -23,7 +23,7 @@ fn process_cpu() -> Duration {
 #[ignore = "a measurement"]
 fn bench_bare() {
     for allocation in [Allocation::OnDemand, Allocation::Pooling] {
-        let sandbox = Sandbox::new(SandboxConfig {
+        let sandbox = Sandbox::new(&SandboxConfig {
             workers: 1,
             allocation,
             ..SandboxConfig::default()
@@ -44,7 +44,7 @@ fn bench_bare() {
                 sandbox.run(attempt(&plugin, "noop", "{}").request).await;
             }
         });
-        let (cpu, wall) = (process_cpu() - cpu, begun.elapsed());
+        let (cpu, wall) = (process_cpu().saturating_sub(cpu), begun.elapsed());
         println!(
             "{allocation:?} run, one by one: {:.1} us wall, {:.1} us CPU each",
             each(wall),
@@ -61,7 +61,7 @@ fn bench_bare() {
                 }
             }
         });
-        let (cpu, wall) = (process_cpu() - cpu, begun.elapsed());
+        let (cpu, wall) = (process_cpu().saturating_sub(cpu), begun.elapsed());
         println!(
             "{allocation:?} run, 50 at once: {:.1} us wall, {:.1} us CPU each",
             each(wall),

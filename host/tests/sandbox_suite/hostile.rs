@@ -70,15 +70,29 @@ fn cpu_over_its_limit_ends_an_endless_loop() {
 
 #[test]
 fn recursion_without_end_overflows_only_its_own_stack() {
-    let (report, _) = hostile("recursion", "", AttemptLimits::default());
+    let sandbox = sandbox();
+    let deep = wat_guest(
+        "",
+        r#"(func $deep (param i32) (result i32)
+             (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
+           (func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32)
+             (call $deep (i32.const 0)))"#,
+    );
+    let plugin = sandbox.load(&deep).unwrap();
+    let (report, _) = beside_a_neighbour(&sandbox, &plugin, ("wat", ""), AttemptLimits::default());
     assert_limit(&report, "stack overflow");
-    assert!(error(&report).message.contains("recursion"));
+    assert!(error(&report).message.contains("deep"));
+    // Rust keeps a second stack in linear memory: that one ends first, as an access out of bounds.
+    let (report, _) = hostile("recursion", "", AttemptLimits::default());
+    assert_eq!(kind(&report), AttemptErrorKind::Trap);
+    assert!(error(&report).message.contains("guest_zoo::recursion"));
 }
 
 #[test]
 fn tables_over_their_limit_end_the_guest() {
     let sandbox = sandbox();
     let bomb = wat_guest(
+        "",
         r#"(table $t 1 funcref)
            (func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32)
              (loop $again (drop (table.grow $t (ref.null func) (i32.const 10000))) (br $again))
@@ -94,7 +108,7 @@ fn a_second_memory_or_a_shared_one_is_not_valid_here() {
     let sandbox = sandbox();
     for memory in ["(memory 1)", "(memory i64 1)"] {
         let run = r#"(func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32) (unreachable))"#;
-        let refused = std::panic::catch_unwind(|| wat_guest(&format!("{memory}{run}")));
+        let refused = std::panic::catch_unwind(|| wat_guest("", &format!("{memory}{run}")));
         // wit-component refuses some by itself; what it lets through the sandbox must refuse.
         if let Ok(bytes) = refused {
             assert!(sandbox.load(&bytes).is_err(), "{memory}");
@@ -153,8 +167,8 @@ fn many_tiny_host_calls_are_answered_and_never_hold_a_worker() {
 fn a_bug_in_a_port_ends_the_attempt_and_not_the_host() {
     let sandbox = sandbox();
     let plugin = wat_guest(
-        r#"(import "airlock:operator/xcom@0.1.0" "push" (func $push (param i32 i32 i32 i32 i32)))
-           (data (i32.const 600) "panic")
+        r#"(import "airlock:operator/xcom@0.1.0" "push" (func $push (param i32 i32 i32 i32 i32)))"#,
+        r#"(data (i32.const 600) "panic")
            (func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32)
              (call $push (i32.const 600) (i32.const 5) (i32.const 544) (i32.const 2) (i32.const 1024))
              (unreachable))"#,
@@ -178,7 +192,7 @@ fn memory_is_clean_at_the_start_of_every_attempt() {
 
 #[test]
 fn more_attempts_than_slots_wait_and_all_end_well() {
-    let sandbox = Sandbox::new(SandboxConfig {
+    let sandbox = Sandbox::new(&SandboxConfig {
         workers: 2,
         attempts_max: 4,
         memory_bytes: 1 << 30,
@@ -196,7 +210,7 @@ fn more_attempts_than_slots_wait_and_all_end_well() {
 
 #[test]
 fn what_can_never_fit_is_said_at_once() {
-    let sandbox = Sandbox::new(SandboxConfig {
+    let sandbox = Sandbox::new(&SandboxConfig {
         memory_bytes: 64 << 20,
         ..SandboxConfig::default()
     })

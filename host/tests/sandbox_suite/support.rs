@@ -70,11 +70,12 @@ pub static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
     }
 });
 
-/// A guest in WAT: `body` is a core module's content beside what every guest must have; `run` gets the address of its
+/// A guest in WAT: `imports` and `body` are a core module's content beside what every guest must have; `run` gets the address of its
 /// arguments and returns that of its result.
-pub fn wat_guest(body: &str) -> Vec<u8> {
+pub fn wat_guest(imports: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
+            {imports}
             (memory (export "memory") 1)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
             ;; plugin-info: name "wat", version "1", one operator ("wat", "", operator, "{{}}"), no DAGs
@@ -104,7 +105,7 @@ pub fn wat_guest(body: &str) -> Vec<u8> {
 }
 
 pub fn sandbox() -> Sandbox {
-    Sandbox::new(SandboxConfig {
+    Sandbox::new(&SandboxConfig {
         workers: 2,
         ..SandboxConfig::default()
     })
