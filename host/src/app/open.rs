@@ -95,7 +95,7 @@ impl App {
                 .map(|scratch| scratch.0.clone())
                 .unwrap_or_default(),
         };
-        let sandbox = Sandbox::new(SandboxConfig {
+        let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
             ..SandboxConfig::default()
