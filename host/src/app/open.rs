@@ -78,8 +78,10 @@ fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
+type Opened = (Arc<dyn Store>, PathBuf, Option<Scratch>);
+
 /// The store, the folder for what lies beside it, and what must live as long.
-fn open_store(data: &Data) -> Result<(Arc<dyn Store>, PathBuf, Option<Scratch>), UserError> {
+fn open_store(data: &Data) -> Result<Opened, UserError> {
     match data {
         Data::Folder(path) => {
             let store = LocalStore::open(path, StoreOptions::default())?;
