@@ -281,7 +281,7 @@ mod tests {
     fn a_panic_ends_the_run_and_is_told() {
         let run = spawn(Arc::default(), || panic!("a bug")).unwrap();
         assert!(matches!(run.wait(), Err(TrainError::WorkerLost(_))));
-        assert_eq!(run.next(Duration::from_secs(60)), None);
+        assert_eq!(run.next(Duration::from_mins(1)), None);
         assert!(run.model().is_none());
     }
 }

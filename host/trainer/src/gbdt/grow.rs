@@ -274,7 +274,7 @@ mod tests {
     fn a_tree_does_not_depend_on_which_histograms_are_kept() {
         let column = |n: u64| -> Vec<f32> {
             (0..3_000)
-                .map(|row| (crate::math::hash3(n, 0, row) % 1_000) as f32)
+                .map(|row| f32::from((crate::math::hash3(n, 0, row) % 1_000) as u16))
                 .collect()
         };
         let label = column(9).iter().map(|x| f32::from(*x > 400.0)).collect();
