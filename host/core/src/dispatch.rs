@@ -205,18 +205,14 @@ impl Dispatcher {
 
     /// Task instances wait for slots of `pool`. False if there is no such pool: they wait until it is created.
     pub fn want(&mut self, pool: &PoolName, want: Want) -> bool {
-        match self.pools.get_mut(pool) {
-            Some(pool) => {
-                pool.waiting.push(Reverse(want));
-                true
-            }
-            None => {
-                if let Some(run) = self.runs.get_mut(&want.run) {
-                    run.parked.push((pool.clone(), want));
-                }
-                false
-            }
+        if let Some(pool) = self.pools.get_mut(pool) {
+            pool.waiting.push(Reverse(want));
+            return true;
         }
+        if let Some(run) = self.runs.get_mut(&want.run) {
+            run.parked.push((pool.clone(), want));
+        }
+        false
     }
 
     /// Gives back what a task instance holds; giving back nothing is harmless.
@@ -256,7 +252,7 @@ impl Dispatcher {
     }
 
     /// The next task instance that fits everywhere; it holds its slots from now on.
-    pub fn next(&mut self) -> Option<Admission> {
+    pub fn admit_next(&mut self) -> Option<Admission> {
         if self.active >= self.parallelism {
             return None;
         }
@@ -330,14 +326,15 @@ impl Dispatcher {
             run.active += 1;
             *run.active_of.entry(want.task).or_default() += 1;
         }
-        self.held.insert((want.run, ti), (pool.clone(), want.slots));
+        let slots = want.slots;
         if let Some(pool) = self.pools.get_mut(&pool) {
-            pool.used += u64::from(want.slots);
+            pool.used += u64::from(slots);
             want.from += 1;
             if want.from < want.to {
                 pool.waiting.push(Reverse(want));
             }
         }
+        self.held.insert((admission.run, ti), (pool, slots));
         admission
     }
 }
@@ -367,7 +364,7 @@ mod tests {
     }
 
     fn drain(dispatcher: &mut Dispatcher) -> Vec<(RunNumber, u32, i32)> {
-        std::iter::from_fn(|| dispatcher.next())
+        std::iter::from_fn(|| dispatcher.admit_next())
             .map(|a| (a.run, a.ti.task.0, a.ti.map_index))
             .collect()
     }

@@ -78,24 +78,26 @@ fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
+/// The store, the folder for what lies beside it, and what must live as long.
+fn open_store(data: &Data) -> Result<(Arc<dyn Store>, PathBuf, Option<Scratch>), UserError> {
+    match data {
+        Data::Folder(path) => {
+            let store = LocalStore::open(path, StoreOptions::default())?;
+            Ok((Arc::new(store), path.clone(), None))
+        }
+        Data::Throwaway => {
+            let scratch = Scratch::new()?;
+            let folder = scratch.0.clone();
+            Ok((Arc::new(MemoryStore::default()), folder, Some(scratch)))
+        }
+    }
+}
+
 impl App {
     /// Opens everything; see `Config`.
     pub fn open(config: Config) -> Result<Self, UserError> {
-        let (store, scratch): (Arc<dyn Store>, _) = match &config.data {
-            Data::Folder(path) => (
-                Arc::new(LocalStore::open(path, StoreOptions::default())?),
-                None,
-            ),
-            Data::Throwaway => (Arc::new(MemoryStore::default()), Some(Scratch::new()?)),
-        };
-        let folder = match (&config.data, &scratch) {
-            (Data::Folder(path), _) => path.clone(),
-            (Data::Throwaway, scratch) => scratch
-                .as_ref()
-                .map(|scratch| scratch.0.clone())
-                .unwrap_or_default(),
-        };
-        let sandbox = Sandbox::new(SandboxConfig {
+        let (store, folder, scratch) = open_store(&config.data)?;
+        let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
             ..SandboxConfig::default()

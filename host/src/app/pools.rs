@@ -10,7 +10,7 @@ use airlock_core::ids::PoolName;
 use serde::{Deserialize, Serialize};
 
 /// Slots of the pool that every data folder has (Airflow's default).
-pub const DEFAULT_POOL_SLOTS: u32 = 128;
+pub(super) const DEFAULT_POOL_SLOTS: u32 = 128;
 /// The most pools.
 const POOLS_MAX: usize = 10_000;
 

@@ -133,18 +133,12 @@ impl App {
         dag_id: &DagId,
         run_id: &RunId,
     ) -> Result<(DagRunState, UnboundedReceiver<Notice>), UserError> {
-        match self
-            .scheduler
-            .handle()
-            .watch(dag_id.clone(), run_id.clone())
-            .await
-        {
-            Ok(watched) => Ok(watched),
-            Err(_) => {
-                let (_, closed) = tokio::sync::mpsc::unbounded_channel();
-                Ok((self.run(dag_id, run_id)?.state, closed))
-            }
+        let handle = self.scheduler.handle();
+        if let Ok(watched) = handle.watch(dag_id.clone(), run_id.clone()).await {
+            return Ok(watched);
         }
+        let (_, closed) = tokio::sync::mpsc::unbounded_channel();
+        Ok((self.run(dag_id, run_id)?.state, closed))
     }
 
     /// Waits for the end of a run.

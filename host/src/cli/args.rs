@@ -1,4 +1,7 @@
 //! The grammar of the command line: Airflow's nouns, then verbs. It refuses to do anything.
+//! Documentation comments here are the help texts.
+
+#![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -12,8 +15,10 @@ use std::path::PathBuf;
     max_term_width = 100
 )]
 pub struct Cli {
+    #[expect(missing_docs, reason = "a comment would become help text")]
     #[command(flatten)]
     pub global: Global,
+    #[expect(missing_docs, reason = "a comment would become help text")]
     #[command(subcommand)]
     pub command: Command,
 }
@@ -27,6 +32,7 @@ pub struct Global {
         global = true,
         value_name = "DIR",
         env = "AIRLOCK_DATA",
+        hide_env_values = true,
         help_heading = "Settings"
     )]
     pub data: Option<PathBuf>,
@@ -36,6 +42,7 @@ pub struct Global {
         global = true,
         value_name = "DIR",
         env = "AIRLOCK_STORAGE_ROOT",
+        hide_env_values = true,
         help_heading = "Settings"
     )]
     pub storage_root: Option<PathBuf>,
@@ -45,6 +52,7 @@ pub struct Global {
         global = true,
         value_name = "DIR",
         env = "AIRLOCK_PLUGINS",
+        hide_env_values = true,
         value_delimiter = ':',
         help_heading = "Settings"
     )]
@@ -55,6 +63,7 @@ pub struct Global {
         global = true,
         value_name = "N",
         env = "AIRLOCK_PARALLELISM",
+        hide_env_values = true,
         help_heading = "Settings"
     )]
     pub parallelism: Option<u32>,
@@ -101,6 +110,7 @@ pub enum Command {
     Man,
 }
 
+/// Verbs of `airlock dags`.
 #[derive(Debug, Subcommand)]
 pub enum Dags {
     /// Check DAG files and print every error in them
@@ -152,6 +162,7 @@ pub struct TriggerArgs {
     pub run_id: Option<String>,
 }
 
+/// Verbs of `airlock runs`.
 #[derive(Debug, Subcommand)]
 pub enum Runs {
     /// List runs
@@ -166,6 +177,7 @@ pub enum Runs {
     Show(RunArgs),
     /// Print the log of a task instance
     Logs {
+        #[expect(missing_docs, reason = "a comment would become help text")]
         #[command(flatten)]
         run: RunArgs,
         /// Which task
@@ -192,6 +204,7 @@ pub struct RunArgs {
     pub run_id: String,
 }
 
+/// Verbs of `airlock tasks`.
 #[derive(Debug, Subcommand)]
 pub enum Tasks {
     /// List the tasks of a DAG
@@ -216,6 +229,7 @@ pub enum Tasks {
     },
 }
 
+/// Verbs of `airlock models`.
 #[derive(Debug, Subcommand)]
 pub enum Models {
     /// List registered models and their versions
@@ -242,6 +256,7 @@ pub enum Models {
     },
 }
 
+/// Verbs of `airlock plugins`.
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
     /// List plugins and their operators
@@ -253,6 +268,7 @@ pub enum Plugins {
     },
 }
 
+/// Verbs of `airlock pools`.
 #[derive(Debug, Subcommand)]
 pub enum Pools {
     /// List pools
@@ -270,6 +286,7 @@ pub enum Pools {
     },
 }
 
+/// Verbs of `airlock db`.
 #[derive(Debug, Subcommand)]
 pub enum Db {
     /// Verify everything in the store

@@ -250,7 +250,21 @@ async fn carry_out(
         say(&format!("dag {} run {run_id}: recorded", dag.dag.dag_id));
     }
     progress::follow(global, app, &dag.dag.dag_id, &run_id).await?;
-    app.run_detail(&dag.dag.dag_id, &run_id)
+    ended(app.run_detail(&dag.dag.dag_id, &run_id)?)
+}
+
+/// A run that nobody follows any more but that has not ended: the store took no more commits.
+pub(super) fn ended(detail: RunDetail) -> Result<RunDetail, UserError> {
+    if detail.run.state.is_finished() {
+        return Ok(detail);
+    }
+    let (dag_id, run_id) = (&detail.run.dag_id, &detail.run.run_id);
+    let message = format!(
+        "the store takes no more commits; run {run_id} of dag {dag_id} stopped where it was"
+    );
+    Err(UserError::new(ErrorKind::Store, message).hint(
+        "mend the cause (a full or failing disk), then `airlock runs resume` goes on with it",
+    ))
 }
 
 /// Prints a run that ended; `failed` is an error of its own.

@@ -163,7 +163,9 @@ fn resume(global: &Global) -> Result<(), UserError> {
         let mut details = Vec::new();
         for run in &unfinished {
             progress::follow(global, &app, &run.dag_id, &run.run_id).await?;
-            details.push(app.run_detail(&run.dag_id, &run.run_id)?);
+            details.push(super::dags::ended(
+                app.run_detail(&run.dag_id, &run.run_id)?,
+            )?);
         }
         Ok::<_, UserError>(details)
     })??;

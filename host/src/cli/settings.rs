@@ -4,7 +4,7 @@ use super::args::Global;
 use crate::app::{App, Config, Data};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
     let data = match (need, &global.data) {
         (Need::Test, None) => Data::Throwaway,
-        (Need::State, None) if !folder.exists() => {
+        (Need::State, _) if !folder.exists() => {
             let message = format!("there is no data folder {}", folder.display());
             return Err(UserError::new(ErrorKind::NotFound, message).hint(
                 "`airlock dags trigger FILE` makes it; name another with --data or AIRLOCK_DATA",
@@ -54,11 +54,9 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         }
         _ => Data::Folder(folder),
     };
-    let echo: Option<Echo> = if global.quiet || global.json {
-        None
-    } else {
-        Some(echo_line)
-    };
+    // On a terminal the live picture has the place; lines would tear it. `runs logs` has them all.
+    let silent = global.quiet || global.json || std::io::stderr().is_terminal();
+    let echo: Option<Echo> = if silent { None } else { Some(echo_line) };
     Ok(Config {
         cache: cache_folder(&data),
         data,

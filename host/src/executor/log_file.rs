@@ -115,22 +115,20 @@ pub(super) struct AttemptLog {
 
 impl AttemptLog {
     fn write(&self, line: &str) -> std::io::Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = match file.as_mut() {
-            Some(file) => file,
-            None => {
-                if let Some(folder) = self.path.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                file.insert(
-                    OpenOptions::new()
-                        .create(true)
-                        .append(true)
-                        .open(&self.path)?,
-                )
+        let mut open = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_none() {
+            if let Some(folder) = self.path.parent() {
+                std::fs::create_dir_all(folder)?;
             }
-        };
-        file.write_all(line.as_bytes())
+            *open = Some(
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(&self.path)?,
+            );
+        }
+        open.as_mut()
+            .map_or(Ok(()), |file| file.write_all(line.as_bytes()))
     }
 }
 
@@ -152,7 +150,7 @@ impl LogPort for AttemptLog {
         if let Err(error) = self.write(&line) {
             tracing::warn!(path = %self.path.display(), %error, "a log line could not be written");
         }
-        if let Some(echo) = self.echo {
+        if let Some(echo) = self.echo.filter(|_| level != "DEBUG") {
             echo(&self.task_id, self.map_index, line.trim_end());
         }
     }

@@ -123,20 +123,17 @@ async fn resolve(
     parts: &Arc<Parts>,
     operator: &OperatorName,
 ) -> Result<(Arc<Plugin>, String), AttemptError> {
-    let resolved = match parts.plugins.resolve_loaded(operator) {
-        Some(resolved) => resolved,
-        None => {
-            let (parts, operator) = (parts.clone(), operator.clone());
-            let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
-            loading.await.map_err(|_| {
-                unrunnable(
-                    AttemptErrorKind::Transient,
-                    "loading the plugin was interrupted",
-                )
-            })?
-        }
-    };
-    resolved.map_err(|error| unrunnable(AttemptErrorKind::Unrunnable, error))
+    let refused = |error| unrunnable(AttemptErrorKind::Unrunnable, &error);
+    if let Some(resolved) = parts.plugins.resolve_loaded(operator) {
+        return resolved.map_err(refused);
+    }
+    let (parts, operator) = (parts.clone(), operator.clone());
+    let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
+    let interrupted = "loading the plugin was interrupted";
+    let resolved = loading.await;
+    resolved
+        .map_err(|_| unrunnable(AttemptErrorKind::Transient, interrupted))?
+        .map_err(refused)
 }
 
 /// Who the audit trail names for what the attempt changes.
@@ -155,7 +152,7 @@ fn actor(attempt: &Attempt, task: &Task) -> Actor {
     }
 }
 
-fn unrunnable(kind: AttemptErrorKind, message: impl ToString) -> AttemptError {
+fn unrunnable(kind: AttemptErrorKind, message: &(impl ToString + ?Sized)) -> AttemptError {
     AttemptError {
         kind,
         message: message.to_string(),
@@ -173,7 +170,7 @@ async fn prepare(
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
     let (plugin, operator) = resolve(parts, &task.operator).await?;
     let context = render::task_context(attempt, task, operator)
-        .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, error))?;
+        .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     let grants = match &task.grants {
         Some(own) => dag.grants.narrow(own),
         None => dag.grants.clone(),
@@ -186,7 +183,7 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
-    let ports = capability::session(SessionContext {
+    let session = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
         actor: actor(attempt, task),
@@ -206,7 +203,7 @@ async fn prepare(
         plugin,
         context,
         limits,
-        ports,
+        ports: session,
         granted,
         cancel,
     })

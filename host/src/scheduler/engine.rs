@@ -112,7 +112,7 @@ impl Engine {
 
     /// How long nothing is due: an hour at most, so that a clock that was set is noticed.
     fn until_next_timer(&self) -> Duration {
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         let Some(Reverse((at, _))) = self.timers.peek() else {
             return hour;
         };
@@ -137,8 +137,8 @@ impl Engine {
             } => {
                 let result = self
                     .number(&dag_id, &run_id)
-                    .map(|run| self.step(run, Input::Cancel { reason }, batch));
-                batch.effect(Effect::Reply(reply, result.map(drop)));
+                    .and_then(|run| self.step(run, Input::Cancel { reason }, batch));
+                batch.effect(Effect::Reply(reply, result));
             }
             Message::PushXCom {
                 run,
@@ -148,24 +148,14 @@ impl Engine {
                 value,
                 reply,
             } => {
-                let accepted = self.step(
-                    run,
-                    Input::PushXCom {
-                        ti,
-                        fence,
-                        key,
-                        value,
-                    },
-                    batch,
-                );
-                batch.effect(Effect::Reply(
-                    reply,
-                    if accepted {
-                        Ok(())
-                    } else {
-                        Err(SchedulerError::Fenced)
-                    },
-                ));
+                let push = Input::PushXCom {
+                    ti,
+                    fence,
+                    key,
+                    value,
+                };
+                let result = self.step(run, push, batch);
+                batch.effect(Effect::Reply(reply, result));
             }
             Message::Finish {
                 run,
@@ -173,7 +163,8 @@ impl Engine {
                 fence,
                 outcome,
             } => {
-                self.step(run, Input::Finish { ti, fence, outcome }, batch);
+                // An outcome that is refused was told where it was refused.
+                let _ = self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
             Message::SetPool { name, slots, reply } => {
                 self.dispatcher.set_pool(name, slots);
@@ -188,11 +179,17 @@ impl Engine {
             } => {
                 let _ = reply.send(self.watch(&dag_id, &run_id, notices));
             }
-            Message::Failed(reason) => {
-                tracing::error!(reason, "the store failed: nothing more is acknowledged");
-                self.failure = Some(reason);
-            }
+            Message::Failed(reason) => self.fail(reason),
             Message::Shutdown => {}
+        }
+    }
+
+    /// Nothing can be made durable any more: no new attempts, and nobody waits for what will not come.
+    fn fail(&mut self, reason: String) {
+        tracing::error!(reason, "the store failed: nothing more is acknowledged");
+        self.failure = Some(reason);
+        for run in self.runs.values_mut() {
+            run.watchers.clear();
         }
     }
 
@@ -299,9 +296,9 @@ impl Engine {
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch);
         for (ti, fence) in lost {
-            self.step(number, Input::Lose { ti, fence }, &mut batch);
+            let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
         }
-        self.step(number, Input::Wake, &mut batch);
+        let _ = self.step(number, Input::Wake, &mut batch);
         self.start_runs(&dag_id, &mut batch);
         self.end_turn(batch);
     }
@@ -324,7 +321,7 @@ impl Engine {
             }
             active.queued.pop_front();
             active.running += 1;
-            self.step(number, Input::Start, batch);
+            let _ = self.step(number, Input::Start, batch);
         }
     }
 
@@ -335,7 +332,7 @@ impl Engine {
                 return;
             }
             self.timers.pop();
-            self.step(number, Input::Wake, batch);
+            let _ = self.step(number, Input::Wake, batch);
         }
     }
 
@@ -343,13 +340,13 @@ impl Engine {
         if self.failure.is_some() {
             return;
         }
-        while let Some(admission) = self.dispatcher.next() {
+        while let Some(admission) = self.dispatcher.admit_next() {
             let wanted = self
                 .runs
                 .get(&admission.run)
                 .is_some_and(|run| run.wants_slots(admission.ti));
             if wanted {
-                self.step(
+                let _ = self.step(
                     admission.run,
                     Input::Admit {
                         ti: admission.ti,
@@ -363,11 +360,16 @@ impl Engine {
         }
     }
 
-    /// Steps a run; false if the input was stale or made no sense, which is logged and changes nothing.
-    fn step(&mut self, number: RunNumber, input: Input, batch: &mut Batch) -> bool {
+    /// Steps a run. An input that is stale or makes no sense changes nothing.
+    fn step(
+        &mut self,
+        number: RunNumber,
+        input: Input,
+        batch: &mut Batch,
+    ) -> Result<(), SchedulerError> {
         let now = self.parts.clock.now();
         let Some(run) = self.runs.get_mut(&number) else {
-            return false;
+            return Err(SchedulerError::Fenced);
         };
         let evaluator = Evaluator {
             view: run.view.clone(),
@@ -376,16 +378,16 @@ impl Engine {
             Ok(step) => step,
             Err(error) => {
                 tracing::warn!(dag_id = %run.row.dag_id, run_id = %run.row.run_id, %error, "input refused");
-                return false;
+                return Err(SchedulerError::Refused(error.to_string()));
             }
         };
         if step.stale {
             tracing::info!(dag_id = %run.row.dag_id, run_id = %run.row.run_id, "outcome of an old attempt dropped");
-            return false;
+            return Err(SchedulerError::Fenced);
         }
         self.record(number, &step.events, batch);
         self.carry_out(number, step.commands, batch);
-        true
+        Ok(())
     }
 
     /// Writes events that the state has applied into the batch.
@@ -401,11 +403,11 @@ impl Engine {
                 Ok(payload) => batch.event(number, &run.row, head, payload),
                 Err(error) => tracing::error!(%error, "an event cannot be encoded"),
             }
-            if !run.watchers.is_empty() {
-                if let Some(notice) = run.notice(event) {
-                    for watcher in &run.watchers {
-                        batch.effect(Effect::Notify(watcher.clone(), notice.clone()));
-                    }
+            if !run.watchers.is_empty()
+                && let Some(notice) = run.notice(event)
+            {
+                for watcher in &run.watchers {
+                    batch.effect(Effect::Notify(watcher.clone(), notice.clone()));
                 }
             }
         }

@@ -40,15 +40,11 @@ impl LiveRun {
                 self.row.end_date = Some(*at);
                 true
             }
-            Event::AttemptStarted { ti, .. } => {
-                self.follow_xcoms(*ti);
-                false
-            }
             Event::XComPushed { ti, key, value, .. } => {
                 self.view.put(*ti, key, value);
                 false
             }
-            Event::AttemptFinished { ti, .. } => {
+            Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
                 self.follow_xcoms(*ti);
                 false
             }

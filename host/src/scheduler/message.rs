@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 pub type Reply<T> = oneshot::Sender<Result<T, SchedulerError>>;
 
 /// What the scheduler can be asked and told.
+#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum Message {
     /// Record a run; it starts when `max_active_runs` allows.
     Trigger {
@@ -86,6 +87,7 @@ pub struct TaskInstanceRow {
 
 /// Something happened in a watched run.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum Notice {
     /// Task instances `from..to` of a task have this state now; `error` is why a failed one failed.
     TaskInstances {

@@ -7,6 +7,9 @@ use airlock_core::run::event::RunHeader;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+/// XComs of one task instance, JSON text by key.
+type Values = BTreeMap<String, Arc<str>>;
+
 /// One live run, shared with the attempts of its task instances.
 #[derive(Debug)]
 pub struct RunView {
@@ -16,7 +19,7 @@ pub struct RunView {
     pub dag: Arc<Dag>,
     /// What is fixed about it.
     pub header: RunHeader,
-    xcoms: RwLock<BTreeMap<(TaskIndex, i32), BTreeMap<String, Arc<str>>>>,
+    xcoms: RwLock<BTreeMap<(TaskIndex, i32), Values>>,
 }
 
 impl RunView {

@@ -1,8 +1,8 @@
 //! `exp`, `ln` and the sigmoid from IEEE additions, multiplications and divisions alone, so that every platform
 //! computes the same bits. Refuses libm and fused multiply-add.
 
-const LN2_HI: f64 = 6.931_471_803_691_238_16e-1;
-const LN2_LO: f64 = 1.908_214_929_270_587_70e-10;
+const LN2_HI: f64 = 0.693_147_180_369_123_8;
+const LN2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
 /// e to the power of `x`; `x` is clamped to [-700, 700], where the result is still normal.
 #[expect(

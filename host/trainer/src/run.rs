@@ -42,14 +42,13 @@ impl Shared {
             heard
                 .events
                 .retain(|event| !matches!(event, Event::Checkpointed(_)));
-        } else if heard.events.len() >= EVENTS_MAX {
-            if let Some(place) = heard
+        } else if heard.events.len() >= EVENTS_MAX
+            && let Some(place) = heard
                 .events
                 .iter()
                 .position(|event| matches!(event, Event::Progress(_)))
-            {
-                heard.events.remove(place);
-            }
+        {
+            heard.events.remove(place);
         }
         heard.events.push_back(event);
         drop(heard);
@@ -67,7 +66,7 @@ impl std::fmt::Debug for Run {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Run")
             .field("ended", &self.shared.heard().end.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,9 +162,9 @@ fn train_to_end(
     {
         shared.say(Event::Checkpointed(model.to_bytes()));
     }
-    metrics
-        .iter()
-        .for_each(|point| shared.say(Event::Progress(point.clone())));
+    for point in &metrics {
+        shared.say(Event::Progress(point.clone()));
+    }
     let usage = Usage {
         wall_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         cpu_ms: cpu_ms() + worker_cpu_ms,

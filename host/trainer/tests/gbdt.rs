@@ -1,6 +1,9 @@
 //! What training promises: the same bytes for any number of threads, models that survive their bytes, runs that can be stopped and
 //! resumed, and trees that learn.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::cast_possible_truncation, reason = "test data is f32")]
+
 use airlock_trainer::metrics::evaluate;
 use airlock_trainer::{
     Algorithm, Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput,
@@ -188,7 +191,7 @@ fn a_cancelled_run_and_one_past_its_deadline_yield_a_model_and_say_why() {
         1,
     )
     .unwrap();
-    let tree = std::iter::from_fn(|| run.next(Duration::from_secs(60)))
+    let tree = std::iter::from_fn(|| run.next(Duration::from_mins(1)))
         .find(|event| matches!(event, Event::Checkpointed(_)));
     assert!(tree.is_some(), "no tree came");
     run.cancel();
@@ -280,7 +283,7 @@ fn an_early_stop_remembers_its_best_round_over_a_resume() {
 #[test]
 fn weights_count_as_repeated_rows_do() {
     let twice = |values: &[f32]| values.iter().chain(values).copied().collect::<Vec<f32>>();
-    let x: Vec<f32> = (0..400).map(|n| (n % 40) as f32).collect();
+    let x: Vec<f32> = (0..400_i16).map(|n| f32::from(n % 40)).collect();
     let y: Vec<f32> = (0..400)
         .map(|n| f32::from(u8::from((n * 7) % 40 > 18)))
         .collect();

@@ -127,58 +127,67 @@ fn query(arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+fn at<'a>(value: &'a Value, key: &str) -> &'a Value {
+    value.get(key).unwrap_or(&Value::Null)
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    at(value, key).as_str().unwrap_or_default()
+}
+
+fn line([week, run, challenger, champion, decision, why]: [&str; 6]) -> String {
+    let line = format!("{week:12}{run:10}{challenger:>12}{champion:>10}  {decision:14}{why}");
+    format!("{}\n", line.trim_end())
+}
+
 /// The decisions, read back from the store.
 fn summary() -> Result<String> {
-    let line = |cells: [&str; 6]| {
-        let [week, run, challenger, champion, decision, reason] = cells;
-        format!("{week:12}{run:10}{challenger:>12}{champion:>10}  {decision:14}{reason}\n")
-    };
-    let mut text = line(["week", "run", "challenger", "champion", "decision", "why"]);
+    let mut summary = line(["week", "run", "challenger", "champion", "decision", "why"]);
     for week in weeks() {
-        let run_id = format!("manual__{}+00:00", week.date.trim_end_matches('Z'));
-        let run = query(&["runs", "show", "weekly_churn_model_training", &run_id])?;
-        let xcom = |task: &str, key: &str| {
-            let xcoms = run["xcoms"].as_array().into_iter().flatten();
-            xcoms
-                .filter(|xcom| xcom["task_id"] == task && xcom["key"] == key)
-                .map(|xcom| xcom["value"].clone())
-                .next()
-        };
-        let date = week.date.get(..10).unwrap_or(week.date);
-        let state = run["state"].as_str().unwrap_or_default();
-        text.push_str(&match xcom("evaluate", "return_value") {
-            Some(evaluation) => {
-                let auc = |key: &str| {
-                    evaluation[key]
-                        .as_f64()
-                        .map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"))
-                };
-                let deployed = evaluation["should_deploy"].as_bool() == Some(true);
-                let decision = if deployed { "DEPLOYED" } else { "NOT DEPLOYED" };
-                let reason = evaluation["reason"].as_str().unwrap_or_default();
-                line([
-                    date,
-                    state,
-                    &auc("challenger_auc"),
-                    &auc("champion_auc"),
-                    decision,
-                    reason,
-                ])
-            }
-            None => {
-                let failed = xcom("validate_data", "failed_checks")
-                    .map(|checks| checks.to_string())
-                    .unwrap_or_default();
-                line([date, state, "-", "-", "GATE CLOSED", &failed])
-            }
-        });
+        summary.push_str(&decision(&week)?);
     }
     let model = query(&["models", "show", "churn_prediction"])?;
-    text.push_str("\nmodel churn_prediction:");
-    for version in model["versions"].as_array().into_iter().flatten() {
-        let stage = version["version"]["stage"].as_str().unwrap_or_default();
-        text.push_str(&format!("  v{} {stage}", version["version"]["version"]));
+    summary.push_str("\nmodel churn_prediction:");
+    for version in at(&model, "versions").as_array().into_iter().flatten() {
+        let version = at(version, "version");
+        summary.push_str(&format!(
+            "  v{} {}",
+            at(version, "version"),
+            text(version, "stage")
+        ));
     }
-    text.push('\n');
-    Ok(text)
+    summary.push('\n');
+    Ok(summary)
+}
+
+fn decision(week: &Week) -> Result<String> {
+    let run_id = format!("manual__{}+00:00", week.date.trim_end_matches('Z'));
+    let run = query(&["runs", "show", "weekly_churn_model_training", &run_id])?;
+    let xcom = |task: &str, key: &str| {
+        let mut xcoms = at(&run, "xcoms").as_array().into_iter().flatten();
+        let found = xcoms.find(|xcom| text(xcom, "task_id") == task && text(xcom, "key") == key);
+        found.map(|xcom| at(xcom, "value").clone())
+    };
+    let date = week.date.get(..10).unwrap_or(week.date);
+    let state = text(&run, "state");
+    let Some(evaluation) = xcom("evaluate", "return_value") else {
+        let reason = xcom("validate_data", "reason").unwrap_or_default();
+        let reason = reason.as_str().unwrap_or_default();
+        return Ok(line([date, state, "-", "-", "GATE CLOSED", reason]));
+    };
+    let auc = |key: &str| {
+        let auc = at(&evaluation, key).as_f64().filter(|auc| *auc > 0.0);
+        auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"))
+    };
+    let deployed = at(&evaluation, "should_deploy").as_bool() == Some(true);
+    let decision = if deployed { "DEPLOYED" } else { "NOT DEPLOYED" };
+    let (challenger, champion) = (auc("challenger_auc"), auc("champion_auc"));
+    Ok(line([
+        date,
+        state,
+        &challenger,
+        &champion,
+        decision,
+        text(&evaluation, "reason"),
+    ]))
 }

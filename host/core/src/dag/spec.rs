@@ -129,6 +129,10 @@ pub struct Callback {
 
 /// A task of a DAG.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in Airflow, under the same name"
+)]
 pub struct Task {
     /// Its id.
     pub task_id: TaskId,
@@ -182,7 +186,7 @@ pub struct Task {
     pub on_failure_fail_dagrun: bool,
     /// Whether the operator's value becomes the XCom `return_value`.
     pub do_xcom_push: bool,
-    /// Whether an object's members become XComs of their own as well.
+    /// Whether an object's members become `XCom`s of their own as well.
     pub multiple_outputs: bool,
     /// Narrows the DAG's grants for this task.
     pub grants: Option<Grants>,
@@ -239,7 +243,7 @@ pub enum ExpandSource {
 pub enum TriggerRule {
     /// All upstream succeeded.
     AllSuccess,
-    /// All upstream failed or upstream_failed.
+    /// All upstream failed or `upstream_failed`.
     AllFailed,
     /// All upstream ended, however.
     AllDone,

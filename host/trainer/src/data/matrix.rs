@@ -136,7 +136,9 @@ impl Matrix {
             sha.update((name.len() as u64).to_le_bytes());
             sha.update(name);
             sha.update((cuts.len() as u64).to_le_bytes());
-            cuts.iter().for_each(|cut| sha.update(cut.to_le_bytes()));
+            for cut in cuts {
+                sha.update(cut.to_le_bytes());
+            }
             sha.update(bins);
         }
         for part in [&self.label, &self.weight] {
@@ -229,11 +231,8 @@ fn check(input: &mut MatrixInput) -> Result<usize, TrainError> {
     }
     let mut names: Vec<&str> = input.columns.iter().map(|c| c.0.as_str()).collect();
     names.sort_unstable();
-    if let Some(pair) = names.windows(2).find(|w| w[0] == w[1]) {
-        return Err(TrainError::Data(format!(
-            "feature {} is there twice",
-            pair[0]
-        )));
+    if let Some([name, _]) = names.array_windows().find(|[one, other]| one == other) {
+        return Err(TrainError::Data(format!("feature {name} is there twice")));
     }
     for (name, values) in &mut input.columns {
         same_length(name, values.len(), rows)?;

@@ -105,7 +105,7 @@ impl<'a> Boosting<'a> {
             self.model.trees.push(tree);
             let round = self.model.trees.len();
             let every = self.config.metric_every as usize;
-            if every > 0 && round % every == 0 {
+            if every > 0 && round.is_multiple_of(every) {
                 self.measure()
                     .iter()
                     .for_each(|point| control.measured(point));
@@ -289,15 +289,13 @@ fn check_data(
     let labels = labels
         .iter()
         .chain(valid.and_then(Matrix::label).into_iter().flatten());
-    if gbdt.objective == Objective::BinaryLogistic {
-        if let Some(label) = labels
-            .into_iter()
-            .find(|label| **label != 0.0 && **label != 1.0)
-        {
-            return Err(TrainError::Data(format!(
-                "binary-logistic needs labels 0 and 1; there is a {label}"
-            )));
-        }
+    let bad = |label: &&f32| **label != 0.0 && **label != 1.0;
+    if gbdt.objective == Objective::BinaryLogistic
+        && let Some(label) = labels.into_iter().find(bad)
+    {
+        return Err(TrainError::Data(format!(
+            "binary-logistic needs labels 0 and 1; there is a {label}"
+        )));
     }
     Ok(())
 }

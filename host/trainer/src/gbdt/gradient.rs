@@ -35,17 +35,19 @@ impl Sum {
 
 /// Puts a gradient and a hessian into one word that can be added: `h` is never negative, so nothing is borrowed.
 pub(crate) fn pack(g: i32, h: u32) -> u64 {
-    ((i64::from(g) << 32) as u64).wrapping_add(u64::from(h))
+    (i64::from(g) << 32)
+        .cast_unsigned()
+        .wrapping_add(u64::from(h))
 }
 
 /// The sums of at most [`super::histogram::BLOCK`] packed words.
 #[expect(
-    clippy::cast_possible_wrap,
-    reason = "the upper half is a signed number by construction"
+    clippy::cast_possible_truncation,
+    reason = "the lower half is taken on purpose"
 )]
 pub(crate) fn unpack(word: u64) -> Sum {
     Sum {
-        g: (word as i64) >> 32,
+        g: word.cast_signed() >> 32,
         h: i64::from(word as u32),
     }
 }

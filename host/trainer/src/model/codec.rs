@@ -154,10 +154,8 @@ fn tree(rest: &mut &[u8], count: usize, features: usize) -> Result<Tree, TrainEr
         };
         // Children come later than their parent, so following them ends.
         let points_on = left == 0 || (left as usize > place && (left as usize) < count - 1);
-        if !points_on
-            || node.feature as usize >= features
-            || !(value.is_finite() && !threshold.is_nan())
-        {
+        let is_known = (node.feature as usize) < features;
+        if !points_on || !is_known || !value.is_finite() || threshold.is_nan() {
             return Err(broken("a node points nowhere"));
         }
         nodes.push(node);
