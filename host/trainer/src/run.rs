@@ -8,6 +8,7 @@ use crate::gbdt::{Boosting, Control};
 use crate::model::Model;
 use crate::threads::cpu_ms;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -96,25 +97,39 @@ pub fn start(
         threads: threads_granted,
         memory_limit,
     }));
-    let work = {
-        let shared = shared.clone();
-        move || {
-            let (end, model) =
-                match train_to_end(&shared, &config, train, valid, threads, memory_limit) {
-                    Ok((outcome, model)) => (Ok(outcome), Some(Arc::new(model))),
-                    Err(error) => (Err(error), None),
-                };
-            let mut heard = shared.heard();
-            heard.end = Some(end);
-            heard.model = model;
-            drop(heard);
-            shared.changed.notify_all();
-        }
+    let hearing = shared.clone();
+    spawn(shared, move || {
+        train_to_end(&hearing, &config, train, valid, threads, memory_limit)
+    })
+}
+
+/// Runs `work` on a thread of its own. The run ends whatever happens to that thread: a panic is an end too.
+fn spawn(
+    shared: Arc<Shared>,
+    work: impl FnOnce() -> Result<(RunOutcome, Model), TrainError> + Send + 'static,
+) -> Result<Run, TrainError> {
+    let ending = shared.clone();
+    let body = move || {
+        // Nothing of `work` is used after a panic but the events that it said.
+        let ended = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            Err(TrainError::WorkerLost(
+                "training panicked; please report this".to_owned(),
+            ))
+        });
+        let (end, model) = match ended {
+            Ok((outcome, model)) => (Ok(outcome), Some(Arc::new(model))),
+            Err(error) => (Err(error), None),
+        };
+        let mut heard = ending.heard();
+        heard.end = Some(end);
+        heard.model = model;
+        drop(heard);
+        ending.changed.notify_all();
     };
     let thread = std::thread::Builder::new()
         .name("train-0".to_owned())
-        .spawn(work);
-    let thread = thread.map_err(|error| TrainError::WorkerLost(format!("no thread: {error}")))?;
+        .spawn(body)
+        .map_err(|error| TrainError::WorkerLost(format!("no thread: {error}")))?;
     Ok(Run {
         shared,
         thread: Some(thread),
@@ -251,8 +266,21 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.cancel();
         if let Some(thread) = self.thread.take() {
-            // A panic shows as a run without an end, which `wait` reports.
+            // A panic was caught inside and is the run's end already.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_the_run_and_is_told() {
+        let run = spawn(Arc::default(), || panic!("a bug")).unwrap();
+        assert!(matches!(run.wait(), Err(TrainError::WorkerLost(_))));
+        assert_eq!(run.next(Duration::from_mins(1)), None);
+        assert!(run.model().is_none());
     }
 }

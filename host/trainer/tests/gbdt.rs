@@ -248,6 +248,39 @@ fn an_early_stop_keeps_the_best_round() {
 }
 
 #[test]
+fn an_early_stop_remembers_its_best_round_over_a_resume() {
+    let (train_data, valid) = (Arc::new(data(600, 9)), Arc::new(data(2_000, 10)));
+    let config = |rounds, early_stop, resume_from| Config {
+        early_stop,
+        resume_from,
+        ..Config::gbdt(Gbdt {
+            rounds,
+            learning_rate: 0.5,
+            ..settings()
+        })
+    };
+    let stop = EarlyStop {
+        metric: Metric::LogLoss,
+        rounds: 10,
+        min_delta: 0.0,
+    };
+    let stopped = |resume_from| {
+        let config = config(2_000, Some(stop.clone()), resume_from);
+        let run = start(train_data.clone(), Some(valid.clone()), config, 1).unwrap();
+        let outcome = run.wait().unwrap();
+        assert_eq!(outcome.reason, StopReason::EarlyStopped);
+        run.model().unwrap()
+    };
+    let whole = stopped(None);
+    let best = u32::try_from(whole.rounds()).unwrap();
+    // Past the best round but not over, over, and long over.
+    for rounds in [best + 3, best + 10, best + 30] {
+        let checkpoint = train(&train_data, config(rounds, None, None), 1).to_bytes();
+        assert!(whole.to_bytes() == stopped(Some(checkpoint)).to_bytes());
+    }
+}
+
+#[test]
 fn weights_count_as_repeated_rows_do() {
     let twice = |values: &[f32]| values.iter().chain(values).copied().collect::<Vec<f32>>();
     let x: Vec<f32> = (0..400_i16).map(|n| f32::from(n % 40)).collect();

@@ -2,7 +2,7 @@
 //! trees it can be stopped, and resumed bit-identically from the model so far.
 
 use super::gradient::{Gradients, Sum, unpack};
-use super::grow::Soil;
+use super::grow::{Soil, histograms_max};
 use super::sample;
 use super::split::Rules;
 use crate::config::{Config, EarlyStop, Gbdt, Metric, Objective, Point, StopReason};
@@ -90,9 +90,13 @@ impl<'a> Boosting<'a> {
     ) -> Result<(Model, StopReason, Vec<Point>, u32, u64), TrainError> {
         let resumed = self.model.trees.len();
         let rounds = self.gbdt.rounds as usize;
-        let mut best: Option<Best> = None;
-        let mut reason = StopReason::Completed;
-        while self.model.trees.len() < rounds {
+        let (mut best, over) = self.remembered();
+        let mut reason = if over {
+            StopReason::EarlyStopped
+        } else {
+            StopReason::Completed
+        };
+        while !over && self.model.trees.len() < rounds {
             if let Some(stop) = control.stop() {
                 reason = stop;
                 break;
@@ -120,6 +124,24 @@ impl<'a> Boosting<'a> {
         let points = self.measure();
         let grown = u32::try_from(grown).unwrap_or(u32::MAX);
         Ok((self.model, reason, points, grown, self.pool.finish()))
+    }
+
+    /// What an early stop had seen when the checkpoint was taken, measured again tree by tree; and whether it was over by then.
+    fn remembered(&self) -> (Option<Best>, bool) {
+        let mut best = None;
+        let (Some(stop), Some(valid)) = (&self.config.early_stop, &self.valid) else {
+            return (best, false);
+        };
+        let base = base_margin(self.model.objective, self.model.base_score);
+        let mut margins = vec![base; valid.rows()];
+        for (before, tree) in self.model.trees.iter().enumerate() {
+            tree.add_to(valid, &mut margins);
+            let value = self.metric(stop.metric, valid, &margins);
+            if is_over(stop, value, before + 1, &mut best) {
+                return (best, true);
+            }
+        }
+        (best, false)
     }
 
     /// With an early stop the model is that of its best round.
@@ -172,6 +194,7 @@ impl<'a> Boosting<'a> {
             gbdt: self.gbdt,
             rules,
             features: &features,
+            histograms_max: histograms_max(self.train.groups()),
         };
         let sampled = rows.len() < self.train.rows();
         let grown = soil.grow(rows, total)?;

@@ -11,6 +11,15 @@ use crate::model::{Node, Tree};
 use crate::threads::Pool;
 use std::sync::Arc;
 
+/// Bytes of histograms that waiting nodes may hold. A node over it has its children counted from their rows again: slower, the
+/// same tree, and no settings can make a run hold more.
+const HISTOGRAM_BYTES_MAX: usize = 256 << 20;
+
+/// How many waiting nodes may hold a histogram.
+pub(super) fn histograms_max(groups: usize) -> usize {
+    HISTOGRAM_BYTES_MAX / Histogram::bytes(groups)
+}
+
 /// What one tree is grown from.
 pub(super) struct Soil<'a> {
     pub(super) pool: &'a Pool,
@@ -19,6 +28,7 @@ pub(super) struct Soil<'a> {
     pub(super) gbdt: &'a Gbdt,
     pub(super) rules: Rules,
     pub(super) features: &'a [usize],
+    pub(super) histograms_max: usize,
 }
 
 /// A tree and which rows ended in which leaf.
@@ -32,7 +42,7 @@ struct Open {
     node: usize,
     depth: u8,
     rows: Arc<Vec<u32>>,
-    histogram: Histogram,
+    histogram: Option<Histogram>,
     total: Sum,
     split: Split,
 }
@@ -137,6 +147,7 @@ impl Soil<'_> {
                 None => Histogram::build(self.pool, self.data, self.packed, &rows)?,
             };
             if let Some(split) = best(&self.rules, self.data, &histogram, self.features, total) {
+                let histogram = (line.len() < self.histograms_max).then_some(histogram);
                 line.push(Open {
                     node,
                     depth,
@@ -203,17 +214,17 @@ impl Soil<'_> {
         self.admit(right_child, right_histogram, line, grown)
     }
 
-    /// Histograms of both children for the price of the smaller one; none where they cannot be split anyway.
+    /// Histograms of both children for the price of the smaller one; none where they cannot be split anyway or the parent kept none.
     fn children(
         &self,
-        parent: Histogram,
+        parent: Option<Histogram>,
         depth: u8,
         left: &Arc<Vec<u32>>,
         right: &Arc<Vec<u32>>,
     ) -> Result<(Option<Histogram>, Option<Histogram>), TrainError> {
-        if depth >= self.gbdt.depth_limit() {
+        let Some(parent) = parent.filter(|_| depth < self.gbdt.depth_limit()) else {
             return Ok((None, None));
-        }
+        };
         let left_is_smaller = left.len() <= right.len();
         let smaller = Histogram::build(
             self.pool,
@@ -251,4 +262,64 @@ fn part(column: &[u8], rows: &[u32], split: &Split) -> (Vec<u32>, Vec<u32>) {
     left.truncate(lefts);
     right.truncate(rights);
     (left, right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::MatrixInput;
+    use crate::gbdt::gradient::{Gradients, unpack};
+
+    #[test]
+    fn a_tree_does_not_depend_on_which_histograms_are_kept() {
+        let column = |n: u64| -> Vec<f32> {
+            (0..3_000)
+                .map(|row| f32::from((crate::math::hash3(n, 0, row) % 1_000) as u16))
+                .collect()
+        };
+        let label = column(9).iter().map(|x| f32::from(*x > 400.0)).collect();
+        let input = MatrixInput {
+            columns: (0..3).map(|n| (format!("f{n}"), column(n))).collect(),
+            label: Some(label),
+            weight: None,
+            max_bins: 64,
+        };
+        let data = Arc::new(Matrix::build(input).unwrap());
+        let pool = Pool::new(1).unwrap();
+        for growth in [Growth::Depthwise, Growth::Lossguide] {
+            let gbdt = Gbdt {
+                growth,
+                ..Gbdt::default()
+            };
+            let mut gradients = Gradients::new(&gbdt, &data);
+            let mut packed = vec![0; data.rows()];
+            gradients.compute(&data, &vec![0.0; data.rows()], &mut packed);
+            let total = packed
+                .iter()
+                .fold(Sum::default(), |sum, word| sum.add(unpack(*word)));
+            let packed = Arc::new(packed);
+            let grow = |histograms_max| {
+                let soil = Soil {
+                    pool: &pool,
+                    data: &data,
+                    packed: &packed,
+                    gbdt: &gbdt,
+                    rules: Rules {
+                        l2: 1.0,
+                        min_gain: 0.0,
+                        min_child_weight: 1.0,
+                        g_unit: 1.0 / gradients.g_scale,
+                        h_unit: 1.0 / gradients.h_scale,
+                    },
+                    features: &[0, 1, 2],
+                    histograms_max,
+                };
+                soil.grow((0..3_000).collect(), total).unwrap().tree
+            };
+            let all = grow(usize::MAX);
+            assert!(all.nodes.len() > 31);
+            assert_eq!(all, grow(0));
+            assert_eq!(all, grow(2));
+        }
+    }
 }

@@ -55,6 +55,11 @@ impl Histogram {
         Ok(Self { groups })
     }
 
+    /// Bytes of one over so many groups of features.
+    pub(super) fn bytes(groups: usize) -> usize {
+        groups.max(1) * GROUP * BINS * size_of::<Sum>()
+    }
+
     /// The sibling's histogram: exact, because sums are integers.
     pub(super) fn subtract(mut self, child: &Self) -> Self {
         for (own, other) in self.groups.iter_mut().zip(&child.groups) {
