@@ -3,12 +3,30 @@
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::run::RETURN_VALUE;
 use airlock_core::run::event::RunHeader;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// XComs of one task instance, JSON text by key.
-type Values = BTreeMap<String, Arc<str>>;
+/// An XCom's key; nearly all of them are the one that costs nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    ReturnValue,
+    Other(Box<str>),
+}
+
+impl Key {
+    fn new(key: &str) -> Self {
+        if key == RETURN_VALUE {
+            Self::ReturnValue
+        } else {
+            Self::Other(Box::from(key))
+        }
+    }
+}
+
+/// One map for all, not one a task instance: a mapped task may have 100,000 of them.
+type XComs = BTreeMap<(TaskIndex, i32, Key), Arc<str>>;
 
 /// One live run, shared with the attempts of its task instances.
 #[derive(Debug)]
@@ -19,7 +37,7 @@ pub struct RunView {
     pub dag: Arc<Dag>,
     /// What is fixed about it.
     pub header: RunHeader,
-    xcoms: RwLock<BTreeMap<(TaskIndex, i32), Values>>,
+    xcoms: RwLock<XComs>,
 }
 
 impl RunView {
@@ -36,15 +54,19 @@ impl RunView {
     /// One XCom as JSON text; an unmapped task has map index -1.
     pub fn xcom(&self, task: TaskIndex, map_index: i32, key: &str) -> Option<Arc<str>> {
         let xcoms = self.xcoms.read().unwrap_or_else(PoisonError::into_inner);
-        xcoms.get(&(task, map_index))?.get(key).cloned()
+        xcoms.get(&(task, map_index, Key::new(key))).cloned()
     }
 
     /// The values of all instances of a task in map order; those without one are absent.
-    pub fn xcoms_of(&self, task: TaskIndex, key: &str) -> Vec<(i32, Arc<str>)> {
+    pub fn xcoms_of(&self, task: TaskIndex, key: &str) -> Vec<Arc<str>> {
+        let key = Key::new(key);
         let xcoms = self.xcoms.read().unwrap_or_else(PoisonError::into_inner);
-        xcoms
-            .range((task, i32::MIN)..=(task, i32::MAX))
-            .filter_map(|((_, map_index), values)| Some((*map_index, values.get(key)?.clone())))
+        let of_task = xcoms
+            .range((task, i32::MIN, Key::ReturnValue)..)
+            .take_while(|((of, _, _), _)| *of == task);
+        of_task
+            .filter(|((_, _, of), _)| *of == key)
+            .map(|(_, value)| value.clone())
             .collect()
     }
 
@@ -60,7 +82,7 @@ impl RunView {
             (None, false) => self.xcom(task, -1, key).map(|value| value.to_string()),
             (None, true) => {
                 let values = self.xcoms_of(task, key);
-                let texts: Vec<&str> = values.iter().map(|(_, value)| &**value).collect();
+                let texts: Vec<&str> = values.iter().map(|value| &**value).collect();
                 Some(format!("[{}]", texts.join(",")))
             }
         }
@@ -68,10 +90,7 @@ impl RunView {
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {
         let mut xcoms = self.xcoms.write().unwrap_or_else(PoisonError::into_inner);
-        xcoms
-            .entry((ti.task, ti.map_index))
-            .or_default()
-            .insert(key.to_owned(), Arc::from(value));
+        xcoms.insert((ti.task, ti.map_index, Key::new(key)), Arc::from(value));
     }
 
     /// Replaces all XComs of a task instance.
@@ -80,14 +99,18 @@ impl RunView {
         ti: TaskInstanceKey,
         values: impl Iterator<Item = (&'a str, &'a str)>,
     ) {
-        let mut values = values
-            .map(|(key, value)| (key.to_owned(), Arc::from(value)))
-            .peekable();
         let mut xcoms = self.xcoms.write().unwrap_or_else(PoisonError::into_inner);
-        if values.peek().is_none() {
-            xcoms.remove(&(ti.task, ti.map_index));
-        } else {
-            xcoms.insert((ti.task, ti.map_index), values.collect());
+        let first = (ti.task, ti.map_index, Key::ReturnValue);
+        let old = xcoms.range(first..).map(|(key, _)| key);
+        let old: Vec<_> = old
+            .take_while(|(task, map_index, _)| (*task, *map_index) == (ti.task, ti.map_index))
+            .cloned()
+            .collect();
+        for key in old {
+            xcoms.remove(&key);
+        }
+        for (key, value) in values {
+            xcoms.insert((ti.task, ti.map_index, Key::new(key)), Arc::from(value));
         }
     }
 }
