@@ -1,5 +1,9 @@
 //! Shared helpers of the tests that run the `airlock` program as a person would.
 
+mod guests;
+
+pub use guests::{GUESTS, Guests};
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -132,6 +136,33 @@ impl Airlock {
         self.bare(arguments)
             .output()
             .expect("the airlock program starts")
+            .into()
+    }
+}
+
+impl Airlock {
+    /// Runs a command without `--data`, and kills it when it takes longer: no run may hang a test. Code -1 then.
+    ///
+    /// # Panics
+    /// If the program cannot be started.
+    pub fn run_within(&self, seconds: u32, arguments: &[&str]) -> Done {
+        let bare = self.bare(arguments);
+        let mut bounded = Command::new("timeout");
+        bounded
+            .args(["--signal=KILL", &seconds.to_string()])
+            .arg(bare.get_program())
+            .args(bare.get_args())
+            .current_dir(self.folder())
+            .stdin(Stdio::null());
+        for (name, value) in bare.get_envs() {
+            match value {
+                Some(value) => bounded.env(name, value),
+                None => bounded.env_remove(name),
+            };
+        }
+        bounded
+            .output()
+            .expect("`timeout` of coreutils starts")
             .into()
     }
 }

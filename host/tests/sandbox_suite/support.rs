@@ -9,66 +9,14 @@ use airlock::sandbox::{
 };
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Outcome};
 use async_trait::async_trait;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
-fn guests_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guests")
-}
-
-/// Builds with cargo, whose own fingerprints skip what did not change.
-fn cargo(arguments: &[&str]) -> PathBuf {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests-test");
-    let built = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--locked",
-            "--target",
-            "wasm32-wasip2",
-        ])
-        .args(arguments)
-        .current_dir(guests_dir())
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .env_remove("RUSTFLAGS")
-        .status()
-        .expect("cargo runs");
-    assert!(
-        built.success(),
-        "the guests do not build; is the target wasm32-wasip2 installed?"
-    );
-    target.join("wasm32-wasip2/release")
-}
-
-/// The components of tests/guests.
-pub struct Guests {
-    pub noop: Vec<u8>,
-    pub zoo: Vec<u8>,
-    /// Exports another version of the contract.
-    pub stray: Vec<u8>,
-    /// Imports what no host offers.
-    pub shell: Vec<u8>,
-}
-
-pub static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
-    let read = |from: &Path, name: &str| std::fs::read(from.join(name)).expect("a built guest");
-    let all = cargo(&["--workspace"]);
-    let (noop, zoo) = (read(&all, "guest_noop.wasm"), read(&all, "guest_zoo.wasm"));
-    let stray = read(&all, "guest_stray.wasm");
-    let with_shell = cargo(&["-p", "guest-stray", "--features", "shell"]);
-    let shell = read(&with_shell, "guest_stray.wasm");
-    Guests {
-        noop,
-        zoo,
-        stray,
-        shell,
-    }
-});
+#[path = "../../../tests/support/guests.rs"]
+mod guests;
+pub use guests::GUESTS;
 
 /// A guest in WAT: `imports` and `body` are a core module's content beside what every guest must have; `run` gets the address of its
 /// arguments and returns that of its result.

@@ -107,8 +107,10 @@ fn misbehave(context: &TaskContext) -> Result<Outcome, TaskError> {
     }
 }
 
+/// A number alone, or the one member of an object: what a DAG file can say.
 fn argument(context: &TaskContext) -> u64 {
-    context.config.parse().expect("config is a number")
+    let digits = context.config.trim_matches(|letter: char| !letter.is_ascii_digit());
+    digits.parse().expect("config holds a number")
 }
 
 fn number(value: u64) -> Result<Outcome, TaskError> {
