@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# The newest of each file format: 3.x writes base_score as a list, 2.1 knows only scalars.
+# The newest, and the one whose format is written: 3.x writes base_score as a list, 2.1 knows only scalars.
 XGBOOST = ["3.2.0", "2.1.4"]
 TOLERANCE = 1e-6
 ROWS = 3000

@@ -67,7 +67,7 @@ fn test(model: &Model, train: &Matrix, path: &str, out: Option<&str>) -> Outcome
         std::fs::write(out, bytes)?;
     }
     let labels = matrix.label().unwrap_or_default();
-    Ok(if labels.iter().all(|y| *y == 0.0 || *y == 1.0) {
+    Ok(if labels.iter().all(|y| [0.0, 1.0].contains(y)) {
         json!(evaluate(Metric::Auc, &scores, labels))
     } else {
         Value::Null
