@@ -1,8 +1,9 @@
 //! `airlock:operator/dataset`: tables, table writers and matrices by handle, under the storage grants and one memory budget.
 
-use super::budget::{Budget, Reservation};
+use super::budget::Budget;
 use super::files::Files;
 use super::handles::{Handles, lock};
+use super::matrices::{HeldMatrix, Matrices};
 use super::table::{Part, Table, TableWriter};
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::dataset::{
@@ -17,13 +18,6 @@ use std::sync::{Arc, Mutex};
 
 /// The most host memory that tables, matrices and scores of one attempt hold, bytes.
 pub const DATASET_BYTES_MAX: u64 = 4 << 30;
-
-/// A matrix and the memory that it gives back.
-pub(super) struct HeldMatrix {
-    /// Shared with the runs over it.
-    pub(super) matrix: Arc<Matrix>,
-    _memory: Reservation,
-}
 
 #[derive(Clone)]
 enum Held {
@@ -49,14 +43,6 @@ impl Dataset {
         }
     }
 
-    /// A matrix by handle, for training.
-    pub(super) fn matrix_of(&self, handle: Handle) -> Answer<Arc<HeldMatrix>> {
-        match self.held.get(handle)? {
-            Held::Matrix(matrix) => Ok(matrix),
-            _ => Err(wrong_kind(handle, "matrix")),
-        }
-    }
-
     fn table(&self, handle: Handle) -> Answer<Part> {
         match self.held.get(handle)? {
             Held::Table(part) => Ok(part),
@@ -68,6 +54,15 @@ impl Dataset {
         match self.held.get(handle)? {
             Held::Writer(writer) => Ok(writer),
             _ => Err(wrong_kind(handle, "table writer")),
+        }
+    }
+}
+
+impl Matrices for Dataset {
+    fn matrix_of(&self, handle: Handle) -> Answer<Arc<HeldMatrix>> {
+        match self.held.get(handle)? {
+            Held::Matrix(matrix) => Ok(matrix),
+            _ => Err(wrong_kind(handle, "matrix")),
         }
     }
 }

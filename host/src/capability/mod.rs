@@ -10,6 +10,7 @@ mod files;
 mod handles;
 mod http;
 mod log;
+mod matrices;
 mod models;
 mod policy;
 mod secrets;

@@ -66,7 +66,7 @@ pub fn session(context: SessionContext) -> Ports {
         training: Box::new(Training::new(
             Arc::clone(&grants),
             context.store,
-            dataset.clone(),
+            Arc::new(dataset.clone()),
             memory,
         )),
         dataset: Box::new(dataset),

@@ -3,9 +3,9 @@
 
 use super::blocking;
 use super::budget::{Budget, Reservation};
-use super::dataset::{Dataset, HeldMatrix};
 use super::engine;
 use super::handles::{Handles, lock};
+use super::matrices::{HeldMatrix, Matrices};
 use crate::sandbox::bindings::airlock::operator::training::{
     Config, Event, Format, Metric, RunOutcome, Shortfall, TrainError,
 };
@@ -49,7 +49,7 @@ enum Held {
 pub(super) struct Training {
     grants: Arc<Grants>,
     store: Arc<dyn Store>,
-    dataset: Dataset,
+    matrices: Arc<dyn Matrices>,
     memory: Budget,
     threads: Budget,
     held: Handles<Held>,
@@ -59,14 +59,14 @@ impl Training {
     pub(super) fn new(
         grants: Arc<Grants>,
         store: Arc<dyn Store>,
-        dataset: Dataset,
+        matrices: Arc<dyn Matrices>,
         memory: Budget,
     ) -> Self {
         let threads = grants.training.as_ref().map_or(0, |grant| grant.threads);
         Self {
             grants,
             store,
-            dataset,
+            matrices,
             memory,
             threads: Budget::new(u64::from(threads)),
             held: Handles::new(),
@@ -101,7 +101,7 @@ impl Training {
     }
 
     fn matrix(&self, handle: Handle) -> Trained<Arc<HeldMatrix>> {
-        self.dataset.matrix_of(handle).map_err(unusable)
+        self.matrices.matrix_of(handle).map_err(unusable)
     }
 
     fn keep(&self, held: Held) -> Trained<Handle> {

@@ -37,7 +37,7 @@ pub(crate) fn run_all() -> Result<()> {
     }
     say("tests");
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
-    run(&mut cargo(&["test", "--workspace"]))?;
+    run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
     for script in PYTHON {
         say(script);
         if has("python3") {
