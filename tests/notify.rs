@@ -141,16 +141,23 @@ fn without_a_grant_nothing_leaves_and_the_grant_is_named() {
     let by_name = format!("http://localhost:{}/", address.port());
     let name_only = json!({"http": [format!("localhost:{}", address.port())]});
     for (url, grants, told) in [
-        (&url, &json!({}), "http"),
-        (&url, &elsewhere, &*address.to_string()),
-        (&by_name, &name_only, "not public"),
+        (&url, &json!({}), "needs the grant `http`".to_owned()),
+        (
+            &url,
+            &elsewhere,
+            format!("it needs `http` with \"{address}\""),
+        ),
+        (
+            &by_name,
+            &name_only,
+            "`http` must name that address".to_owned(),
+        ),
     ] {
         let airlock = Airlock::new();
         let (done, row) = trigger(&airlock, &dag(url, &json!({}), grants, &json!({})));
         assert_eq!((done.code, &row["state"]), (10, &json!("failed")), "{row}");
         let error = row["error"].as_str().unwrap();
-        assert!(error.contains("denied") && error.contains(told), "{error}");
-        assert!(error.contains("grants"), "{error}");
+        assert!(error.contains("denied") && error.contains(&told), "{error}");
     }
     assert!(is_untouched(&listener));
 }
@@ -268,19 +275,23 @@ fn a_secret_never_goes_to_a_host_that_its_grant_does_not_name() {
     let headers = json!({"authorization": "Bearer {secret:hook_token}"});
     let url = format!("http://{address}/");
     let http = [address.to_string()];
-    for grants in [
-        json!({"http": http, "secrets": {"hook_token": ["api.example.com"]}}),
-        json!({"http": http, "secrets": {"another": [address.to_string()]}}),
-        json!({"http": http}),
+    let no_such = "no grant covers secret \"hook_token\"";
+    for (grants, told) in [
+        (
+            json!({"http": http, "secrets": {"hook_token": ["api.example.com"]}}),
+            "its grant in `secrets` names other hosts",
+        ),
+        (
+            json!({"http": http, "secrets": {"another": [address.to_string()]}}),
+            no_such,
+        ),
+        (json!({"http": http}), "needs the grant `secrets`"),
     ] {
         let airlock = Airlock::new();
         let (done, row) = trigger_with_secret(&airlock, &dag(&url, &headers, &grants, &json!({})));
         assert_eq!((done.code, &row["state"]), (10, &json!("failed")), "{row}");
         let error = row["error"].as_str().unwrap();
-        assert!(
-            error.contains("secret") && error.contains("denied"),
-            "{error}"
-        );
+        assert!(error.contains("denied") && error.contains(told), "{error}");
         assert!(!done.stdout.contains(SECRET) && !done.stderr.contains(SECRET));
         assert_eq!(files_with(&airlock.data(), SECRET), [""; 0]);
     }

@@ -62,6 +62,10 @@ impl App {
     }
 }
 
+/// After the disk refused a write. Nothing that was acknowledged is lost by it.
+const STORE_FAILED_HINT: &str =
+    "check free space and permissions of the data folder, then `airlock runs resume`";
+
 impl From<StoreError> for UserError {
     fn from(error: StoreError) -> Self {
         let hint = match &error {
@@ -97,7 +101,12 @@ impl From<CommitError> for UserError {
             CommitError::TooLarge { .. } => ErrorKind::Usage,
             _ => ErrorKind::Conflict,
         };
-        Self::new(kind, error)
+        let told = Self::new(kind, error);
+        if kind == ErrorKind::Store {
+            told.hint(STORE_FAILED_HINT)
+        } else {
+            told
+        }
     }
 }
 
@@ -125,6 +134,11 @@ impl From<SchedulerError> for UserError {
             SchedulerError::Store(_) => ErrorKind::Store,
             SchedulerError::Stopped => ErrorKind::Bug,
         };
-        Self::new(kind, error)
+        let told = Self::new(kind, error);
+        if kind == ErrorKind::Store {
+            told.hint(STORE_FAILED_HINT)
+        } else {
+            told
+        }
     }
 }

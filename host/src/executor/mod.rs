@@ -11,7 +11,7 @@ pub use run_port::StoreDagState;
 use crate::capability::{self, EnvironmentSecrets, SessionContext, SystemResolver};
 use crate::plugins::Plugins;
 use crate::render;
-use crate::sandbox::{CancelSignal, InterfaceSet, Plugin, Sandbox, TaskRequest};
+use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
 use crate::scheduler::{Attempt, Executor, Handle};
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
@@ -48,6 +48,8 @@ type Live = Mutex<HashMap<(RunNumber, TaskInstanceKey, Fence), CancelSignal>>;
 
 /// Threads that prepare attempts: rendering, finding plugins, building ports. Guests have threads of their own.
 const PREPARING_THREADS: usize = 2;
+/// The most denials that an attempt's error tells.
+const DENIALS_TOLD_MAX: usize = 3;
 
 /// Runs attempts in this process.
 pub struct LocalExecutor {
@@ -113,9 +115,27 @@ impl Executor for LocalExecutor {
 
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
     match prepare(parts, attempt, cancel).await {
-        Ok(request) => parts.sandbox.run(request).await.outcome,
+        Ok(request) => {
+            let report = parts.sandbox.run(request).await;
+            with_denials(report.outcome, &report.denied)
+        }
         Err(error) => Outcome::Error(error),
     }
+}
+
+/// Adds to an error what the attempt was denied, where the guest did not say it: `wasi:http` has no words for why, and the grant that
+/// would allow it must reach a person.
+fn with_denials(outcome: Outcome, denied: &[Denial]) -> Outcome {
+    let Outcome::Error(mut error) = outcome else {
+        return outcome;
+    };
+    for denial in denied.iter().take(DENIALS_TOLD_MAX) {
+        if !error.message.contains(&denial.message) {
+            error.message.push_str("\nit was denied: ");
+            error.message.push_str(&denial.message);
+        }
+    }
+    Outcome::Error(error)
 }
 
 /// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.

@@ -8,7 +8,7 @@ use wasmtime::ResourceLimiter;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LimitError {
     #[error(
-        "it asked for {wanted} bytes of memory in all, its limit is {limit}; raise `limits.memory_bytes` or let it hold less"
+        "it asked for {wanted} bytes of memory in all, its limit is {limit}; raise `memory` under `grants: {{limits: ...}}` or let it hold less"
     )]
     Memory { wanted: u64, limit: u64 },
     #[error("it asked for {wanted} table elements in all, the limit is {TABLE_ELEMENTS_MAX}")]

@@ -63,12 +63,7 @@ pub enum HttpError {
 impl fmt::Display for HttpError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Denied(text) => {
-                write!(
-                    out,
-                    "request denied: {text}; name the host under `grants: {{http: [...]}}`"
-                )
-            }
+            Self::Denied(text) => write!(out, "request denied: {text}"),
             Self::Invalid(text) => write!(out, "request makes no sense: {text}"),
             Self::Failed(text) => write!(out, "no answer: {text}"),
             Self::TimedOut => out.write_str("no answer in time"),

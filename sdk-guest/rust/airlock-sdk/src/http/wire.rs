@@ -155,7 +155,7 @@ fn read_body(body: &IncomingBody) -> Result<Vec<u8>, HttpError> {
 fn error(code: &ErrorCode) -> HttpError {
     match code {
         ErrorCode::HttpRequestDenied | ErrorCode::DestinationIpProhibited => {
-            HttpError::Denied("no grant covers this host".into())
+            HttpError::Denied("the task's grants do not allow it".into())
         }
         ErrorCode::ConnectionTimeout
         | ErrorCode::ConnectionReadTimeout
