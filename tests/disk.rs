@@ -217,3 +217,57 @@ fn a_damaged_byte_is_told_or_does_no_harm() {
     std::fs::write(&path, &good).unwrap();
     assert_eq!(everything(&airlock), before);
 }
+
+#[test]
+fn a_disk_that_fills_in_the_middle_of_a_run_ends_the_wait_and_the_run_goes_on_later() {
+    let airlock = Airlock::new();
+    let at = airlock.folder().join("small");
+    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], at) else {
+        eprintln!("left out: a full disk needs root to mount one");
+        return;
+    };
+    std::os::unix::fs::symlink(&mount.0, airlock.data()).unwrap();
+    assert_eq!(trigger(&airlock, "run_0").code, 0);
+    // Each XCom is a file of its own; the chain makes them one after the other.
+    let task = |number: u32| {
+        let upstream: Vec<String> = number
+            .checked_sub(1)
+            .map(|before| format!("t{before}"))
+            .into_iter()
+            .collect();
+        json!({
+            "task_id": format!("t{number}"), "operator": "probe", "depends_on": upstream,
+            "config": {"value": format!("{{{{ 'a' * {} }}}}", 40_000 + number)},
+        })
+    };
+    let dag = json!({"dag_id": "large", "tasks": (0..60).map(task).collect::<Vec<_>>()});
+    let path = airlock.file("large.yaml", &dag.to_string());
+    let data = airlock.data().display().to_string();
+    let filler = fill(&mount.0, 1 << 20);
+    let done = airlock.run_within(
+        60,
+        &[
+            "dags",
+            "trigger",
+            path.to_str().unwrap(),
+            "--run-id",
+            "run_1",
+            "--data",
+            &data,
+        ],
+    );
+    assert!(
+        done.stderr.contains("recorded"),
+        "it was meant to fill later: {}",
+        done.stderr
+    );
+    assert_eq!(done.code, 20, "{}", done.stderr);
+    std::fs::remove_file(filler).unwrap();
+    let resumed = airlock.run_within(60, &["runs", "resume", "--json", "--data", &data]);
+    assert_eq!(resumed.code, 0, "{}", resumed.stderr);
+    let run = airlock
+        .run(&["runs", "show", "large", "run_1", "--json"])
+        .json();
+    assert_eq!(run["state"], "success", "{run}");
+    assert_eq!(airlock.run(&["db", "check"]).code, 0);
+}

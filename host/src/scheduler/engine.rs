@@ -186,6 +186,9 @@ impl Engine {
 
     /// Nothing can be made durable any more: no new attempts, and nobody waits for what will not come.
     fn fail(&mut self, reason: String) {
+        if self.failure.is_some() {
+            return;
+        }
         tracing::error!(reason, "the store failed: nothing more is acknowledged");
         self.failure = Some(reason);
         for run in self.runs.values_mut() {
