@@ -210,3 +210,15 @@ fn every_example_is_valid() {
     }
     assert!(seen >= 3);
 }
+
+#[test]
+fn settings_come_from_airlock_toml_where_no_flag_says_otherwise() {
+    let airlock = Airlock::new();
+    airlock.file("airlock.toml", "data = \"elsewhere\"\n");
+    assert_eq!(airlock.run_bare(&["pools", "set", "gpu", "1"]).code, 0);
+    assert!(airlock.folder().join("elsewhere").is_dir());
+    assert_eq!(airlock.run(&["pools", "set", "gpu", "2"]).code, 0);
+    assert!(airlock.data().is_dir(), "a flag wins");
+    airlock.file("airlock.toml", "paralelism = 4\n");
+    snapshot("unknown setting", &airlock, &["pools", "list"]);
+}

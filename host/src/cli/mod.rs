@@ -12,6 +12,7 @@ mod pools;
 mod progress;
 mod runs;
 mod settings;
+mod settings_file;
 mod tasks;
 
 use crate::error::{ErrorKind, UserError};
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
+    let global = settings_file::merge(global)?;
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(

@@ -22,6 +22,7 @@ pub use diagnostic::{Diagnostic, Severity, render};
 pub use digest::digest;
 pub use params::check_params;
 pub use quantity::DURATION_MAX;
+pub use suggest::nearest;
 pub use templates::TEMPLATE_BYTES_MAX;
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 

@@ -1,0 +1,74 @@
+//! `airlock.toml` in the current folder: settings for whoever works there. A flag or an `AIRLOCK_*` variable wins over it.
+
+use super::args::Global;
+use crate::error::{ErrorKind, UserError};
+use airlock_core::dag::nearest;
+use std::io::ErrorKind as Io;
+use std::path::PathBuf;
+
+/// The file's name.
+const FILE: &str = "airlock.toml";
+/// Every key it may hold; each is the long flag's name with `_` for `-`.
+const KEYS: [&str; 4] = ["data", "storage_root", "plugins", "parallelism"];
+
+/// Fills what neither a flag nor the environment said.
+pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
+    let text = match std::fs::read_to_string(FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == Io::NotFound => return Ok(global),
+        Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
+    };
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+    for (key, value) in table {
+        match key.as_str() {
+            "data" => global.data = global.data.or(Some(path(&key, value)?)),
+            "storage_root" => {
+                global.storage_root = global.storage_root.or(Some(path(&key, value)?))
+            }
+            "plugins" if global.plugin_folders.is_empty() => {
+                global.plugin_folders = paths(&key, value)?
+            }
+            "plugins" => {}
+            "parallelism" => {
+                global.parallelism = global.parallelism.or(Some(number(&key, &value)?))
+            }
+            other => return Err(unknown(other)),
+        }
+    }
+    Ok(global)
+}
+
+fn wrong(what: String) -> UserError {
+    UserError::new(ErrorKind::Usage, format!("{FILE} {what}"))
+}
+
+fn unknown(key: &str) -> UserError {
+    let hint = match nearest(key, KEYS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("it may hold {}", KEYS.join(", ")),
+    };
+    wrong(format!("has an unknown key {key:?}")).hint(hint)
+}
+
+fn path(key: &str, value: toml::Value) -> Result<PathBuf, UserError> {
+    match value {
+        toml::Value::String(text) => Ok(PathBuf::from(text)),
+        _ => Err(wrong(format!("key {key:?} must be a text"))),
+    }
+}
+
+fn paths(key: &str, value: toml::Value) -> Result<Vec<PathBuf>, UserError> {
+    match value {
+        toml::Value::Array(values) => values.into_iter().map(|value| path(key, value)).collect(),
+        one => Ok(vec![path(key, one)?]),
+    }
+}
+
+fn number(key: &str, value: &toml::Value) -> Result<u32, UserError> {
+    let number = value
+        .as_integer()
+        .and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| wrong(format!("key {key:?} must be a whole number from 0")))
+}
