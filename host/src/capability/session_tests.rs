@@ -7,7 +7,7 @@ use crate::sandbox::bindings::airlock::operator::training::{
 };
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{LogLevel, LogSource};
-use crate::tracking::test_store::TestStore;
+use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit, Clock};
 use airlock_core::grant::TrainingGrant;
 use airlock_core::ids::{DagId, TaskId};
@@ -74,14 +74,14 @@ impl LogPort for Outside {
 struct House {
     folder: tempfile::TempDir,
     outside: Outside,
-    store: Arc<TestStore>,
+    store: Arc<MemoryStore>,
     ports: Ports,
 }
 
 fn house(grants: Grants) -> House {
     let folder = tempfile::tempdir().unwrap();
     let outside = Outside::default();
-    let store = Arc::new(TestStore::default());
+    let store = Arc::new(MemoryStore::default());
     let clock: Clock = Arc::new(|| 1_000);
     let ports = session(SessionContext {
         grants,

@@ -9,8 +9,6 @@ mod model;
 mod registry;
 mod run;
 mod runs;
-#[cfg(test)]
-pub(crate) mod test_store;
 
 pub use audit::{Audit, AuditEvent};
 pub use error::TrackingError;

@@ -1,10 +1,10 @@
 use super::*;
-use crate::tracking::test_store::TestStore;
+use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Tracking};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 struct House {
-    store: Arc<TestStore>,
+    store: Arc<MemoryStore>,
     registry: Registry,
     run_id: String,
 }
@@ -17,7 +17,7 @@ fn user() -> Actor {
 }
 
 fn house() -> House {
-    let store = Arc::new(TestStore::default());
+    let store = Arc::new(MemoryStore::default());
     let now = AtomicI64::new(100);
     let clock: Clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
     let tracking = Tracking::new(store.clone(), clock.clone());

@@ -1,10 +1,10 @@
 use super::*;
-use crate::tracking::test_store::TestStore;
+use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-fn service() -> (Arc<TestStore>, Tracking) {
-    let store = Arc::new(TestStore::default());
+fn service() -> (Arc<MemoryStore>, Tracking) {
+    let store = Arc::new(MemoryStore::default());
     let now = AtomicI64::new(0);
     let clock: Clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
     (store.clone(), Tracking::new(store, clock))

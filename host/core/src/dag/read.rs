@@ -31,6 +31,7 @@ pub(super) fn wrong_type(node: &Node<'_>, what: &str, expected: &str, sink: &mut
         (Kind::String(_), _) if expected.starts_with("a whole number") => {
             Some("write digits, for example 2".to_owned())
         }
+        _ if expected.starts_with("a duration") => Some("write for example 10m".to_owned()),
         _ => None,
     };
     let message = format!("`{what}` must be {expected}; found {}", node.found());
