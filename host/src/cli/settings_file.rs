@@ -16,23 +16,23 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
     let text = match std::fs::read_to_string(FILE) {
         Ok(text) => text,
         Err(error) if error.kind() == Io::NotFound => return Ok(global),
-        Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
+        Err(error) => return Err(wrong(&format!("cannot be read: {error}"))),
     };
     let table: toml::Table = text
         .parse()
-        .map_err(|error: toml::de::Error| wrong(error.to_string()))?;
+        .map_err(|error: toml::de::Error| wrong(&error.to_string()))?;
     for (key, value) in table {
         match key.as_str() {
             "data" => global.data = global.data.or(Some(path(&key, value)?)),
             "storage_root" => {
-                global.storage_root = global.storage_root.or(Some(path(&key, value)?))
+                global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
             "plugins" if global.plugin_folders.is_empty() => {
-                global.plugin_folders = paths(&key, value)?
+                global.plugin_folders = paths(&key, value)?;
             }
             "plugins" => {}
             "parallelism" => {
-                global.parallelism = global.parallelism.or(Some(number(&key, &value)?))
+                global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
             }
             other => return Err(unknown(other)),
         }
@@ -40,7 +40,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
     Ok(global)
 }
 
-fn wrong(what: String) -> UserError {
+fn wrong(what: &str) -> UserError {
     UserError::new(ErrorKind::Usage, format!("{FILE} {what}"))
 }
 
@@ -49,13 +49,13 @@ fn unknown(key: &str) -> UserError {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("it may hold {}", KEYS.join(", ")),
     };
-    wrong(format!("has an unknown key {key:?}")).hint(hint)
+    wrong(&format!("has an unknown key {key:?}")).hint(hint)
 }
 
 fn path(key: &str, value: toml::Value) -> Result<PathBuf, UserError> {
     match value {
         toml::Value::String(text) => Ok(PathBuf::from(text)),
-        _ => Err(wrong(format!("key {key:?} must be a text"))),
+        _ => Err(wrong(&format!("key {key:?} must be a text"))),
     }
 }
 
@@ -70,5 +70,5 @@ fn number(key: &str, value: &toml::Value) -> Result<u32, UserError> {
     let number = value
         .as_integer()
         .and_then(|number| u32::try_from(number).ok());
-    number.ok_or_else(|| wrong(format!("key {key:?} must be a whole number from 0")))
+    number.ok_or_else(|| wrong(&format!("key {key:?} must be a whole number from 0")))
 }
