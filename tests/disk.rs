@@ -111,16 +111,23 @@ fn fill(folder: &Path, left: u64) -> PathBuf {
     path
 }
 
+/// A disk of 48 MiB with the data folder on it. None, with a word, where this process may not mount.
+fn small_disk(airlock: &Airlock) -> Option<Mount> {
+    let at = airlock.folder().join("small");
+    let mount = Mount::new(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], at);
+    match &mount {
+        Some(mount) => std::os::unix::fs::symlink(&mount.0, airlock.data()).unwrap(),
+        None => eprintln!("left out: a full disk needs root to mount one"),
+    }
+    mount
+}
+
 #[test]
 fn a_full_disk_is_told_and_loses_nothing() {
     let airlock = Airlock::new();
-    let at = airlock.folder().join("small");
-    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], at) else {
-        eprintln!("left out: a full disk needs root to mount one");
+    let Some(mount) = small_disk(&airlock) else {
         return;
     };
-    // The data folder lies on the small disk.
-    std::os::unix::fs::symlink(&mount.0, airlock.data()).unwrap();
     let mut acknowledged = vec!["run_0".to_owned()];
     assert_eq!(trigger(&airlock, "run_0").code, 0);
     for left in [0_u64, 8 << 10, 64 << 10, 512 << 10] {
@@ -221,12 +228,9 @@ fn a_damaged_byte_is_told_or_does_no_harm() {
 #[test]
 fn a_disk_that_fills_in_the_middle_of_a_run_ends_the_wait_and_the_run_goes_on_later() {
     let airlock = Airlock::new();
-    let at = airlock.folder().join("small");
-    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], at) else {
-        eprintln!("left out: a full disk needs root to mount one");
+    let Some(mount) = small_disk(&airlock) else {
         return;
     };
-    std::os::unix::fs::symlink(&mount.0, airlock.data()).unwrap();
     assert_eq!(trigger(&airlock, "run_0").code, 0);
     // Each XCom is a file of its own; the chain makes them one after the other.
     let task = |number: u32| {

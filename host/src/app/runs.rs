@@ -141,13 +141,6 @@ impl App {
         Ok((self.run(dag_id, run_id)?.state, closed))
     }
 
-    /// Waits for the end of a run.
-    pub async fn wait(&self, dag_id: &DagId, run_id: &RunId) -> Result<RunDetail, UserError> {
-        let (_, mut notices) = self.watch(dag_id, run_id).await?;
-        while notices.recv().await.is_some() {}
-        self.run_detail(dag_id, run_id)
-    }
-
     /// One run.
     pub fn run(&self, dag_id: &DagId, run_id: &RunId) -> Result<RunRow, UserError> {
         let row = self
