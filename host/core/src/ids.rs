@@ -158,6 +158,17 @@ impl TaskIndex {
     }
 }
 
+/// The place of a task group in its DAG's list of groups: dense, from 0, stable for one DAG version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GroupIndex(pub u32);
+
+impl GroupIndex {
+    /// The index for slices.
+    pub fn get(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A task instance inside one run: a task and its map index (-1 when unmapped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskInstanceKey {

@@ -267,14 +267,12 @@ fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<RunHeader, Use
     };
     let text = |map: serde_json::Map<_, _>| serde_json::Value::Object(map).to_string();
     Ok(RunHeader {
-        run_id,
-        run_type: RunType::Manual,
         logical_date,
         data_interval_start: Some(interval.0),
         data_interval_end: Some(interval.1),
-        run_after: now,
         params: text(params),
         conf: text(conf),
+        ..RunHeader::new(run_id, RunType::Manual, now)
     })
 }
 

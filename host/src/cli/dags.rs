@@ -100,19 +100,29 @@ pub(super) fn look_up(global: &Global, file_or_id: &str) -> Result<Dag, UserErro
     Ok((*dag.dag).clone())
 }
 
+/// A schedule in words.
+fn schedule_text(schedule: &Schedule, timezone: &str) -> String {
+    match schedule {
+        Schedule::None => "only on request".to_owned(),
+        Schedule::Once => "once".to_owned(),
+        Schedule::Continuous => "continuously".to_owned(),
+        Schedule::Cron(cron) => format!("{cron} ({timezone})"),
+        Schedule::Every(every) => format!("every {every:#}"),
+        Schedule::Assets(assets) => format!("when updated: {}", assets.uris().join(", ")),
+        Schedule::AssetsOrTime(assets, timed) => format!(
+            "when updated: {}; and {}",
+            assets.uris().join(", "),
+            schedule_text(timed, timezone)
+        ),
+    }
+}
+
 fn show(global: &Global, file_or_id: &str) -> Result<(), UserError> {
     let dag = look_up(global, file_or_id)?;
     if global.json {
         return print_json(&dag);
     }
-    let schedule = match &dag.schedule {
-        Schedule::None => "only on request".to_owned(),
-        Schedule::Once => "once".to_owned(),
-        Schedule::Continuous => "continuously".to_owned(),
-        Schedule::Cron(cron) => format!("{cron} ({})", dag.timezone),
-        Schedule::Every(every) => format!("every {every:#}"),
-        Schedule::Assets(assets) => format!("when updated: {}", assets.join(", ")),
-    };
+    let schedule = schedule_text(&dag.schedule, &dag.timezone);
     let mut text = format!("dag {}\n", dag.dag_id);
     if let Some(description) = &dag.description {
         text.push_str(&format!("  {description}\n"));

@@ -4,7 +4,7 @@
 use super::diagnostic::{Sink, Span, quoted};
 use super::read::{Fields, Texts, members, unknown_key, wrong_type};
 use super::read_task::{self, Draft};
-use super::spec::{Dag, MAX_ACTIVE_DEFAULT, Schedule, TimetableKind};
+use super::spec::{AssetExpression, Dag, MAX_ACTIVE_DEFAULT, Schedule, TimetableKind};
 use super::suggest;
 use super::yaml::{Entry, Kind, Node};
 use super::{TASKS_MAX, params, validate, when};
@@ -111,7 +111,10 @@ fn header(fields: Fields<'_, '_>, sink: &mut Sink) -> Option<Dag> {
     Some(Dag {
         // A missing or invalid id is an error already; the stand-in lets the other checks go on.
         dag_id: dag_id.or_else(|| DagId::parse("invalid").ok())?,
+        dag_display_name: None,
         description: fields.get("description", sink),
+        doc_md: None,
+        owner_links: std::collections::BTreeMap::new(),
         timetable: fields.choice("timetable", &TIMETABLES, TimetableKind::Trigger, sink),
         start_date: date(fields, "start_date", &zone, sink),
         end_date: date(fields, "end_date", &zone, sink),
@@ -122,13 +125,22 @@ fn header(fields: Fields<'_, '_>, sink: &mut Sink) -> Option<Dag> {
             .unwrap_or(MAX_ACTIVE_DEFAULT),
         dagrun_timeout: fields.positive("dagrun_timeout", sink),
         fail_fast: fields.or("fail_fast", false, sink),
+        max_consecutive_failed_dag_runs: 0,
         is_paused_upon_creation: fields.or("is_paused_upon_creation", false, sink),
         tags: fields.or("tags", Texts(Vec::new()), sink).0,
         params: params::read(fields, sink),
         grants: fields.get("grants", sink).unwrap_or_default(),
-        on_sla_miss: fields.get("on_sla_miss", sink),
-        on_failure: fields.get("on_failure_callback", sink),
-        on_success: fields.get("on_success_callback", sink),
+        on_sla_miss: fields.get("on_sla_miss", sink).into_iter().collect(),
+        on_failure: fields
+            .get("on_failure_callback", sink)
+            .into_iter()
+            .collect(),
+        on_success: fields
+            .get("on_success_callback", sink)
+            .into_iter()
+            .collect(),
+        deadlines: Vec::new(),
+        task_groups: Vec::new(),
         schedule,
         timezone,
         tasks: Vec::new(),
@@ -229,7 +241,9 @@ fn schedule_mapping(node: &Node<'_>, sink: &mut Sink) -> Option<Schedule> {
     let one_key = fields.own.len() == 1;
     match (every, assets) {
         (every @ Some(Schedule::Every(_)), None) if one_key => every,
-        (None, Some(assets)) if one_key && !assets.is_empty() => Some(Schedule::Assets(assets)),
+        (None, Some(assets)) if one_key && !assets.is_empty() => Some(Schedule::Assets(
+            AssetExpression::All(assets.into_iter().map(AssetExpression::Asset).collect()),
+        )),
         _ => {
             let known = |key| fields.node(key).is_some();
             if fields.own.is_empty() || known("assets") || known("every") && !one_key {

@@ -6,7 +6,7 @@ use super::diagnostic::{Sink, Span, quoted};
 use super::read::{Fields, FromNode, choice, members, texts_with_spans, unknown_key, wrong_type};
 use super::read_dag;
 use super::spec::{
-    DEFAULT_POOL, Expand, ExpandSource, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
+    DEFAULT_POOL, DEFAULT_QUEUE, Expand, ExpandSource, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
     SENSOR_TIMEOUT_DEFAULT, SensorMode, SensorSpec, Task, TriggerRule, WeightRule,
 };
 use super::suggest;
@@ -312,6 +312,7 @@ fn build(
     Some(Task {
         // An invalid id or operator is an error already; the stand-in lets the other checks go on.
         task_id: task_id.or_else(|| TaskId::parse("invalid").ok())?,
+        task_group: None,
         operator: operator.or_else(|| OperatorName::parse("invalid").ok())?,
         config: config(fields, expand.as_ref(), sink),
         depends_on: Vec::new(),
@@ -324,6 +325,8 @@ fn build(
         max_retry_delay: fields.positive("max_retry_delay", sink),
         execution_timeout: fields.positive("execution_timeout", sink),
         sla: fields.positive("sla", sink),
+        retry_policy: Vec::new(),
+        queue: DEFAULT_QUEUE.to_owned(),
         pool: match fields.get("pool", sink) {
             Some(pool) => pool,
             None => PoolName::parse(DEFAULT_POOL).ok()?,
@@ -332,6 +335,8 @@ fn build(
         priority_weight: fields.or("priority_weight", 1, sink),
         weight_rule: fields.choice("weight_rule", &WEIGHT_RULES, WeightRule::Downstream, sink),
         depends_on_past: depends_on_past || wait_for_downstream,
+        ignore_first_depends_on_past: false,
+        wait_for_past_depends_before_skipping: false,
         wait_for_downstream,
         max_active_tis_per_dag: fields.at_least_one("max_active_tis_per_dag", sink),
         max_active_tis_per_dagrun: fields.at_least_one("max_active_tis_per_dagrun", sink),
@@ -342,15 +347,27 @@ fn build(
         do_xcom_push: fields.or("do_xcom_push", true, sink),
         multiple_outputs: fields.or("multiple_outputs", false, sink),
         grants: fields.get("grants", sink),
+        inlets: Vec::new(),
+        outlets: Vec::new(),
+        doc_md: None,
+        map_index_template: None,
         task_display_name: fields.get("task_display_name", sink),
         owner: fields.get("owner", sink),
         email: emails(fields, sink),
         // Airflow's defaults: silent only where no address is given.
         email_on_failure: fields.or("email_on_failure", true, sink),
         email_on_retry: fields.or("email_on_retry", true, sink),
-        on_failure: fields.get("on_failure_callback", sink),
-        on_success: fields.get("on_success_callback", sink),
-        on_retry: fields.get("on_retry_callback", sink),
+        on_execute: Vec::new(),
+        on_failure: fields
+            .get("on_failure_callback", sink)
+            .into_iter()
+            .collect(),
+        on_success: fields
+            .get("on_success_callback", sink)
+            .into_iter()
+            .collect(),
+        on_retry: fields.get("on_retry_callback", sink).into_iter().collect(),
+        on_skipped: Vec::new(),
     })
 }
 
@@ -408,6 +425,8 @@ fn sensor(fields: Fields<'_, '_>, sink: &mut Sink) -> SensorSpec {
             .unwrap_or(POKE_INTERVAL_DEFAULT),
         timeout: fields.or("timeout", SENSOR_TIMEOUT_DEFAULT, sink),
         soft_fail: fields.or("soft_fail", false, sink),
+        never_fail: false,
+        silent_fail: false,
         exponential_backoff: fields.or("exponential_backoff", false, sink),
         max_wait: fields.positive("max_wait", sink),
     }

@@ -3,7 +3,8 @@
 //! indexes, the graph has no cycle. It refuses to know about files, spans or run state.
 
 use crate::grant::Grants;
-use crate::ids::{DagId, OperatorName, PoolName, TaskId, TaskIndex};
+use crate::ids::{DagId, GroupIndex, OperatorName, PoolName, TaskId, TaskIndex};
+use crate::run::event::AttemptErrorKind;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,8 +26,17 @@ pub const DEFAULT_POOL: &str = "default_pool";
 pub struct Dag {
     /// Its id.
     pub dag_id: DagId,
+    /// Shown instead of the id; no effect on runs.
+    #[serde(default)]
+    pub dag_display_name: Option<String>,
     /// Free text.
     pub description: Option<String>,
+    /// Longer text, Markdown; no effect on runs.
+    #[serde(default)]
+    pub doc_md: Option<String>,
+    /// Links of owners, by owner; shown in the pages.
+    #[serde(default)]
+    pub owner_links: BTreeMap<String, String>,
     /// When runs are due.
     pub schedule: Schedule,
     /// IANA name; cron expressions are evaluated on its wall clock.
@@ -47,6 +57,9 @@ pub struct Dag {
     pub dagrun_timeout: Option<SignedDuration>,
     /// The first failure ends the run.
     pub fail_fast: bool,
+    /// So many failed runs in a row pause the DAG; 0 never does.
+    #[serde(default)]
+    pub max_consecutive_failed_dag_runs: u32,
     /// Whether a new DAG starts paused.
     pub is_paused_upon_creation: bool,
     /// For searching; no effect on runs.
@@ -56,11 +69,20 @@ pub struct Dag {
     /// What its tasks may do at most; an operator gets the intersection with its own imports.
     pub grants: Grants,
     /// Called when a task instance missed its `sla`.
-    pub on_sla_miss: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_sla_miss: Vec<Callback>,
     /// Called when the run failed.
-    pub on_failure: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_failure: Vec<Callback>,
     /// Called when the run succeeded.
-    pub on_success: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_success: Vec<Callback>,
+    /// Points in time by which a run should have ended; missing one calls its callbacks and changes nothing else.
+    #[serde(default)]
+    pub deadlines: Vec<Deadline>,
+    /// Named parts of the graph; `GroupIndex` is the place in this list. A group comes after the group it is in.
+    #[serde(default)]
+    pub task_groups: Vec<TaskGroup>,
     /// In the order of the file; `TaskIndex` is the place in this list.
     pub tasks: Vec<Task>,
 }
@@ -69,6 +91,24 @@ impl Dag {
     /// The task at `index`, if this DAG has one there.
     pub fn task(&self, index: TaskIndex) -> Option<&Task> {
         self.tasks.get(index.get())
+    }
+
+    /// The group at `index`, if this DAG has one there.
+    pub fn group(&self, index: GroupIndex) -> Option<&TaskGroup> {
+        self.task_groups.get(index.get())
+    }
+
+    /// The innermost mapped group that holds a task. Mapped groups do not nest, so it is the only one.
+    pub fn mapped_group(&self, task: TaskIndex) -> Option<GroupIndex> {
+        let mut group = self.task(task)?.task_group;
+        while let Some(index) = group {
+            let here = self.group(index)?;
+            if here.expand.is_some() {
+                return Some(index);
+            }
+            group = here.parent;
+        }
+        None
     }
 
     /// The index of the task called `task_id`.
@@ -95,8 +135,92 @@ pub enum Schedule {
     Cron(String),
     /// A fixed distance between runs; ignores daylight saving.
     Every(SignedDuration),
-    /// When all of these assets were updated since the last run.
-    Assets(Vec<String>),
+    /// When the expression holds over the assets that were updated since the last run.
+    Assets(AssetExpression),
+    /// When the expression holds, and by a timetable of its own as well (Airflow's `AssetOrTimeSchedule`).
+    AssetsOrTime(AssetExpression, Box<Schedule>),
+}
+
+impl Schedule {
+    /// The assets that make runs, if any do.
+    pub fn assets(&self) -> Option<&AssetExpression> {
+        match self {
+            Self::Assets(assets) | Self::AssetsOrTime(assets, _) => Some(assets),
+            _ => None,
+        }
+    }
+}
+
+/// Which assets must have been updated (Airflow's `AssetAll`, `AssetAny`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssetExpression {
+    /// This one, by its URI.
+    Asset(String),
+    /// All of these; never empty.
+    All(Vec<AssetExpression>),
+    /// One of these; never empty.
+    Any(Vec<AssetExpression>),
+}
+
+impl AssetExpression {
+    /// Whether it holds when `updated` says which assets were updated.
+    pub fn holds(&self, updated: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Asset(uri) => updated(uri),
+            Self::All(parts) => parts.iter().all(|part| part.holds(updated)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(updated)),
+        }
+    }
+
+    /// Every asset that it names, in order, with repeats.
+    pub fn uris(&self) -> Vec<&str> {
+        match self {
+            Self::Asset(uri) => vec![uri],
+            Self::All(parts) | Self::Any(parts) => {
+                parts.iter().flat_map(AssetExpression::uris).collect()
+            }
+        }
+    }
+}
+
+/// A point in time by which a run should have ended (Airflow's `DeadlineAlert`): `reference + interval`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Deadline {
+    /// What it counts from.
+    pub reference: DeadlineReference,
+    /// Added to the reference; may be negative.
+    pub interval: SignedDuration,
+    /// Called when the run has not ended by then.
+    pub callbacks: Vec<Callback>,
+}
+
+/// What a deadline counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadlineReference {
+    /// The run's logical date; a run without one has no such deadline.
+    LogicalDate,
+    /// When the run was recorded.
+    QueuedAt,
+    /// This instant.
+    Fixed(Timestamp),
+    /// When the run was recorded, plus the mean duration of the last so many runs that ended well; with fewer there is
+    /// no such deadline.
+    AverageRuntime(u32),
+}
+
+/// A named part of the graph. Its tasks' ids begin with its id and a dot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskGroup {
+    /// Its id, with the ids of the groups it is in before it: `outer.inner`.
+    pub group_id: TaskId,
+    /// The group it is in.
+    pub parent: Option<GroupIndex>,
+    /// Shown in the pages.
+    pub tooltip: String,
+    /// A mapped group: all its tasks are expanded together, one instance each per element. Only outside other mapped groups.
+    pub expand: Option<Expand>,
 }
 
 /// What the fire time means (Airflow's `CronTriggerTimetable` and `CronDataIntervalTimetable`).
@@ -127,6 +251,19 @@ pub struct Callback {
     pub config: Value,
 }
 
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Callback>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shape {
+        Many(Vec<Callback>),
+        One(Option<Callback>),
+    }
+    Ok(match Shape::deserialize(from)? {
+        Shape::Many(callbacks) => callbacks,
+        Shape::One(callback) => callback.into_iter().collect(),
+    })
+}
+
 /// A task of a DAG.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(
@@ -134,8 +271,11 @@ pub struct Callback {
     reason = "each is a switch of its own in Airflow, under the same name"
 )]
 pub struct Task {
-    /// Its id.
+    /// Its id; in a group it begins with the group's id and a dot.
     pub task_id: TaskId,
+    /// The group that it is directly in.
+    #[serde(default)]
+    pub task_group: Option<GroupIndex>,
     /// Which operator runs it.
     pub operator: OperatorName,
     /// The operator's config: any JSON, strings in it may be templates.
@@ -160,6 +300,12 @@ pub struct Task {
     pub execution_timeout: Option<SignedDuration>,
     /// From the run's fire time to the end of the task; missing it calls `on_sla_miss`.
     pub sla: Option<SignedDuration>,
+    /// Looked at before `retries`, in order; the first rule that fits decides (Airflow 3.3's `retry_policy`).
+    #[serde(default)]
+    pub retry_policy: Vec<RetryRule>,
+    /// Which hosts may run it; `default` unless said otherwise. A host serves the queues that its settings name.
+    #[serde(default = "default_queue")]
+    pub queue: String,
     /// Where it takes its slots.
     pub pool: PoolName,
     /// How many slots it takes; at least 1.
@@ -170,6 +316,12 @@ pub struct Task {
     pub weight_rule: WeightRule,
     /// Runs only if the same task succeeded or was skipped in the previous run.
     pub depends_on_past: bool,
+    /// A task without an instance in the previous run need not wait for one.
+    #[serde(default)]
+    pub ignore_first_depends_on_past: bool,
+    /// Is not skipped by its trigger rule before `depends_on_past` allows it.
+    #[serde(default)]
+    pub wait_for_past_depends_before_skipping: bool,
     /// As `depends_on_past`, and the previous run's direct downstream must have ended well too.
     pub wait_for_downstream: bool,
     /// At most so many running instances of this task over all runs.
@@ -190,6 +342,18 @@ pub struct Task {
     pub multiple_outputs: bool,
     /// Narrows the DAG's grants for this task.
     pub grants: Option<Grants>,
+    /// Assets it reads; shown as lineage.
+    #[serde(default)]
+    pub inlets: Vec<String>,
+    /// Assets it updates: each success makes an event for each.
+    #[serde(default)]
+    pub outlets: Vec<String>,
+    /// Longer text, Markdown; no effect on runs.
+    #[serde(default)]
+    pub doc_md: Option<String>,
+    /// A template for what a mapped instance is called, rendered after it ran.
+    #[serde(default)]
+    pub map_index_template: Option<String>,
     /// Shown instead of the id; no effect on runs.
     pub task_display_name: Option<String>,
     /// Shown in the pages; no effect on runs.
@@ -200,12 +364,49 @@ pub struct Task {
     pub email_on_failure: bool,
     /// Whether each retry is mailed.
     pub email_on_retry: bool,
+    /// Called before each attempt.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_execute: Vec<Callback>,
     /// Called with the task instance's context after its final failure.
-    pub on_failure: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_failure: Vec<Callback>,
     /// Called after its success.
-    pub on_success: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_success: Vec<Callback>,
     /// Called before each retry's delay.
-    pub on_retry: Option<Callback>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_retry: Vec<Callback>,
+    /// Called when the operator itself decided to be skipped; not for a skip by branch or rule.
+    #[serde(default, deserialize_with = "one_or_many")]
+    pub on_skipped: Vec<Callback>,
+}
+
+/// The queue of a task that names none.
+pub const DEFAULT_QUEUE: &str = "default";
+
+fn default_queue() -> String {
+    DEFAULT_QUEUE.to_owned()
+}
+
+/// What a failure of a certain kind leads to. It may end retrying early, never add tries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetryRule {
+    /// The kinds it fits, in the words of `AttemptErrorKind`; empty fits every kind.
+    pub kinds: Vec<AttemptErrorKind>,
+    /// The error's message must hold this text; empty fits every message.
+    pub message_contains: String,
+    /// What to do.
+    pub action: RetryAction,
+}
+
+/// See [`RetryRule`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAction {
+    /// Try again, after this delay if given, else after the usual one; `retries` still bounds the tries.
+    Retry(Option<SignedDuration>),
+    /// Fail now.
+    Fail,
 }
 
 /// An XCom that a task asks for by name.
@@ -292,6 +493,12 @@ pub struct SensorSpec {
     pub timeout: SignedDuration,
     /// Skipped instead of failed on timeout or permanent error.
     pub soft_fail: bool,
+    /// Skipped on any error of a poke. Not together with `soft_fail`.
+    #[serde(default)]
+    pub never_fail: bool,
+    /// An error of a poke counts as `not-yet`.
+    #[serde(default)]
+    pub silent_fail: bool,
     /// Doubles the interval after each poke.
     pub exponential_backoff: bool,
     /// Upper bound of the interval.

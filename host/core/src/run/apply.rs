@@ -62,6 +62,16 @@ impl RunState {
                 value,
             } => self.apply_xcom(*ti, *fence, key, value),
             Event::RunFinished { state, reason, .. } => self.apply_end(*state, reason),
+            Event::Cleared { .. }
+            | Event::Marked { .. }
+            | Event::PastDependsMet { .. }
+            | Event::GroupExpanded { .. }
+            | Event::InputRequested { .. }
+            | Event::InputAnswered { .. }
+            | Event::SlaMissed { .. }
+            | Event::DeadlineMissed { .. }
+            | Event::VersionChanged { .. }
+            | Event::Rendered { .. } => Err(self.run_is("the event", "of a newer Airlock")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What happened in a run (durable facts), what the shell asks of a run (inputs), and what a run asks of the shell
 //! (commands). Effects are values: nothing here acts.
 
-use crate::ids::{RunId, TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, RunId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,53 @@ pub struct RunHeader {
     pub params: Json,
     /// The conf as given: a JSON object.
     pub conf: Json,
+    /// Who or what made it, in words: `timetable`, `cli user ana`, `backfill 3`, `dag a run b task c`.
+    pub triggered_by: String,
+    /// Free text of the person who asked for it.
+    pub note: String,
+    /// The backfill that made it.
+    pub backfill_id: Option<u64>,
+    /// What the previous run left does not matter: the first run of a DAG or of a backfill.
+    pub ignore_depends_on_past: bool,
+    /// When each of the DAG's `deadlines` is, in their order; `None` where the reference has no value.
+    pub deadlines: Vec<Option<Timestamp>>,
+    /// The asset events that it consumes, oldest first.
+    pub asset_events: Vec<AssetEvent>,
+}
+
+impl RunHeader {
+    /// A run without dates, params, conf or history.
+    pub fn new(run_id: RunId, run_type: RunType, run_after: Timestamp) -> Self {
+        Self {
+            run_id,
+            run_type,
+            logical_date: None,
+            data_interval_start: None,
+            data_interval_end: None,
+            run_after,
+            params: "{}".to_owned(),
+            conf: "{}".to_owned(),
+            triggered_by: String::new(),
+            note: String::new(),
+            backfill_id: None,
+            ignore_depends_on_past: false,
+            deadlines: Vec::new(),
+            asset_events: Vec::new(),
+        }
+    }
+}
+
+/// An asset was updated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AssetEvent {
+    /// Which asset.
+    pub uri: String,
+    /// When.
+    pub at: Timestamp,
+    /// The task instance that did it, as `dag_id/run_id/task_id/map_index`; a person's name for one reported by hand.
+    pub source: String,
+    /// A JSON object.
+    pub extra: Json,
 }
 
 /// How an attempt ended, as its guest or the sandbox said it.
@@ -148,6 +195,13 @@ pub enum Reason {
     FailFast,
     /// The list to expand over could not be had.
     ExpandError,
+    /// A branch or short circuit had skipped it before, and it was cleared without that task (Airflow's
+    /// `NotPreviouslySkippedDep`).
+    PreviouslySkipped,
+    /// Its map index or its task is not there any more after a clear.
+    Gone,
+    /// A person set it.
+    Marked,
 }
 
 /// A durable fact about one run. `replay(events) == live state`.
@@ -221,6 +275,56 @@ pub enum Event {
         reason: String,
         at: Timestamp,
     },
+    /// Instances `from..to` of a task were cleared: undecided again, with `retries` further tries. A live attempt is told to
+    /// stop and becomes `restarting`. A run that had ended is `queued` again and waits for `Input::Start`.
+    Cleared {
+        task: TaskIndex,
+        from: i32,
+        to: i32,
+        at: Timestamp,
+    },
+    /// A person gave instances `from..to` this state, whatever they had. A live attempt was told to stop and is fenced.
+    Marked {
+        task: TaskIndex,
+        from: i32,
+        to: i32,
+        state: TaskInstanceState,
+        by: String,
+        at: Timestamp,
+    },
+    /// What the previous run left lets these tasks go on (`depends_on_past`, `wait_for_downstream`).
+    PastDependsMet { tasks: Vec<TaskIndex> },
+    /// A mapped task group got its elements; the same form as in `TaskExpanded`.
+    GroupExpanded { group: GroupIndex, elements: Json },
+    /// A guest asked a person something; it goes to `awaiting_input` when it defers.
+    InputRequested {
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: Json,
+        at: Timestamp,
+    },
+    /// A person answered.
+    InputAnswered {
+        ti: TaskInstanceKey,
+        answer: Json,
+        by: String,
+        at: Timestamp,
+    },
+    /// These tasks had unfinished instances when their `sla` passed. Each is told once a run.
+    SlaMissed {
+        tasks: Vec<TaskIndex>,
+        at: Timestamp,
+    },
+    /// The run had not ended at the deadline with this place in the DAG's list.
+    DeadlineMissed { deadline: u32, at: Timestamp },
+    /// Cleared instances go on with another version of the DAG: what follows refers to its tasks. Instances of tasks that it
+    /// does not have are `removed`.
+    VersionChanged {
+        dag_version: [u8; 32],
+        at: Timestamp,
+    },
+    /// What a task instance's templates came to, cut to a limit: a JSON object. For people.
+    Rendered { ti: TaskInstanceKey, fields: Json },
 }
 
 /// What the shell tells a run.
@@ -253,6 +357,39 @@ pub enum Input {
     Wake,
     /// Somebody cancels the run.
     Cancel { reason: String },
+    /// Clear these instances. Ranges that are not there are left out.
+    Clear {
+        instances: Vec<(TaskIndex, i32, i32)>,
+    },
+    /// Give these instances `success`, `failed` or `skipped`, whatever they have.
+    Mark {
+        instances: Vec<(TaskIndex, i32, i32)>,
+        state: TaskInstanceState,
+        by: String,
+    },
+    /// End the run in this state: live attempts are stopped, unfinished instances become `success`, or `failed` where they were
+    /// live and `skipped` where not.
+    MarkRun { state: DagRunState, by: String },
+    /// What the previous run left lets these tasks go on.
+    PastDependsMet { tasks: Vec<TaskIndex> },
+    /// A guest asks a person something.
+    RequestInput {
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: Json,
+    },
+    /// A person answers.
+    Answer {
+        ti: TaskInstanceKey,
+        answer: Json,
+        by: String,
+    },
+    /// What the templates of a live attempt came to.
+    Render {
+        ti: TaskInstanceKey,
+        fence: Fence,
+        fields: Json,
+    },
 }
 
 /// What a run asks of the shell, to be carried out only after the events beside it are durable.

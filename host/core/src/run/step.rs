@@ -50,6 +50,15 @@ impl RunState {
             Input::Lose { ti, fence } => lose(&mut turn, ti, fence)?,
             Input::Wake => turn.wake()?,
             Input::Cancel { reason } => cancel(&mut turn, &reason)?,
+            Input::Clear { .. }
+            | Input::Mark { .. }
+            | Input::MarkRun { .. }
+            | Input::PastDependsMet { .. }
+            | Input::RequestInput { .. }
+            | Input::Answer { .. }
+            | Input::Render { .. } => {
+                return Err(turn.run.run_is("the input", "of a newer Airlock"));
+            }
         }
         turn.end()
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-const STATES: usize = 13;
+const STATES: usize = 14;
 
 /// How many task instances are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

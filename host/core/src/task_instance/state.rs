@@ -33,6 +33,8 @@ pub enum TaskInstanceState {
     Removed,
     /// Its attempt was lost or stopped from outside; it will be queued again whatever its tries.
     Restarting,
+    /// It asked a person something and waits for the answer; it holds no slot.
+    AwaitingInput,
 }
 
 impl TaskInstanceState {
@@ -60,6 +62,7 @@ impl TaskInstanceState {
             Self::Deferred => "deferred",
             Self::Removed => "removed",
             Self::Restarting => "restarting",
+            Self::AwaitingInput => "awaiting_input",
         }
     }
 }

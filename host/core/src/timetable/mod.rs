@@ -131,8 +131,12 @@ impl Timetable {
             TimetableKind::Interval => Kind::Interval(ticks),
         };
         let zone = zone(&dag.timezone)?;
-        let kind = match &dag.schedule {
-            Schedule::None | Schedule::Assets(_) => Kind::Never,
+        let schedule = match &dag.schedule {
+            Schedule::AssetsOrTime(_, timed) => timed.as_ref(),
+            schedule => schedule,
+        };
+        let kind = match schedule {
+            Schedule::None | Schedule::Assets(_) | Schedule::AssetsOrTime(..) => Kind::Never,
             Schedule::Once => Kind::Once,
             Schedule::Continuous => Kind::Continuous,
             Schedule::Cron(text) => ticks(Ticks::Cron(Box::new(CronSchedule::new(text, zone)?))),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::dag::spec::AssetExpression;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -11,7 +12,10 @@ fn at(text: &str) -> Timestamp {
 fn dag(schedule: Schedule, zone: &str, kind: TimetableKind, start: Option<&str>) -> Dag {
     Dag {
         dag_id: crate::ids::DagId::parse("d").unwrap(),
+        dag_display_name: None,
         description: None,
+        doc_md: None,
+        owner_links: std::collections::BTreeMap::new(),
         schedule,
         timezone: zone.to_owned(),
         timetable: kind,
@@ -22,13 +26,16 @@ fn dag(schedule: Schedule, zone: &str, kind: TimetableKind, start: Option<&str>)
         max_active_tasks: 1,
         dagrun_timeout: None,
         fail_fast: false,
+        max_consecutive_failed_dag_runs: 0,
         is_paused_upon_creation: false,
         tags: Vec::new(),
         params: std::collections::BTreeMap::default(),
         grants: crate::grant::Grants::default(),
-        on_sla_miss: None,
-        on_failure: None,
-        on_success: None,
+        on_sla_miss: Vec::new(),
+        on_failure: Vec::new(),
+        on_success: Vec::new(),
+        deadlines: Vec::new(),
+        task_groups: Vec::new(),
         tasks: Vec::new(),
     }
 }
@@ -257,7 +264,7 @@ fn once_continuous_and_none() {
     assert_eq!(fires(&once, 5), ["2025-01-01T00:00:00Z"]);
     for schedule in [
         Schedule::None,
-        Schedule::Assets(vec!["s3://a/b".to_owned()]),
+        Schedule::Assets(AssetExpression::Asset("s3://a/b".to_owned())),
     ] {
         assert!(fires(&dag(schedule, "UTC", TimetableKind::Trigger, start), 5).is_empty());
     }

@@ -1,9 +1,9 @@
 //! Builds DAGs in code, and plays runs: a dispatcher that admits, finishes and wakes in an order drawn from a seed.
 
 use airlock_core::dag::spec::{
-    DEFAULT_POOL, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT, POKE_INTERVAL_DEFAULT,
-    RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode, SensorSpec, Task,
-    TimetableKind, TriggerRule, WeightRule,
+    DEFAULT_POOL, DEFAULT_QUEUE, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT,
+    POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode,
+    SensorSpec, Task, TimetableKind, TriggerRule, WeightRule,
 };
 use airlock_core::grant::Grants;
 use airlock_core::ids::{DagId, OperatorName, PoolName, RunId, TaskId, TaskIndex, TaskInstanceKey};
@@ -24,6 +24,7 @@ pub(crate) const OWNER: u64 = 7;
 pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
     Task {
         task_id: TaskId::parse(id).unwrap(),
+        task_group: None,
         operator: OperatorName::parse("probe").unwrap(),
         config: json!({}),
         depends_on: upstream.iter().copied().map(TaskIndex).collect(),
@@ -36,11 +37,15 @@ pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
         max_retry_delay: None,
         execution_timeout: None,
         sla: None,
+        retry_policy: Vec::new(),
+        queue: DEFAULT_QUEUE.to_owned(),
         pool: PoolName::parse(DEFAULT_POOL).unwrap(),
         pool_slots: 1,
         priority_weight: 1,
         weight_rule: WeightRule::Downstream,
         depends_on_past: false,
+        ignore_first_depends_on_past: false,
+        wait_for_past_depends_before_skipping: false,
         wait_for_downstream: false,
         max_active_tis_per_dag: None,
         max_active_tis_per_dagrun: None,
@@ -49,6 +54,8 @@ pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
             poke_interval: POKE_INTERVAL_DEFAULT,
             timeout: SENSOR_TIMEOUT_DEFAULT,
             soft_fail: false,
+            never_fail: false,
+            silent_fail: false,
             exponential_backoff: false,
             max_wait: None,
         },
@@ -58,14 +65,20 @@ pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
         do_xcom_push: true,
         multiple_outputs: false,
         grants: None,
+        inlets: Vec::new(),
+        outlets: Vec::new(),
+        doc_md: None,
+        map_index_template: None,
         task_display_name: None,
         owner: None,
         email: Vec::new(),
         email_on_failure: false,
         email_on_retry: false,
-        on_failure: None,
-        on_success: None,
-        on_retry: None,
+        on_execute: Vec::new(),
+        on_failure: Vec::new(),
+        on_success: Vec::new(),
+        on_retry: Vec::new(),
+        on_skipped: Vec::new(),
     }
 }
 
@@ -96,7 +109,10 @@ pub(crate) fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
 pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
     Dag {
         dag_id: DagId::parse("d").unwrap(),
+        dag_display_name: None,
         description: None,
+        doc_md: None,
+        owner_links: BTreeMap::new(),
         schedule: Schedule::None,
         timezone: "UTC".to_owned(),
         timetable: TimetableKind::Trigger,
@@ -107,27 +123,25 @@ pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
         max_active_tasks: MAX_ACTIVE_DEFAULT,
         dagrun_timeout: None,
         fail_fast: false,
+        max_consecutive_failed_dag_runs: 0,
         is_paused_upon_creation: false,
         tags: Vec::new(),
         params: BTreeMap::new(),
         grants: Grants::default(),
-        on_sla_miss: None,
-        on_failure: None,
-        on_success: None,
+        on_sla_miss: Vec::new(),
+        on_failure: Vec::new(),
+        on_success: Vec::new(),
+        deadlines: Vec::new(),
+        task_groups: Vec::new(),
         tasks,
     }
 }
 
 pub(crate) fn header() -> RunHeader {
+    let run_id = RunId::parse("manual__1").unwrap();
     RunHeader {
-        run_id: RunId::parse("manual__1").unwrap(),
-        run_type: RunType::Manual,
         logical_date: Some(second(0)),
-        data_interval_start: None,
-        data_interval_end: None,
-        run_after: second(0),
-        params: "{}".to_owned(),
-        conf: "{}".to_owned(),
+        ..RunHeader::new(run_id, RunType::Manual, second(0))
     }
 }
 
