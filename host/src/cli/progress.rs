@@ -98,6 +98,7 @@ const fn face(state: TaskInstanceState) -> (&'static str, &'static str) {
         S::Running => ("▶", "cyan"),
         S::UpForRetry | S::Restarting => ("↻", "yellow"),
         S::UpForReschedule | S::Deferred => ("⏳", "blue"),
+        S::AwaitingInput => ("?", "blue"),
         S::None | S::Scheduled | S::Queued | S::Removed => ("·", "dim"),
     }
 }
@@ -239,7 +240,7 @@ const fn urgency(state: TaskInstanceState) -> u8 {
         S::Running => 0,
         S::UpForRetry | S::Restarting => 1,
         S::Failed => 2,
-        S::UpForReschedule | S::Deferred => 3,
+        S::UpForReschedule | S::Deferred | S::AwaitingInput => 3,
         S::Queued | S::Scheduled => 4,
         S::None => 5,
         S::UpstreamFailed => 6,
