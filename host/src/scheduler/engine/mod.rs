@@ -185,7 +185,6 @@ impl Engine {
             }
             Message::SetPool { name, slots, reply } => {
                 self.dispatcher.set_pool(name, slots);
-                self.dispatcher.unpark_all();
                 batch.effect(Effect::Reply(reply, Ok(())));
             }
             Message::Watch {
@@ -277,7 +276,7 @@ impl Engine {
     fn adopt(&mut self, state: RunState, view: RunView, row: RunRow, head: u64) -> RunNumber {
         let number = self.next_number;
         self.next_number += 1;
-        let limits = run_limits(&view.dag);
+        let limits = RunLimits::of(&view.dag);
         self.dispatcher.add_run(number, limits);
         self.numbers
             .insert((row.dag_id.clone(), row.run_id.clone()), number);
@@ -508,17 +507,5 @@ impl Engine {
             }
         }
         self.start_runs(&dag_id, batch);
-    }
-}
-
-fn run_limits(dag: &Dag) -> RunLimits {
-    let per_task = dag
-        .tasks
-        .iter()
-        .zip(0..)
-        .filter_map(|(task, index)| Some((TaskIndex(index), task.max_active_tis_per_dagrun?)));
-    RunLimits {
-        max_active_tasks: dag.max_active_tasks,
-        per_task: per_task.collect(),
     }
 }
