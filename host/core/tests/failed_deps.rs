@@ -1,5 +1,7 @@
 //! Why a task instance does not run: each reason with what to do.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
 use airlock_core::dispatch::{Admission, Dispatcher, RunLimits, Slots, Want};
 use airlock_core::failed_deps::{Facts, FailedDep, PastDepends, failed_deps};
 use airlock_core::ids::{PoolName, RunId, TaskIndex, TaskInstanceKey};

@@ -377,7 +377,8 @@ mod laws {
                         }
                     }
                     let range = (*from, from + length);
-                    let want = Want::new(*run, *run as i64, 1, TaskIndex(*task), range, slots);
+                    let want =
+                        Want::new(*run, run.cast_signed(), 1, TaskIndex(*task), range, slots);
                     self.dispatcher.want(&name, want.in_queue(queue));
                 }
                 Act::Release(place) | Act::Defer(place) if !self.live.is_empty() => {

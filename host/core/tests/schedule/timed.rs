@@ -74,9 +74,9 @@ fn a7_without_catchup_only_the_latest_missed_tick_runs_at_once_on_unpause() {
 
 #[test]
 fn a7_a_catchup_of_years_comes_in_parts() {
-    let mut host = Host::new(dag(&format!(
-        "schedule: '@hourly'\nstart_date: 2024-01-01\ncatchup: true\nmax_active_runs: 100000"
-    )));
+    let mut host = Host::new(dag(
+        "schedule: '@hourly'\nstart_date: 2024-01-01\ncatchup: true\nmax_active_runs: 100000",
+    ));
     let now = at("2025-01-01T00:30:00Z");
     assert_eq!(host.turn(now).len(), RUNS_A_CALL_MAX);
     assert_eq!(host.next_wake(now), Some(now));
