@@ -47,7 +47,7 @@ impl RunState {
 
     /// The setups above a task, not directly, decide before its own rule: one that failed or was skipped takes it along.
     fn setup_decision(&self, task: TaskIndex, map_index: Option<i32>) -> Decision {
-        let mut decision = Decision::Run;
+        let (mut skipped, mut unfinished) = (0, 0);
         for setup in self.plan.setups(task) {
             let counts = self.setup_counts(*setup, task, map_index);
             if counts.get(TaskInstanceState::Failed) + counts.get(TaskInstanceState::UpstreamFailed)
@@ -55,13 +55,17 @@ impl RunState {
             {
                 return Decision::UpstreamFailed;
             }
-            if counts.get(TaskInstanceState::Skipped) > 0 {
-                decision = Decision::Skipped;
-            } else if counts.unfinished() > 0 && decision == Decision::Run {
-                decision = Decision::Wait;
-            }
+            skipped += counts.get(TaskInstanceState::Skipped);
+            unfinished += counts.unfinished();
         }
-        decision
+        // A setup that still runs may fail, and a failure counts for more than a skip.
+        if unfinished > 0 {
+            Decision::Wait
+        } else if skipped > 0 {
+            Decision::Skipped
+        } else {
+            Decision::Run
+        }
     }
 
     /// The instances of a setup that guard an instance: one in the same mapped group, else all.
