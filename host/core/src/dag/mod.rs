@@ -13,7 +13,7 @@ mod read_grants;
 mod read_task;
 pub mod spec;
 mod suggest;
-mod templates;
+pub(crate) mod templates;
 mod validate;
 mod when;
 mod yaml;

@@ -113,6 +113,11 @@ impl<'t> Templates<'t> {
     }
 }
 
+/// The literal task ids that a template pulls.
+pub(crate) fn pulled_task_ids(text: &str) -> impl Iterator<Item = &str> {
+    pulled(text).into_iter().map(|(_, task_id)| task_id)
+}
+
 /// The literal task ids that `text` pulls, with their byte offsets. A small tokeniser: it knows comments and quotes.
 fn pulled(text: &str) -> Vec<(usize, &str)> {
     let mut out = Vec::new();
