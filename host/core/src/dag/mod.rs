@@ -58,7 +58,11 @@ pub struct Parsed {
 }
 
 /// What the part of a file before a mistake in its YAML cannot tell: the rest may say it.
-const UNKNOWABLE: [&str; 5] = [
+const UNKNOWABLE: [&str; 9] = [
+    "invalid-assets",
+    "invalid-deadline",
+    "invalid-schedule",
+    "retry-rule",
     "no-tasks",
     "empty-group",
     "missing-key",

@@ -49,7 +49,11 @@ pub(super) fn read(fields: Fields<'_, '_>, zone: &TimeZone, sink: &mut Sink) -> 
 fn deadline(node: &Node<'_>, zone: &TimeZone, sink: &mut Sink) -> Option<Deadline> {
     let keys = ["reference", "interval", "callback"];
     let fields = members(node, "deadlines", &keys, sink)?;
-    for key in keys.iter().filter(|key| fields.node(key).is_none()) {
+    let nothing = |node: &Node<'_>| matches!(&node.kind, Kind::Sequence(items) if items.is_empty());
+    for key in keys
+        .iter()
+        .filter(|key| fields.node(key).is_none_or(nothing))
+    {
         let message = format!("the deadline has no `{key}`");
         let hint = "write {reference: queued_at, interval: 2h, callback: {operator: notify.slack}}";
         sink.error_hint(node.span, "missing-key", message, hint.to_owned());

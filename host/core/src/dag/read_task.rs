@@ -1,4 +1,5 @@
 //! One task of the file, with its defaults applied; names of other tasks stay texts with their places.
+//! `resources` is taken and means nothing, as in Airflow: what a task may use, its grants and its pool say.
 //! It refuses keys that no task has, and leaves whatever needs the other tasks to `validate`.
 
 use super::diagnostic::{Sink, Span, quoted};
