@@ -2,6 +2,7 @@
 
 use super::args::Global;
 use super::output::say;
+use super::session;
 use crate::app::App;
 use crate::error::UserError;
 use crate::scheduler::{Notice, TaskInstanceRow};
@@ -9,7 +10,6 @@ use airlock_core::ids::{DagId, RunId};
 use airlock_core::task_instance::state::TaskInstanceState;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 /// Tasks that the picture shows; a larger DAG gets one line for all.
@@ -27,8 +27,7 @@ pub(super) async fn follow(
         while notices.recv().await.is_some() {}
         return Ok(());
     }
-    let picture = std::io::stderr().is_terminal();
-    if !picture {
+    if !session::can_draw() {
         while let Some(notice) = notices.recv().await {
             if let Some(line) = line(&notice) {
                 say(&line);
@@ -98,6 +97,7 @@ const fn face(state: TaskInstanceState) -> (&'static str, &'static str) {
         S::Running => ("▶", "cyan"),
         S::UpForRetry | S::Restarting => ("↻", "yellow"),
         S::UpForReschedule | S::Deferred => ("⏳", "blue"),
+        S::AwaitingInput => ("?", "blue"),
         S::None | S::Scheduled | S::Queued | S::Removed => ("·", "dim"),
     }
 }
@@ -239,7 +239,7 @@ const fn urgency(state: TaskInstanceState) -> u8 {
         S::Running => 0,
         S::UpForRetry | S::Restarting => 1,
         S::Failed => 2,
-        S::UpForReschedule | S::Deferred => 3,
+        S::UpForReschedule | S::Deferred | S::AwaitingInput => 3,
         S::Queued | S::Scheduled => 4,
         S::None => 5,
         S::UpstreamFailed => 6,
