@@ -88,7 +88,7 @@ impl<'a, 'n, 't> Check<'a, 'n, 't> {
                 let all = (0_u32..).map(TaskIndex).zip(self.drafts);
                 let members: Vec<TaskIndex> = all.filter_map(place).collect();
                 if members.iter().any(|task| !self.waits(*task, target)) {
-                    self.warn(&pull, &draft.id_text, sink);
+                    not_upstream(&pull, &draft.id_text, sink);
                 }
             }
         }
@@ -102,7 +102,7 @@ impl<'a, 'n, 't> Check<'a, 'n, 't> {
                 if let Some(target) = self.target(&pull, scope, sink)
                     && !self.waits(task, target)
                 {
-                    self.warn(&pull, &draft.id_text, sink);
+                    not_upstream(&pull, &draft.id_text, sink);
                 }
             }
             for pull in self.pulls(draft.fields, &TASK_CALLBACKS, sink) {
@@ -149,17 +149,6 @@ impl<'a, 'n, 't> Check<'a, 'n, 't> {
         sets.contains(task, target)
     }
 
-    /// A template makes no edge: what it pulls must be upstream by another way, or may not be there yet.
-    fn warn(&self, pull: &Pull, owner: &str, sink: &mut Sink) {
-        let name = quoted(&pull.task_id);
-        let message = format!(
-            "{name} is not upstream of {}: its XCom may not exist yet",
-            quoted(owner)
-        );
-        let hint = format!("add {name} to `depends_on`; a template makes no edge");
-        sink.warning(pull.span, "not-upstream", message, hint);
-    }
-
     fn is_inside(&self, task: TaskIndex, group: GroupIndex) -> bool {
         let scope = self
             .drafts
@@ -167,6 +156,17 @@ impl<'a, 'n, 't> Check<'a, 'n, 't> {
             .and_then(|one| one.task.task_group);
         self.names.enclosing(scope).any(|outer| outer == group)
     }
+}
+
+/// A template makes no edge: what it pulls must be upstream by another way, or may not be there yet.
+fn not_upstream(pull: &Pull, owner: &str, sink: &mut Sink) {
+    let name = quoted(&pull.task_id);
+    let message = format!(
+        "{name} is not upstream of {}: its XCom may not exist yet",
+        quoted(owner)
+    );
+    let hint = format!("add {name} to `depends_on`; a template makes no edge");
+    sink.warning(pull.span, "not-upstream", message, hint);
 }
 
 /// Writes the full id wherever a template inside a group pulls by the short one, so that nobody after the parser

@@ -2,7 +2,7 @@
 //! It refuses expressions that no date fits, and assets without a scheme.
 
 use super::diagnostic::{Sink, Span, quoted};
-use super::read::{Fields, members, texts_with_spans, unknown_key, wrong_type};
+use super::read::{Fields, FromNode, members, texts_with_spans, unknown_key, wrong_type};
 use super::spec::{AssetExpression, Schedule};
 use super::yaml::{Kind, Node};
 use super::{quantity, suggest, when};
@@ -90,12 +90,9 @@ fn mapping(node: &Node<'_>, sink: &mut Sink) -> Option<Schedule> {
     }
     let fields = members(node, "schedule", &KEYS, sink)?;
     let every = fields.positive("every", sink).map(Schedule::Every);
-    let cron = fields.node("cron").map(|node| match node.as_str() {
-        Some(text) => cron(node, text.trim(), sink),
-        None => {
-            wrong_type(node, "cron", "a cron expression or a preset", sink);
-            None
-        }
+    let cron = fields.node("cron").map(|node| {
+        let text = String::from_node(node, "cron", sink)?;
+        cron(node, text.trim(), sink)
     });
     let assets = fields.node("assets").map(|node| assets(node, sink));
     let has = |key| fields.node(key).is_some();

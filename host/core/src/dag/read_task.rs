@@ -234,12 +234,12 @@ pub(super) fn required<'n, 't>(
 ) -> Option<&'n Node<'t>> {
     let found = own.iter().find(|entry| entry.key == key);
     if found.is_none() {
-        let (owned, example) = match key {
+        let (noun, example) = match key {
             "operator" => ("task", "probe"),
             "group_id" => ("group", "features"),
             _ => ("task", "train_model"),
         };
-        let message = format!("the {owned} has no `{key}`");
+        let message = format!("the {noun} has no `{key}`");
         sink.error_hint(
             owner.span,
             "missing-key",
