@@ -9,12 +9,12 @@ use super::App;
 use crate::error::UserError;
 use crate::executor::{LogStore, LogStream};
 use crate::scheduler::{
-    DagRow, DagVersionRow, INDEX, RunRow, date_key, decode_row, encode_row, replay_run, run_key,
-    run_stream, runs_prefix, task_instance_rows,
+    DagRow, DagVersionRow, INDEX, RunRow, date_key, decode_event, decode_row, encode_row,
+    replay_run, run_key, run_stream, runs_prefix, task_instance_rows,
 };
 use crate::store::{Commit, CommitError, Digest, Row, RowWrite, Store, Table};
 use airlock_core::ids::{DagId, RunId, TaskId};
-use airlock_core::run::event::RunType;
+use airlock_core::run::event::{Event, RunType};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -259,20 +259,36 @@ impl Cleaner<'_> {
             used.insert(decode_row::<RunRow>(&row.value)?.dag_version);
             Ok(())
         })?;
-        let mut rows = Vec::new();
+        let mut unused = Vec::new();
         for_each_row(self.store, Table::DagVersion, b"", |row| {
             let name = <[u8; 32]>::try_from(row.key.as_slice()).map(|key| Digest(key).to_string());
-            let is_unused = name.is_ok_and(|name| !used.contains(&name));
-            if is_unused {
-                let version: DagVersionRow = decode_row(&row.value)?;
-                if !young.contains(&version.dag.dag_id) {
-                    rows.push((Table::DagVersion, write(row.key, Some(row.version), None)));
+            if name.is_ok_and(|name| !used.contains(&name)) {
+                let dag_id = decode_row::<DagVersionRow>(&row.value)?.dag.dag_id;
+                if !young.contains(&dag_id) {
+                    unused.push((dag_id, row.key, row.version));
                 }
             }
             Ok(())
         })?;
+        self.remove_versions(unused)
+    }
+
+    /// Removes those of these versions that no event of a run names: a run that was cleared may have changed its version.
+    fn remove_versions(&self, versions: Vec<(DagId, Vec<u8>, u64)>) -> Result<usize, UserError> {
+        let mut named = HashSet::new();
+        let dags: BTreeSet<&DagId> = versions.iter().map(|(dag_id, _, _)| dag_id).collect();
+        for dag_id in dags {
+            for_each_row(self.store, Table::Run, &runs_prefix(dag_id), |row| {
+                let run: RunRow = decode_row(&row.value)?;
+                self.add_versions(&run, &mut named)
+            })?;
+        }
+        let rows = versions.into_iter().filter_map(|(_, key, version)| {
+            let is_named = named.contains(key.as_slice());
+            (!is_named).then(|| (Table::DagVersion, write(key, Some(version), None)))
+        });
         let mut removed = 0;
-        let commits = rows.into_iter().map(|row| Commit {
+        let commits = rows.map(|row| Commit {
             rows: vec![row],
             ..Commit::default()
         });
@@ -285,6 +301,28 @@ impl Cleaner<'_> {
             }
         }
         Ok(removed)
+    }
+}
+
+impl Cleaner<'_> {
+    /// Adds the DAG versions that a run's events name.
+    fn add_versions(&self, run: &RunRow, named: &mut HashSet<Vec<u8>>) -> Result<(), UserError> {
+        let stream = run_stream(&run.dag_id, &run.run_id);
+        let mut from = 0;
+        loop {
+            let events = self.store.read(&stream, from, PAGE)?;
+            let Some(last) = events.last() else {
+                return Ok(());
+            };
+            from = last.seq + 1;
+            for event in &events {
+                if let Event::RunQueued { dag_version, .. }
+                | Event::VersionChanged { dag_version, .. } = decode_event(&event.payload)?
+                {
+                    named.insert(dag_version.to_vec());
+                }
+            }
+        }
     }
 }
 

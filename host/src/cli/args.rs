@@ -357,4 +357,19 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure the start on a store full of finished runs, and nothing else
+    #[arg(long)]
+    pub size: bool,
+    /// Finished runs in the full store
+    #[arg(long, default_value_t = 100_000, requires = "size")]
+    pub runs: usize,
+    /// DAGs in the full store
+    #[arg(long, default_value_t = 1_000, requires = "size")]
+    pub dags: usize,
+    /// Keep the full store in this folder
+    #[arg(long, value_name = "DIR", requires = "size")]
+    pub store: Option<PathBuf>,
+    /// Measure the start on the data folder: what --size does in a process of its own
+    #[arg(long, hide = true)]
+    pub start: bool,
 }
