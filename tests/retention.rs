@@ -17,7 +17,9 @@ fn filled() -> Airlock {
     let airlock = Airlock::new();
     let (dags, runs) = (DAGS.to_string(), RUNS.to_string());
     let data = airlock.data();
-    let arguments = ["bench", "--size", "--dags", &dags, "--runs", &runs, "--store"];
+    let arguments = [
+        "bench", "--size", "--dags", &dags, "--runs", &runs, "--store",
+    ];
     let done = airlock.run_bare(&[&arguments[..], &[data.to_str().unwrap()]].concat());
     assert_eq!(done.code, 0, "{}", done.stderr);
     airlock
@@ -79,7 +81,11 @@ fn cleaning_asks_before_it_removes_and_says_what_would_go() {
     let airlock = filled();
     let unsaid = airlock.run(&["db", "clean", "--yes"]);
     assert_eq!(unsaid.code, 2, "{}", unsaid.stderr);
-    assert!(unsaid.stderr.contains("retention_days"), "{}", unsaid.stderr);
+    assert!(
+        unsaid.stderr.contains("retention_days"),
+        "{}",
+        unsaid.stderr
+    );
     let asked = airlock.run(&["db", "clean", "--keep", "10"]);
     assert_eq!(asked.code, 2);
     assert!(asked.stderr.contains("--yes"), "{}", asked.stderr);
@@ -89,7 +95,11 @@ fn cleaning_asks_before_it_removes_and_says_what_would_go() {
     let done = airlock.run(&["db", "clean", "--keep", "10", "--yes", "--json"]);
     assert_eq!(done.json()["runs"], dry.json()["runs"], "{}", done.stderr);
     assert_eq!(runs(&airlock).len(), DAGS * 10);
-    std::fs::write(airlock.folder().join("airlock.toml"), "retention_runs = 3\n").unwrap();
+    std::fs::write(
+        airlock.folder().join("airlock.toml"),
+        "retention_runs = 3\n",
+    )
+    .unwrap();
     assert_eq!(airlock.run(&["db", "clean", "--yes"]).code, 0);
     assert_eq!(runs(&airlock).len(), DAGS * 3);
 }

@@ -57,6 +57,7 @@ impl House {
             dag_id: dag.dag_id.clone(),
             dag_version: Digest(version).to_string(),
             is_paused: false,
+            is_stale: false,
             fileloc: String::new(),
             updated_at: at("2026-01-01T00:00:00Z"),
         };

@@ -149,6 +149,7 @@ fn registration(dag: &Dag, version: [u8; 32], now: Timestamp) -> Result<Commit, 
         dag_id: dag.dag_id.clone(),
         dag_version: Digest(version).to_string(),
         is_paused: false,
+        is_stale: false,
         fileloc: "bench".to_owned(),
         updated_at: now,
     };

@@ -107,7 +107,7 @@ pub trait Store: Send + Sync + 'static {
     fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 
     /// Removes blobs that no row, event, timer or work item holds or names, and that nobody put within `BLOB_GRACE_MS`. A value
-    /// names a blob by its digest as `Display` writes it, anywhere in its bytes. A value that comes later and names an older
+    /// names a blob by the 64 hexadecimal digits of its digest, anywhere in its bytes. A value that comes later and names an older
     /// blob must follow a `put_blob` of it.
     fn collect_blobs(&self) -> Result<Collected, StoreError>;
 

@@ -79,7 +79,7 @@ impl Table {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
-    /// Reads what `Display` writes: 64 lower-case hex digits.
+    /// Reads 64 hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let pairs: &[[u8; 2]; 32] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
@@ -95,6 +95,7 @@ fn hex_digit(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     }
 }

@@ -63,7 +63,7 @@ fn payloads<'v>(key: &[u8], value: &'v [u8]) -> Option<Vec<&'v [u8]>> {
     })
 }
 
-/// Those of `blobs` that no stored value holds or names, as lower-case hex. What does not decode ends the search: nothing may be
+/// Those of `blobs` that no stored value holds or names in hex. What does not decode ends the search: nothing may be
 /// removed on a guess.
 pub(super) fn unnamed_blobs(
     view: &dyn View,
@@ -97,8 +97,7 @@ pub(super) fn unnamed_blobs(
 
 /// Drops digests that stand in `bytes` as hex.
 fn drop_named(blobs: &mut HashSet<Digest>, bytes: &[u8]) {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let words = bytes.split(|byte| !is_digit(byte));
+    let words = bytes.split(|byte| !byte.is_ascii_hexdigit());
     for word in words.filter(|word| word.len() >= HEX_DIGITS) {
         for digits in word.windows(HEX_DIGITS) {
             let digest = std::str::from_utf8(digits).ok().and_then(Digest::parse);
