@@ -6,6 +6,7 @@ mod folders;
 mod models;
 mod open;
 mod pools;
+mod retention;
 mod runs;
 
 pub use dags::{RegisteredDag, is_file, read_dag};
@@ -13,6 +14,7 @@ pub use folders::{DagFolders, ImportError, Watch};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;
+pub use retention::{Cleaned, RetentionPolicy};
 pub use runs::{RunDetail, TriggerRequest};
 
 use crate::error::{ErrorKind, UserError};
