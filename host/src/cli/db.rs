@@ -15,6 +15,11 @@ pub(super) fn run(global: &Global, command: Db) -> Result<(), UserError> {
         Db::Check => check(global),
         Db::Export { file } => export(global, &file),
         Db::Import { file } => import(global, &file),
+        Db::RotateKey => {
+            let count = open(global, Need::State)?.rotate_key()?;
+            say(&format!("{count} secrets are sealed with the new key"));
+            Ok(())
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! The command line: parses, asks the application handle, prints. Data goes to stdout, everything else to stderr.
 //! It refuses to know sled or wasmtime, and to decide anything.
 
+mod admin;
 pub mod args;
+pub mod args_admin;
 mod bench;
+mod connections;
 mod dags;
 mod db;
 mod models;
@@ -13,7 +16,9 @@ mod progress;
 mod runs;
 mod settings;
 mod settings_file;
+mod task_instance;
 mod tasks;
+mod variables;
 
 use crate::error::{ErrorKind, UserError};
 use args::{Cli, Command};
@@ -73,6 +78,8 @@ fn run(cli: Cli) -> Result<(), UserError> {
         Command::Models(command) => models::run(&global, command),
         Command::Plugins(command) => plugins::run(&global, command),
         Command::Pools(command) => pools::run(&global, command),
+        Command::Variables(command) => variables::run(&global, command),
+        Command::Connections(command) => connections::run(&global, command),
         Command::Db(command) => db::run(&global, command),
         Command::Bench(command) => bench::run(&global, &command),
     }

@@ -11,6 +11,7 @@ mod live_run;
 mod message;
 mod records;
 mod recovery;
+mod rendered;
 mod rows;
 mod view;
 
@@ -24,6 +25,7 @@ pub use records::{
     runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 

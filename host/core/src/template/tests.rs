@@ -1,7 +1,6 @@
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 struct Pushed;
@@ -51,23 +50,38 @@ fn context() -> Context {
         map_index: -1,
         try_number: 2,
         retries: 3,
+        outlets: vec!["s3://models/churn".into()],
+        ..TaskValues::default()
     };
-    let variables = [
-        ("bucket", "data"),
-        ("config", r#"{"depth": 6}"#),
-        ("broken", "{"),
-    ];
-    let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let conn = Connection {
-        conn_type: "http".into(),
-        host: Some("mlflow.internal".into()),
-        port: Some(5000),
-        login: Some("robot".into()),
-        ..Connection::default()
-    };
-    Context::new(dag, run(), Some(task), Arc::new(Pushed))
-        .with_variables(Arc::new(BTreeMap::from(variables)))
-        .with_connections(Arc::new(BTreeMap::from([("mlflow".to_owned(), conn)])))
+    Context::new(dag, run(), Some(task), Arc::new(Pushed)).with_lookup(Arc::new(Kept))
+}
+
+struct Kept;
+
+impl Lookup for Kept {
+    fn variable(&self, key: &str) -> Result<Option<String>, String> {
+        Ok(match key {
+            "bucket" => Some("data".into()),
+            "config" => Some(r#"{"depth": 6}"#.into()),
+            "broken" => Some("{".into()),
+            "unreadable" => return Err("the secrets folder cannot be read".into()),
+            _ => None,
+        })
+    }
+
+    fn connection(&self, conn_id: &str) -> Result<Option<Connection>, String> {
+        Ok((conn_id == "mlflow").then(|| Connection {
+            conn_type: "http".into(),
+            host: Some("mlflow.internal".into()),
+            port: Some(5000),
+            login: Some("robot".into()),
+            ..Connection::default()
+        }))
+    }
+
+    fn password(&self, _: &str) -> Result<Option<String>, String> {
+        Err("no grant covers it".into())
+    }
 }
 
 fn text_of(template: &str) -> Value {
