@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, UserError};
 use crate::secrets::{Connection, Found, hide_extra};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// A connection as lists show it: the password hidden, and the secrets in `extra`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,10 +69,9 @@ impl App {
         members: Map<String, Value>,
         on_existing: OnExisting,
     ) -> Result<Imported, UserError> {
-        let exists = |conn_id: &str| {
-            let listed = self.secrets.connections()?;
-            Ok(listed.iter().any(|(known, _)| known == conn_id))
-        };
+        let listed = self.secrets.connections()?;
+        let known: BTreeSet<String> = listed.into_iter().map(|(name, _)| name).collect();
+        let exists = |name: &str| Ok(known.contains(name));
         let parse = |conn_id: &str, value| {
             Connection::from_json(value).map_err(|reason| {
                 let message = format!("connection {conn_id:?}: {reason}; nothing was imported");

@@ -86,8 +86,9 @@ fn no_pool(name: &str) -> UserError {
 fn parse_pool(name: &str, value: Value) -> Result<PoolRow, UserError> {
     let wrong = |reason: String| {
         let message = format!("pool {name:?}: {reason}; nothing was imported");
-        UserError::new(ErrorKind::Usage, message)
-            .hint(r#"for example {"gpu": {"slots": 2, "description": "", "include_deferred": false}}"#)
+        UserError::new(ErrorKind::Usage, message).hint(
+            r#"for example {"gpu": {"slots": 2, "description": "", "include_deferred": false}}"#,
+        )
     };
     let Value::Object(mut members) = value else {
         return Err(wrong("it is no object".to_owned()));
@@ -135,8 +136,9 @@ impl App {
     pub async fn delete_pool(&self, name: &str) -> Result<(), UserError> {
         if name == DEFAULT_POOL {
             let message = format!("{DEFAULT_POOL} cannot be deleted: tasks without a pool use it");
-            return Err(UserError::new(ErrorKind::Conflict, message)
-                .hint(format!("`airlock pools set {DEFAULT_POOL} 1` makes it small")));
+            return Err(UserError::new(ErrorKind::Conflict, message).hint(format!(
+                "`airlock pools set {DEFAULT_POOL} 1` makes it small"
+            )));
         }
         let pool = self.pool(name)?;
         let waiting = self.waiting_for(&pool.name)?;

@@ -96,7 +96,9 @@ fn absent(
     map_index: i32,
     known: usize,
 ) -> UserError {
-    let message = format!("run {run_id} of dag {dag_id} has no task instance {task_id} with map index {map_index}");
+    let message = format!(
+        "run {run_id} of dag {dag_id} has no task instance {task_id} with map index {map_index}"
+    );
     let hint = if known > 0 && map_index < 0 {
         format!("the task is mapped and has {known} instances: give --map-index")
     } else {

@@ -6,6 +6,7 @@ use crate::error::{ErrorKind, UserError};
 use crate::secrets::{Found, HIDDEN, Variable, is_sensitive};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// A variable as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,10 +66,9 @@ impl App {
         members: Map<String, Value>,
         on_existing: OnExisting,
     ) -> Result<Imported, UserError> {
-        let exists = |key: &str| {
-            let listed = self.secrets.variables()?;
-            Ok(listed.iter().any(|(known, _)| known == key))
-        };
+        let listed = self.secrets.variables()?;
+        let known: BTreeSet<String> = listed.into_iter().map(|(name, _)| name).collect();
+        let exists = |name: &str| Ok(known.contains(name));
         let parse = |_: &str, value| Ok(parsed(value));
         let (variables, report) = import(members, on_existing, parse, exists)?;
         for (key, variable) in &variables {
@@ -112,9 +112,9 @@ fn parsed(value: Value) -> Variable {
     match value {
         Value::Object(mut members) if is_described(&members) => Variable {
             value: text(members.remove("value").unwrap_or_default()),
-            description: members.remove("description").and_then(|description| {
-                description.as_str().map(str::to_owned)
-            }),
+            description: members
+                .remove("description")
+                .and_then(|description| description.as_str().map(str::to_owned)),
         },
         other => Variable {
             value: text(other),

@@ -52,7 +52,12 @@ pub struct Vault {
 
 impl Vault {
     /// A placeholder for `value`, which may go to `hosts` alone. The same name has the same placeholder.
-    pub fn stand_in(&self, name: &str, value: String, hosts: Vec<String>) -> std::io::Result<String> {
+    pub fn stand_in(
+        &self,
+        name: &str,
+        value: String,
+        hosts: Vec<String>,
+    ) -> std::io::Result<String> {
         let random = super::random_hex()?;
         Ok(self.add(Secret {
             name: name.to_owned(),
@@ -162,7 +167,10 @@ impl Vault {
     fn redact_value(&self, value: serde_json::Value) -> serde_json::Value {
         use serde_json::Value;
         match value {
-            Value::Array(items) => items.into_iter().map(|item| self.redact_value(item)).collect(),
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| self.redact_value(item))
+                .collect(),
             Value::Object(members) => members
                 .into_iter()
                 .map(|(key, member)| (self.redact(&key), self.redact_value(member)))
@@ -172,7 +180,11 @@ impl Vault {
             plain => {
                 let text = plain.to_string();
                 let redacted = self.redact(&text);
-                if redacted == text { plain } else { Value::from(redacted) }
+                if redacted == text {
+                    plain
+                } else {
+                    Value::from(redacted)
+                }
             }
         }
     }

@@ -26,7 +26,10 @@ pub(super) fn open_new(global: &Global) -> Result<App, UserError> {
 }
 
 fn usage(action: &str, place: &str, reason: impl std::fmt::Display) -> UserError {
-    UserError::new(ErrorKind::Usage, format!("cannot {action} {place}: {reason}"))
+    UserError::new(
+        ErrorKind::Usage,
+        format!("cannot {action} {place}: {reason}"),
+    )
 }
 
 fn limited(from: impl Read, place: &str) -> Result<String, UserError> {
@@ -56,7 +59,9 @@ pub(super) fn text_or_stdin(text: String) -> Result<String, UserError> {
 }
 
 /// The object in a file or, where it is `-`, in stdin.
-pub(super) fn import_file(args: &ImportArgs) -> Result<(Map<String, Value>, OnExisting), UserError> {
+pub(super) fn import_file(
+    args: &ImportArgs,
+) -> Result<(Map<String, Value>, OnExisting), UserError> {
     let place = args.file.display().to_string();
     let text = if place == "-" {
         limited(std::io::stdin(), "stdin")?
@@ -72,7 +77,11 @@ pub(super) fn import_file(args: &ImportArgs) -> Result<(Map<String, Value>, OnEx
     };
     // What the parser says names a place and never a value.
     let members = serde_json::from_str(&text).map_err(|error| {
-        let reason = format!("line {}, column {}: it is no JSON object", error.line(), error.column());
+        let reason = format!(
+            "line {}, column {}: it is no JSON object",
+            error.line(),
+            error.column()
+        );
         usage("read", &place, reason)
     })?;
     let on_existing = match args.action_on_existing_key {
@@ -92,7 +101,10 @@ pub(super) fn report(global: &Global, what: &str, imported: &Imported) -> Result
         0 => String::new(),
         count => format!(", {count} were there and kept"),
     };
-    say(&format!("{} {what} imported{skipped}", imported.imported.len()));
+    say(&format!(
+        "{} {what} imported{skipped}",
+        imported.imported.len()
+    ));
     Ok(())
 }
 
@@ -105,7 +117,11 @@ pub(super) fn write_export(path: &Path, what: &str, exported: &Exported) -> Resu
         print(&format!("{text}\n"))?;
     } else {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(EXPORT_MODE).open(path);
+        let file = options
+            .write(true)
+            .create_new(true)
+            .mode(EXPORT_MODE)
+            .open(path);
         let mut file = file.map_err(|error| usage("create", &place, error))?;
         let written = file
             .write_all(format!("{text}\n").as_bytes())

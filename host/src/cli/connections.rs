@@ -54,7 +54,9 @@ fn list(global: &Global) -> Result<(), UserError> {
         ]
     };
     print(&table(
-        &["conn_id", "type", "host", "port", "login", "password", "schema"],
+        &[
+            "conn_id", "type", "host", "port", "login", "password", "schema",
+        ],
         &connections.iter().map(row).collect::<Vec<_>>(),
     ))
 }

@@ -39,7 +39,10 @@ fn text(detail: &TaskInstanceDetail) -> String {
     );
     let facts = [
         ("operator", detail.operator.clone()),
-        ("tries", format!("{} of {}", row.try_number, u64::from(detail.retries) + 1)),
+        (
+            "tries",
+            format!("{} of {}", row.try_number, u64::from(detail.retries) + 1),
+        ),
         ("start", time(detail.start_date)),
         ("end", time(detail.end_date)),
         ("took", duration(row.duration_ms)),
@@ -52,12 +55,20 @@ fn text(detail: &TaskInstanceDetail) -> String {
         text.push_str(&format!("\nerror\n  {}\n", error.replace('\n', "\n  ")));
     }
     if let Value::Object(fields) = &detail.rendered_fields {
-        let rows = fields.iter().map(|(path, value)| vec![path.clone(), plain(value)]);
+        let rows = fields
+            .iter()
+            .map(|(path, value)| vec![path.clone(), plain(value)]);
         text.push('\n');
-        text.push_str(&table(&["rendered field", "value"], &rows.collect::<Vec<_>>()));
+        text.push_str(&table(
+            &["rendered field", "value"],
+            &rows.collect::<Vec<_>>(),
+        ));
     }
     if !detail.xcoms.is_empty() {
-        let rows = detail.xcoms.iter().map(|xcom| vec![xcom.key.clone(), plain(&xcom.value)]);
+        let rows = detail
+            .xcoms
+            .iter()
+            .map(|xcom| vec![xcom.key.clone(), plain(&xcom.value)]);
         text.push('\n');
         text.push_str(&table(&["xcom", "value"], &rows.collect::<Vec<_>>()));
     }

@@ -118,7 +118,10 @@ fn i15_one_file_may_hold_all_secrets_as_toml_or_as_json() {
     .unwrap();
     let error = world.secrets(Some("bad.toml"), &[]).variable("key");
     let text = error.unwrap_err().to_string();
-    assert!(text.contains("line 2") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("line 2") && !text.contains("hunter2"),
+        "{text}"
+    );
     let absent = world.secrets(Some("nowhere"), &[]).variable("key");
     assert!(absent.is_err(), "a backend that is named must be there");
 }
@@ -137,7 +140,10 @@ fn i14_values_are_sealed_in_the_store_and_bound_to_their_rows() {
     assert!(!sealed.windows(7).any(|window| window == b"hunter2"));
     world.put_raw(Table::Variable, "two", sealed.clone());
     let swapped = secrets.variable("two").unwrap_err().to_string();
-    assert!(swapped.contains("variable \"two\" cannot be opened"), "{swapped}");
+    assert!(
+        swapped.contains("variable \"two\" cannot be opened"),
+        "{swapped}"
+    );
     world.put_raw(Table::Connection, "one", sealed.clone());
     assert!(secrets.connection("one").is_err(), "nor into another table");
     for place in [0, 3, 10, 40, sealed.len() - 1] {
@@ -193,7 +199,11 @@ fn a_rotation_that_was_cut_is_finished_by_the_next_one() {
     let secrets = world.secrets(None, &[]);
     secrets.set_variable("one", &variable("v")).unwrap();
     // What a rotation leaves that died after writing the file and before the rows.
-    let both = [vec![secrets.keys.fresh().unwrap()], secrets.keys.known().unwrap()].concat();
+    let both = [
+        vec![secrets.keys.fresh().unwrap()],
+        secrets.keys.known().unwrap(),
+    ]
+    .concat();
     secrets.keys.replace(both).unwrap();
     let next = world.secrets(None, &[]);
     assert_eq!(value_of(&next, "one").unwrap().0, "v");
@@ -216,16 +226,35 @@ fn keys_of_the_environment_leave_no_file_and_rotate_to_the_first() {
     assert_eq!(value_of(&three, "one").unwrap().0, "v");
     assert!(one.variable("one").is_err());
     let short = world.secrets(None, &[("AIRLOCK_SECRET_KEY", "abc")]);
-    assert!(short.variable("one").unwrap_err().to_string().contains("64 hex digits"));
+    assert!(
+        short
+            .variable("one")
+            .unwrap_err()
+            .to_string()
+            .contains("64 hex digits")
+    );
 }
 
 #[test]
 fn a_name_is_never_a_path() {
     let world = World::new();
     let secrets = world.secrets(Some("."), &[]);
-    for name in ["", ".", "..", "../secret.key", "a/b", "a b", "a\0b", &"x".repeat(251)] {
+    for name in [
+        "",
+        ".",
+        "..",
+        "../secret.key",
+        "a/b",
+        "a b",
+        "a\0b",
+        &"x".repeat(251),
+    ] {
         assert!(secrets.variable(name).is_err(), "{name:?}");
-        assert!(secrets.set_connection(name, &Connection::default()).is_err());
+        assert!(
+            secrets
+                .set_connection(name, &Connection::default())
+                .is_err()
+        );
     }
 }
 
@@ -237,14 +266,26 @@ fn i14_a_connection_is_read_from_airflows_uris() {
     assert_eq!(full.login.as_deref(), Some("us@er"));
     assert_eq!(full.password.as_deref(), Some("p/w:"));
     assert_eq!(full.host.as_deref(), Some("db.internal"));
-    assert_eq!((full.port, full.schema.as_deref()), (Some(5432), Some("churn")));
+    assert_eq!(
+        (full.port, full.schema.as_deref()),
+        (Some(5432), Some("churn"))
+    );
     assert_eq!(full.extra, json!({"sslmode": "require"}));
     let slack = parse("http://:t0ken@hooks.slack.com");
-    assert_eq!((slack.login, slack.password.as_deref()), (None, Some("t0ken")));
+    assert_eq!(
+        (slack.login, slack.password.as_deref()),
+        (None, Some("t0ken"))
+    );
     let aws = parse("aws://AKIA:s3cr%3Dt@/?region_name=eu-west-1");
     assert_eq!((aws.host, aws.password.as_deref()), (None, Some("s3cr=t")));
-    assert_eq!(parse("http://https://example.com/x").host.as_deref(), Some("https://example.com"));
-    assert_eq!(parse("google-cloud-platform://?__extra__=%7B%22a%22%3A1%7D").extra, json!({"a": 1}));
+    assert_eq!(
+        parse("http://https://example.com/x").host.as_deref(),
+        Some("https://example.com")
+    );
+    assert_eq!(
+        parse("google-cloud-platform://?__extra__=%7B%22a%22%3A1%7D").extra,
+        json!({"a": 1})
+    );
     assert_eq!(parse("http://[::1]:80").port, Some(80));
     let object = parse(r#"{"conn_type": "http", "host": "h", "extra": "{\"api_key\": \"k\"}"}"#);
     assert_eq!(object.extra, json!({"api_key": "k"}));
@@ -268,7 +309,13 @@ fn a_wrong_connection_says_why_without_its_password() {
 
 #[test]
 fn i14_names_that_look_secret_are_airflows() {
-    for name in ["password", "SLACK_TOKEN", "my-api-key", "db_passwd", "aws_secret_access_key"] {
+    for name in [
+        "password",
+        "SLACK_TOKEN",
+        "my-api-key",
+        "db_passwd",
+        "aws_secret_access_key",
+    ] {
         assert!(is_sensitive(name), "{name}");
     }
     for name in ["bucket", "host", "retries", "pass_rate"] {

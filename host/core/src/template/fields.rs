@@ -54,7 +54,12 @@ impl Fields<'_> {
                     }
                     path.push_str(key);
                     let hidden = hidden || (self.is_sensitive)(key);
-                    self.walk(member, values.get(key).unwrap_or(&Value::Null), path, hidden);
+                    self.walk(
+                        member,
+                        values.get(key).unwrap_or(&Value::Null),
+                        path,
+                        hidden,
+                    );
                     path.truncate(mark);
                 }
             }
@@ -110,7 +115,8 @@ mod tests {
     fn g1_rendered_values_are_kept_by_path_and_plain_ones_are_not() {
         let config = json!({"day": "{{ ds }}", "n": 3, "list": ["x", {"uri": "s3://{{ ds }}"}], "token": ["{{ var.value.t }}"]});
         let rendered = json!({"day": "2025-01-01", "n": 3, "list": ["x", {"uri": "s3://2025-01-01"}], "token": ["hunter2"]});
-        let expected = json!({"day": "2025-01-01", "list[1].uri": "s3://2025-01-01", "token[0]": "***"});
+        let expected =
+            json!({"day": "2025-01-01", "list[1].uri": "s3://2025-01-01", "token[0]": "***"});
         assert_eq!(fields(&config, &rendered), expected);
     }
 

@@ -36,8 +36,7 @@ impl Lookup for NoLookup {
     }
 }
 
-const NOT_HERE: &str =
-    "variables and connections are read in the config of a task only; let a task read it and pull its XCom";
+const NOT_HERE: &str = "variables and connections are read in the config of a task only; let a task read it and pull its XCom";
 
 /// What `conn.x` holds; never a password.
 #[derive(Debug, Clone, Default)]
@@ -89,7 +88,11 @@ const MEMBERS: &[&str] = &[
 
 impl fmt::Debug for Variables {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.is_json { "var.json" } else { "var.value" })
+        out.write_str(if self.is_json {
+            "var.json"
+        } else {
+            "var.value"
+        })
     }
 }
 
@@ -169,7 +172,9 @@ fn no_variable(key: &str) -> String {
 }
 
 fn no_connection(conn_id: &str) -> String {
-    format!("connection {conn_id:?} is not set; set it with `airlock connections set {conn_id} --conn-uri URI`")
+    format!(
+        "connection {conn_id:?} is not set; set it with `airlock connections set {conn_id} --conn-uri URI`"
+    )
 }
 
 impl Object for Variables {
