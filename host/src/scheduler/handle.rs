@@ -155,6 +155,16 @@ impl Handle {
         .await
     }
 
+    /// Records what the templates of an attempt came to: a JSON object, for people. Nobody waits for it.
+    pub fn render(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, fields: String) {
+        let _ = self.tell(Message::Render {
+            run,
+            ti,
+            fence,
+            fields,
+        });
+    }
+
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
     pub fn finish(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome) {
         let _ = self.tell(Message::Finish {

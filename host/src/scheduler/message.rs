@@ -54,6 +54,13 @@ pub enum Message {
         value: Json,
         reply: Reply<()>,
     },
+    /// What the templates of an attempt came to.
+    Render {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        fields: Json,
+    },
     /// An attempt ended.
     Finish {
         run: RunNumber,

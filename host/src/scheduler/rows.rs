@@ -25,6 +25,12 @@ struct Past {
 }
 
 impl Times {
+    /// When a task instance started first and ended last.
+    pub fn dates(&self, ti: TaskInstanceKey) -> (Option<Timestamp>, Option<Timestamp>) {
+        let past = self.instances.get(&ti);
+        past.map_or((None, None), |past| (past.start, past.end))
+    }
+
     /// Follows an event that was applied.
     pub(super) fn follow(&mut self, event: &Event) {
         match event {

@@ -187,6 +187,15 @@ impl Engine {
                 let result = self.step(run, push, batch);
                 batch.effect(Effect::Reply(reply, result));
             }
+            Message::Render {
+                run,
+                ti,
+                fence,
+                fields,
+            } => {
+                // What is refused is only not shown.
+                let _ = self.step(run, Input::Render { ti, fence, fields }, batch);
+            }
             Message::Finish {
                 run,
                 ti,
