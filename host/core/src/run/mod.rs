@@ -6,24 +6,31 @@
 
 mod apply;
 mod attempt;
+mod clear;
 mod decision;
 mod error;
 pub mod event;
 mod expand;
+mod human;
+mod mark;
 mod outcome;
 mod plan;
 pub mod priority;
 mod recover;
+mod sla;
 pub mod state;
 pub mod step;
 mod stop;
 mod tasks;
 mod turn;
+mod version;
 mod wake;
 mod xcom;
 
+pub use clear::ClearOptions;
 pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
+pub use human::INPUT_BYTES_MAX;
 pub use outcome::DEFER_MIN;
 pub use tasks::{Instance, StateCounts};
 pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX, XCOM_TOTAL_BYTES_MAX};

@@ -98,12 +98,7 @@ impl Turn<'_> {
                 )
             })
             .collect();
-        let wants = state.ranges(|_, instance| {
-            matches!(
-                instance.state,
-                TaskInstanceState::Scheduled | TaskInstanceState::Restarting
-            )
-        });
+        let wants = self.run.wanting(task);
         let ends = state.ranges(|map_index, instance| {
             !instance.state.is_finished()
                 && (instance.state != TaskInstanceState::Running

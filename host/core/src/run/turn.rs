@@ -25,6 +25,8 @@ pub(super) struct Turn<'a> {
     open: BTreeSet<TaskIndex>,
     /// What the shell will wake the run for, as far as the run has asked before.
     pub(super) asked: Option<Timestamp>,
+    /// A person changed states: a run that has ended may have ended in another state.
+    pub(super) marked: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -41,6 +43,7 @@ impl<'a> Turn<'a> {
             step: Step::default(),
             open: BTreeSet::new(),
             asked,
+            marked: false,
         }
     }
 
@@ -48,7 +51,10 @@ impl<'a> Turn<'a> {
     pub(super) fn emit(&mut self, event: Event) -> Result<(), IllegalEvent> {
         self.run.apply(&event)?;
         let task = match &event {
-            Event::StateSet { task, .. } => Some(*task),
+            Event::StateSet { task, .. }
+            | Event::Cleared { task, .. }
+            | Event::Marked { task, .. }
+            | Event::TaskExpanded { task, .. } => Some(*task),
             Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => Some(ti.task),
             _ => None,
         };
@@ -56,6 +62,8 @@ impl<'a> Turn<'a> {
         if let Some(task) = task {
             let plan = &self.run.plan;
             let below = plan.downstream(task).iter().chain(plan.guarded(task));
+            // A cleared task instance is undecided again itself, at once or when its old attempt has ended.
+            let below = below.chain(std::iter::once(&task));
             self.open
                 .extend(below.filter(|task| undecided(self.run, **task)));
         }
@@ -100,9 +108,7 @@ impl<'a> Turn<'a> {
         state: TaskInstanceState,
         reason: Option<Reason>,
     ) -> Result<(), IllegalEvent> {
-        let is_undecided =
-            |_, instance: &super::tasks::Instance| instance.state == TaskInstanceState::None;
-        for range in self.run.task_state(task)?.ranges(is_undecided) {
+        for range in self.run.undecided_ranges(task)? {
             self.set(task, range.clone(), state, reason, None)?;
             if state == TaskInstanceState::Scheduled {
                 self.want(task, range);
@@ -115,6 +121,11 @@ impl<'a> Turn<'a> {
     fn settle(&mut self) -> Result<(), IllegalEvent> {
         while let Some(task) = self.open.pop_first() {
             if self.run.state != DagRunState::Running || !undecided(self.run, task) {
+                continue;
+            }
+            if self.run.was_skipped_before(task) {
+                let reason = Some(Reason::PreviouslySkipped);
+                self.decide(task, TaskInstanceState::Skipped, reason)?;
                 continue;
             }
             match self.run.decision(task) {
@@ -137,7 +148,8 @@ impl<'a> Turn<'a> {
     fn schedule(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
         let expanded = self.run.task_state(task)?.is_expanded();
         let spec = self.run.dag.task(task);
-        if spec.is_none_or(|spec| spec.expand.is_none()) || expanded {
+        let revise = expanded && self.run.task_state(task)?.revise;
+        if spec.is_none_or(|spec| spec.expand.is_none()) || (expanded && !revise) {
             return self.decide(task, TaskInstanceState::Scheduled, None);
         }
         self.expand(task)
@@ -160,7 +172,11 @@ impl<'a> Turn<'a> {
                 let reason = Some(Reason::EmptyExpansion);
                 self.decide(task, TaskInstanceState::Skipped, reason)
             }
-            Ok((elements, _)) => {
+            Ok((_, elements)) if self.run.has_elements(task, &elements) => {
+                self.decide(task, TaskInstanceState::Scheduled, None)
+            }
+            Ok((elements, parsed)) => {
+                self.shed_beyond(task, parsed.length)?;
                 self.emit(Event::TaskExpanded { task, elements })?;
                 self.decide(task, TaskInstanceState::Scheduled, None)
             }
@@ -174,15 +190,11 @@ impl<'a> Turn<'a> {
                 self.decide(task, TaskInstanceState::Skipped, reason)
             }
             Err(ExpandFailure::Nothing(message) | ExpandFailure::Error(message)) => {
-                let range = self.run.task_state(task)?.range();
                 let reason = Some(Reason::ExpandError);
-                self.set(
-                    task,
-                    range,
-                    TaskInstanceState::Failed,
-                    reason,
-                    Some(message),
-                )?;
+                for range in self.run.undecided_ranges(task)? {
+                    let message = Some(message.clone());
+                    self.set(task, range, TaskInstanceState::Failed, reason, message)?;
+                }
                 self.fail_fast(task)
             }
         }
@@ -191,7 +203,7 @@ impl<'a> Turn<'a> {
     /// Settles, ends the run if nothing is left, and asks for the next wake-up.
     pub(super) fn end(mut self) -> Result<Step, IllegalEvent> {
         self.settle()?;
-        if let Some((state, reason)) = self.run.result() {
+        if let Some((state, reason)) = self.run.result(self.marked) {
             self.emit(Event::RunFinished {
                 state,
                 reason: reason.to_owned(),
