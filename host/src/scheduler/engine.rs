@@ -444,8 +444,8 @@ impl Engine {
                 }
                 Command::WakeAt { at } => self.timers.push(Reverse((at, number))),
                 Command::RunFinished { .. } => self.finished(number, batch),
-                // A want that outlived its reason is dropped when its turn comes.
-                Command::Unwant { .. } => {}
+                // A want that outlived its reason is dropped when its turn comes. Nobody clears an ended run here yet.
+                Command::Unwant { .. } | Command::RunReopened => {}
             }
         }
     }

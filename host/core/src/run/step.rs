@@ -84,6 +84,8 @@ fn start(turn: &mut Turn<'_>) -> Result<(), IllegalEvent> {
     }
     let at = turn.now;
     turn.emit(Event::RunStarted { at })?;
+    // A run that is queued asks for nothing; its SLAs and deadlines count all the same.
+    turn.asked = None;
     turn.consider_all();
     Ok(())
 }
