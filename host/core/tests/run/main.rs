@@ -8,9 +8,11 @@
     reason = "in a test a panic is the answer"
 )]
 
+mod clearing;
 mod laws;
 mod mapping;
 mod oracle;
+mod people;
 mod semantics;
 mod sensors;
 mod speed;
