@@ -6,6 +6,7 @@ pub mod dispatch;
 pub mod grant;
 pub mod ids;
 pub mod run;
+pub mod schedule;
 pub mod task_instance;
 pub mod template;
 pub mod timetable;

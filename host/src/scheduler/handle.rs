@@ -1,6 +1,7 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{Message, Notice, Reply, SchedulerError};
+use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
@@ -47,6 +48,20 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Says how a DAG is now; a scheduler that has stopped reads it at its next start.
+    pub fn put_dag(&self, dag: Arc<Dag>, dag_version: [u8; 32], row: DagRow) {
+        let _ = self.tell(Message::PutDag {
+            dag,
+            dag_version,
+            row: Box::new(row),
+        });
+    }
+
+    /// From now on runs are made when they are due.
+    pub async fn start_service(&self) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::StartService { reply }).await
     }
 
     /// Cancels a run durably.

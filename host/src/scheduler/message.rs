@@ -3,6 +3,7 @@
 //! The inbox is unbounded by type and bounded by use: each live attempt and each waiting caller has at most one message in it,
 //! and both are limited (`parallelism`, the callers' own limits).
 
+use super::records::DagRow;
 use super::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
@@ -26,6 +27,14 @@ pub enum Message {
         header: Box<RunHeader>,
         reply: Reply<()>,
     },
+    /// A DAG is like this now: new, edited, paused or stale.
+    PutDag {
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        row: Box<DagRow>,
+    },
+    /// Make runs when they are due, from now on.
+    StartService { reply: Reply<()> },
     /// End a run.
     Cancel {
         dag_id: DagId,

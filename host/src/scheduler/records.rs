@@ -18,6 +18,9 @@ pub struct DagRow {
     pub dag_version: String,
     /// Whether the timetable makes no runs.
     pub is_paused: bool,
+    /// Whether its file is gone: it makes no runs.
+    #[serde(default)]
+    pub is_stale: bool,
     /// Where it was read from.
     pub fileloc: String,
     /// When this version came.

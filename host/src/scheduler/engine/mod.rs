@@ -1,14 +1,16 @@
 //! The loop round the pure core: one thread owns every live run. A turn takes what is in the inbox and what is due, steps the
 //! runs, gives out slots, and submits one batch; effects follow when the batch is durable. It decides nothing itself.
 
-use super::batch::{Batch, Effect};
-use super::codec::encode_event;
-use super::expand::Evaluator;
-use super::handle::Handle;
-use super::live_run::LiveRun;
-use super::message::{Clock, Executor, Message, Notice, Reply, SchedulerError};
-use super::records::RunRow;
-use super::view::RunView;
+mod dags;
+
+use crate::scheduler::batch::{Batch, Effect};
+use crate::scheduler::codec::encode_event;
+use crate::scheduler::expand::Evaluator;
+use crate::scheduler::handle::Handle;
+use crate::scheduler::live_run::LiveRun;
+use crate::scheduler::message::{Clock, Executor, Message, Notice, Reply, SchedulerError};
+use crate::scheduler::records::RunRow;
+use crate::scheduler::view::RunView;
 use crate::store::Store;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{Dispatcher, RunLimits, RunNumber, Slots, Want};
@@ -17,6 +19,7 @@ use airlock_core::run::event::{Command, Event, Input, RunHeader};
 use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::DagRunState;
+use dags::LiveDag;
 use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -28,15 +31,15 @@ use std::time::Duration;
 const TURN_MESSAGES_MAX: usize = 1_024;
 
 /// What the loop needs from outside.
-pub(super) struct Parts {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) executor: Arc<dyn Executor>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) handle: Handle,
+pub(in crate::scheduler) struct Parts {
+    pub(in crate::scheduler) store: Arc<dyn Store>,
+    pub(in crate::scheduler) executor: Arc<dyn Executor>,
+    pub(in crate::scheduler) clock: Arc<dyn Clock>,
+    pub(in crate::scheduler) handle: Handle,
     /// Drawn once per start of the host: the owner in every fence.
-    pub(super) owner: u64,
-    pub(super) parallelism: u32,
-    pub(super) pools: Vec<(PoolName, Slots)>,
+    pub(in crate::scheduler) owner: u64,
+    pub(in crate::scheduler) parallelism: u32,
+    pub(in crate::scheduler) pools: Vec<(PoolName, Slots)>,
 }
 
 /// The runs of one DAG against its `max_active_runs`.
@@ -46,7 +49,7 @@ struct ActiveRuns {
     queued: VecDeque<RunNumber>,
 }
 
-pub(super) struct Engine {
+pub(in crate::scheduler) struct Engine {
     parts: Parts,
     dispatcher: Dispatcher,
     runs: HashMap<RunNumber, LiveRun>,
@@ -55,10 +58,13 @@ pub(super) struct Engine {
     timers: BinaryHeap<Reverse<(Timestamp, RunNumber)>>,
     next_number: RunNumber,
     failure: Option<String>,
+    /// The DAGs that runs are made of; empty until the service starts.
+    dags: BTreeMap<DagId, LiveDag>,
+    is_service: bool,
 }
 
 impl Engine {
-    pub(super) fn new(parts: Parts) -> Self {
+    pub(in crate::scheduler) fn new(parts: Parts) -> Self {
         let mut dispatcher = Dispatcher::new(parts.parallelism);
         for (name, slots) in &parts.pools {
             dispatcher.set_pool(name.clone(), *slots);
@@ -72,11 +78,13 @@ impl Engine {
             timers: BinaryHeap::new(),
             next_number: 1,
             failure: None,
+            dags: BTreeMap::new(),
+            is_service: false,
         }
     }
 
     /// Turns until shutdown or until every sender is gone.
-    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
+    pub(in crate::scheduler) fn run(mut self, inbox: &Receiver<Message>) {
         loop {
             let first = match inbox.recv_timeout(self.until_next_timer()) {
                 Ok(Message::Shutdown) | Err(RecvTimeoutError::Disconnected) => return,
@@ -129,6 +137,15 @@ impl Engine {
                 header,
                 reply,
             } => self.trigger(dag, dag_version, *header, reply, batch),
+            Message::PutDag {
+                dag,
+                dag_version,
+                row,
+            } => self.put_dag(dag, dag_version, *row),
+            Message::StartService { reply } => {
+                let result = self.start_service();
+                batch.effect(Effect::Reply(reply, result));
+            }
             Message::Cancel {
                 dag_id,
                 run_id,
@@ -168,7 +185,6 @@ impl Engine {
             }
             Message::SetPool { name, slots, reply } => {
                 self.dispatcher.set_pool(name, slots);
-                self.dispatcher.unpark_all();
                 batch.effect(Effect::Reply(reply, Ok(())));
             }
             Message::Watch {
@@ -260,7 +276,7 @@ impl Engine {
     fn adopt(&mut self, state: RunState, view: RunView, row: RunRow, head: u64) -> RunNumber {
         let number = self.next_number;
         self.next_number += 1;
-        let limits = run_limits(&view.dag);
+        let limits = RunLimits::of(&view.dag);
         self.dispatcher.add_run(number, limits);
         self.numbers
             .insert((row.dag_id.clone(), row.run_id.clone()), number);
@@ -283,7 +299,13 @@ impl Engine {
     }
 
     /// Takes up a run that an earlier process left: what was live there is lost, what waits is waited for again.
-    pub(super) fn recover(&mut self, state: RunState, header: RunHeader, row: RunRow, head: u64) {
+    pub(in crate::scheduler) fn recover(
+        &mut self,
+        state: RunState,
+        header: RunHeader,
+        row: RunRow,
+        head: u64,
+    ) {
         let dag_id = row.dag_id.clone();
         let lost = state.live_attempts();
         let commands = state.resume();
@@ -485,17 +507,5 @@ impl Engine {
             }
         }
         self.start_runs(&dag_id, batch);
-    }
-}
-
-fn run_limits(dag: &Dag) -> RunLimits {
-    let per_task = dag
-        .tasks
-        .iter()
-        .zip(0..)
-        .filter_map(|(task, index)| Some((TaskIndex(index), task.max_active_tis_per_dagrun?)));
-    RunLimits {
-        max_active_tasks: dag.max_active_tasks,
-        per_task: per_task.collect(),
     }
 }
