@@ -132,7 +132,6 @@ pub enum Version {
 
 /// What a person changes about a run.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum Change {
     /// Run task instances again.
     Clear {
@@ -178,7 +177,6 @@ pub struct ChangedInstance {
 
 /// What a person asks about backfills of a DAG.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum BackfillChange {
     /// What it would do.
     DryRun(BackfillRequest),

@@ -20,12 +20,13 @@ mod view;
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
-    Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow,
+    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
+    Notice, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
-    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, date_prefix, run_key,
-    run_stream, runs_prefix, unfinished_key,
+    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, asset_events_prefix, backfills_prefix,
+    date_key, date_prefix, run_key, run_stream, runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
 pub use rendered::rendered_fields;
