@@ -3,6 +3,7 @@
 
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
+use super::args_admin::{Connections, Pools, Variables};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -57,6 +58,16 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub plugin_folders: Vec<PathBuf>,
+    /// Folder with one file a secret (`variables/KEY`, `connections/ID`), or one TOML or JSON file with these tables
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "AIRLOCK_SECRETS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub secrets: Option<PathBuf>,
     /// Task instances that may run at once
     #[arg(
         long,
@@ -118,6 +129,12 @@ pub enum Command {
     /// Manage pools
     #[command(subcommand)]
     Pools(Pools),
+    /// Manage variables
+    #[command(subcommand)]
+    Variables(Variables),
+    /// Manage connections
+    #[command(subcommand)]
+    Connections(Connections),
     /// Maintain the store
     #[command(subcommand)]
     Db(Db),
@@ -270,6 +287,17 @@ pub enum Tasks {
         #[arg(value_name = "FILE_OR_ID")]
         dag: String,
     },
+    /// Show a task instance: its state, its tries, what its templates came to, its XComs, its error and where its log is
+    Show {
+        #[expect(missing_docs, reason = "a comment would become help text")]
+        #[command(flatten)]
+        run: RunArgs,
+        /// Which task
+        task_id: String,
+        /// Which element of a mapped task
+        #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
+        map_index: i32,
+    },
     /// Run one task alone, without its upstream and without recording it
     Test {
         /// A DAG file or a dag_id
@@ -325,24 +353,6 @@ pub enum Plugins {
     },
 }
 
-/// Verbs of `airlock pools`.
-#[derive(Debug, Subcommand)]
-pub enum Pools {
-    /// List pools
-    List,
-    /// Create or resize a pool
-    Set {
-        /// Its name
-        name: String,
-        /// Its slots; -1 is unlimited
-        #[arg(allow_hyphen_values = true)]
-        slots: i64,
-        /// Free text
-        #[arg(default_value = "")]
-        description: String,
-    },
-}
-
 /// Verbs of `airlock db`.
 #[derive(Debug, Subcommand)]
 pub enum Db {
@@ -358,6 +368,8 @@ pub enum Db {
         /// The file to read
         file: PathBuf,
     },
+    /// Seal variables and connections with a new key; with AIRLOCK_SECRET_KEY=NEW,OLD, with NEW
+    RotateKey,
     /// Remove finished runs with their events and logs, then DAG versions and blobs that nothing names any more
     Clean(Clean),
 }

@@ -78,6 +78,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
                 )
             })?,
         },
+        secrets: global.secrets.clone(),
         plugin_folders: global.plugin_folders.clone(),
         parallelism: global
             .parallelism

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "data",
     "storage_root",
     "plugins",
+    "secrets",
     "parallelism",
     "retention_days",
     "retention_runs",
@@ -34,6 +35,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "storage_root" => {
                 global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
+            "secrets" => global.secrets = global.secrets.or(Some(path(&key, value)?)),
             "plugins" if global.plugin_folders.is_empty() => {
                 global.plugin_folders = paths(&key, value)?;
             }

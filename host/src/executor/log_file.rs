@@ -53,6 +53,11 @@ impl LogStore {
         Self { folder, echo }
     }
 
+    /// The folder that holds the logs of a task instance, one file an attempt; it may not exist yet.
+    pub fn path(&self, stream: &LogStream<'_>) -> PathBuf {
+        self.folder.join(stream.folder())
+    }
+
     /// The log of one attempt; makes no file yet.
     pub(super) fn open(
         &self,

@@ -12,7 +12,9 @@ mod message;
 mod queries;
 mod records;
 mod recovery;
+mod rendered;
 mod rows;
+mod stored;
 mod view;
 
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
@@ -26,6 +28,7 @@ pub use records::{
     run_stream, runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 

@@ -2,7 +2,7 @@
 //! a journal may be damaged, a guest may be hostile.
 
 use super::event::Fence;
-use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 
 /// An event or input that is illegal in the state the run is in; the run is unchanged.
@@ -69,6 +69,14 @@ pub enum IllegalEvent {
         /// What is wrong.
         reason: String,
     },
+    /// The elements of a mapped group cannot be used.
+    #[error("task group {} cannot be expanded: {reason}", .group.0)]
+    GroupElements {
+        /// Which group.
+        group: GroupIndex,
+        /// What is wrong.
+        reason: String,
+    },
     /// The XCom breaks a limit.
     #[error(
         "XCom {key:?} breaks a limit of one task instance: {} bytes a key, {} keys, {} bytes in all; put large results into storage",
@@ -77,6 +85,42 @@ pub enum IllegalEvent {
         super::xcom::XCOM_TOTAL_BYTES_MAX
     )]
     XComLimit {
+        /// The start of the key.
+        key: String,
+    },
+    /// `apply` cannot load another version of the DAG.
+    #[error(
+        "the run goes on with another version of its DAG: load the version that the event names and use `apply_version`"
+    )]
+    NeedsDag {
+        /// The SHA-256 that names the version.
+        dag_version: [u8; 32],
+    },
+    /// Nobody waits for such an answer.
+    #[error(
+        "task {} map_index {} waits for no answer: it asked nothing, was answered before, or has ended",
+        .ti.task.0, .ti.map_index
+    )]
+    NoRequest {
+        /// Which task instance.
+        ti: TaskInstanceKey,
+    },
+    /// A request to a person, or its answer, is too long.
+    #[error(
+        "{what} of {bytes} bytes is longer than the {} allowed; put large things into storage and name them",
+        super::human::INPUT_BYTES_MAX
+    )]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// There is no such XCom to delete.
+    #[error("task {} map_index {} has no XCom {key:?}; look at its list of XComs", .ti.task.0, .ti.map_index)]
+    NoXCom {
+        /// Which task instance.
+        ti: TaskInstanceKey,
         /// The start of the key.
         key: String,
     },

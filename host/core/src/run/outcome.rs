@@ -2,10 +2,11 @@
 //! An answer that the task does not allow is turned into an error before it becomes an event, so that the journal says why.
 
 use super::event::{AttemptError, AttemptErrorKind, Outcome, Reason};
+use super::group::branch_targets;
 use super::state::RunState;
-use super::tasks::{Resume, Skips};
+use super::tasks::{Instance, Resume, Skips};
 use super::xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
-use crate::dag::spec::{SensorMode, Task};
+use crate::dag::spec::{RetryAction, SensorMode, Task};
 use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::TaskInstanceState;
 use crate::task_instance::{retry, sensor};
@@ -43,10 +44,10 @@ impl RunState {
             return outcome;
         };
         let soft_fail = task.sensor.soft_fail;
-        match outcome {
+        match sensor::forgive(&task.sensor, outcome) {
             Outcome::Branch(chosen) => match self.unknown_branch(ti.task, &chosen) {
                 Some(unknown) => broken_rule(format!(
-                    "task {}: branch chose {unknown:?}, which is not directly downstream; choose from its direct downstream tasks",
+                    "task {}: branch chose {unknown:?}, which is not directly downstream; choose from its direct downstream tasks, or a task group whose root tasks all are",
                     task.task_id
                 )),
                 None => Outcome::Branch(chosen),
@@ -76,9 +77,6 @@ impl RunState {
                 let earliest = now.checked_add(DEFER_MIN).unwrap_or(Timestamp::MAX);
                 Outcome::Defer(until.max(earliest))
             }
-            Outcome::Error(error) if soft_fail && error.kind == AttemptErrorKind::Permanent => {
-                Outcome::Skip(error.message)
-            }
             other => other,
         }
     }
@@ -86,11 +84,8 @@ impl RunState {
     fn unknown_branch<'a>(&self, task: TaskIndex, chosen: &'a [String]) -> Option<&'a str> {
         let direct = self.plan.downstream(task);
         let is_direct = |id: &str| {
-            direct.iter().any(|index| {
-                self.dag
-                    .task(*index)
-                    .is_some_and(|task| task.task_id.as_str() == id)
-            })
+            let targets = branch_targets(&self.dag, direct, id);
+            !targets.is_empty() && targets.iter().all(|task| direct.contains(task))
         };
         chosen.iter().map(String::as_str).find(|id| !is_direct(id))
     }
@@ -133,26 +128,47 @@ impl RunState {
         }
         match outcome {
             Outcome::Defer(until) => Ending::Wait {
-                state: TaskInstanceState::Deferred,
+                state: if self.waits_for_answer(ti) {
+                    TaskInstanceState::AwaitingInput
+                } else {
+                    TaskInstanceState::Deferred
+                },
                 resume: Resume::GoOn,
                 due: *until,
                 poke: false,
             },
             Outcome::NotYet => self.next_poke(task, ti, at),
-            Outcome::Error(error)
-                if error.kind.is_retried() && instance.try_number <= task.retries =>
-            {
-                let date = self.header().and_then(|header| header.logical_date);
-                let delay = retry::delay(task, self.dag.dag_id.as_str(), date, instance.try_number);
-                Ending::Wait {
+            Outcome::Error(error) => match self.retry_delay(task, instance, error) {
+                None => Ending::End(TaskInstanceState::Failed),
+                Some(delay) => Ending::Wait {
                     state: TaskInstanceState::UpForRetry,
                     resume: Resume::NewTry,
                     due: at.checked_add(delay).unwrap_or(Timestamp::MAX),
                     poke: false,
-                }
-            }
+                },
+            },
             _ => Ending::End(TaskInstanceState::Failed),
         }
+    }
+
+    /// How long the next try waits; `None` if there is none.
+    fn retry_delay(
+        &self,
+        task: &Task,
+        instance: &Instance,
+        error: &AttemptError,
+    ) -> Option<SignedDuration> {
+        let left = instance.try_number < instance.try_limit(task.retries);
+        let delay = match retry::by_policy(task, error) {
+            _ if !left || !error.kind.is_retried() => return None,
+            Some(RetryAction::Fail) => return None,
+            Some(RetryAction::Retry(Some(delay))) => delay.max(SignedDuration::ZERO),
+            Some(RetryAction::Retry(None)) | None => {
+                let date = self.header().and_then(|header| header.logical_date);
+                retry::delay(task, self.dag.dag_id.as_str(), date, instance.try_number)
+            }
+        };
+        Some(delay)
     }
 
     fn next_poke(&self, task: &Task, ti: TaskInstanceKey, at: Timestamp) -> Ending {
@@ -218,29 +234,28 @@ impl RunState {
             _ => return,
         };
         let short_circuit = matches!(outcome, Outcome::ShortCircuit { .. });
+        // Teardowns are never skipped by a short circuit.
+        let is_teardown = |task: &TaskIndex| self.dag.task(*task).is_some_and(|t| t.is_teardown);
+        let unwanted = unwanted
+            .into_iter()
+            .filter(|task| !(short_circuit && is_teardown(task)));
+        let (beside, outside) = unwanted.partition(|other| self.plan.groups.same(ti.task, *other));
         let Some(state) = self.tasks.get_mut(ti.task.get()) else {
             return;
         };
         let skips = state.skips.get_or_insert_with(Skips::default);
         skips.short_circuit |= short_circuit;
-        for task in unwanted {
-            // Teardowns are never skipped by a short circuit.
-            let is_teardown = self.dag.task(task).is_some_and(|task| task.is_teardown);
-            if !(short_circuit && is_teardown) {
-                *skips.wanted.entry(task).or_insert(0) += 1;
-            }
-        }
+        skips.keep(ti.map_index, beside, outside);
     }
 
     /// The direct downstream tasks that are neither chosen nor below a chosen one.
     fn not_chosen(&self, task: TaskIndex, chosen: &[String]) -> BTreeSet<TaskIndex> {
-        let direct: BTreeSet<_> = self.plan.downstream(task).iter().copied().collect();
-        let is_chosen = |index: &TaskIndex| {
-            self.dag
-                .task(*index)
-                .is_some_and(|task| chosen.iter().any(|id| id == task.task_id.as_str()))
-        };
-        let mut kept: BTreeSet<_> = direct.iter().copied().filter(is_chosen).collect();
+        let below = self.plan.downstream(task);
+        let direct: BTreeSet<_> = below.iter().copied().collect();
+        let mut kept: BTreeSet<_> = chosen
+            .iter()
+            .flat_map(|id| branch_targets(&self.dag, below, id))
+            .collect();
         for task in kept.clone() {
             kept.extend(self.plan.descendants(task));
         }

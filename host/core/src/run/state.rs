@@ -1,23 +1,26 @@
 //! The state of a run and the questions that others ask it. It changes only by `apply`.
 
 use super::event::{Event, Reason, RunHeader};
+use super::expand::Elements;
 use super::plan::{Plan, indexes};
 use super::tasks::{Instance, StateCounts, TaskState};
 use crate::dag::spec::Dag;
-use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Why a run is being stopped before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stopping {
-    /// `Cancelled`, `DagRunTimeout` or `FailFast`.
+    /// `Cancelled`, `DagRunTimeout`, `FailFast` or `Marked`.
     pub(super) why: Reason,
     /// For a person.
     pub(super) message: String,
+    /// The state that it ends in.
+    pub(super) end: DagRunState,
 }
 
 /// A run, folded from its events.
@@ -32,8 +35,19 @@ pub struct RunState {
     pub(super) stopping: Option<Stopping>,
     pub(super) end_reason: Option<String>,
     pub(super) tasks: Vec<TaskState>,
+    /// The elements of the mapped groups that are expanded.
+    pub(super) groups: BTreeMap<GroupIndex, Elements>,
     pub(super) totals: StateCounts,
     pub(super) timers: BTreeSet<(Timestamp, TaskInstanceKey)>,
+    /// Attempts that were told to stop because their task instance was cleared, marked or removed. They hold their slots
+    /// until their end comes, and nothing that they say counts. None of these task instances is `running`.
+    pub(super) halting: BTreeSet<TaskInstanceKey>,
+    /// The SLAs that were neither missed nor met so far.
+    pub(super) slas: BTreeSet<(Timestamp, TaskIndex)>,
+    /// The deadlines that were neither missed nor met so far, by their place in the header's list.
+    pub(super) deadlines: BTreeSet<(Timestamp, u32)>,
+    /// Tasks that another version of the DAG had.
+    pub(super) gone: BTreeMap<TaskId, TaskState>,
 }
 
 impl RunState {
@@ -42,9 +56,10 @@ impl RunState {
         let plan = Arc::new(Plan::new(&dag));
         let mut tasks: Vec<TaskState> = dag.tasks.iter().map(|_| TaskState::new()).collect();
         let mut totals = StateCounts::default();
-        for (task, state) in dag.tasks.iter().zip(&mut tasks) {
+        for (index, (task, state)) in indexes(&dag).zip(dag.tasks.iter().zip(&mut tasks)) {
             totals.add(TaskInstanceState::None, 1);
-            for upstream in &task.depends_on {
+            let is_outside = |above: &&TaskIndex| !plan.groups.same(index, **above);
+            for upstream in task.depends_on.iter().filter(is_outside) {
                 let is_setup = dag.task(*upstream).is_some_and(|task| task.is_setup);
                 state.upstream.add(TaskInstanceState::None, is_setup);
             }
@@ -59,8 +74,13 @@ impl RunState {
             stopping: None,
             end_reason: None,
             tasks,
+            groups: BTreeMap::new(),
             totals,
             timers: BTreeSet::new(),
+            halting: BTreeSet::new(),
+            slas: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            gone: BTreeMap::new(),
         }
     }
 
@@ -106,7 +126,8 @@ impl RunState {
         self.started_at
     }
 
-    /// Why it ended: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out` or `cancelled`.
+    /// Why it ended: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out`, `cancelled` or
+    /// `marked`.
     pub fn end_reason(&self) -> Option<&str> {
         self.end_reason.as_deref()
     }
@@ -154,13 +175,30 @@ impl RunState {
 
     /// How many task instances hold slots: what `max_active_tasks` limits.
     pub fn active(&self) -> u32 {
-        self.totals.get(TaskInstanceState::Running) + self.totals.get(TaskInstanceState::Queued)
+        let halting = u32::try_from(self.halting.len()).unwrap_or(u32::MAX);
+        let active = self.totals.get(TaskInstanceState::Running)
+            + self.totals.get(TaskInstanceState::Queued);
+        active.saturating_add(halting)
     }
 
     /// How many instances of one task hold slots: what `max_active_tis_per_dagrun` limits.
     pub fn active_of(&self, task: TaskIndex) -> u32 {
         let counts = self.counts(task);
-        counts.get(TaskInstanceState::Running) + counts.get(TaskInstanceState::Queued)
+        let halting = self.halting_of(task).count();
+        let active = counts.get(TaskInstanceState::Running) + counts.get(TaskInstanceState::Queued);
+        active.saturating_add(u32::try_from(halting).unwrap_or(u32::MAX))
+    }
+
+    /// The instances of a task whose attempt was told to stop and has not ended.
+    pub(super) fn halting_of(&self, task: TaskIndex) -> impl Iterator<Item = TaskInstanceKey> {
+        let key = |map_index| TaskInstanceKey { task, map_index };
+        self.halting.range(key(i32::MIN)..=key(i32::MAX)).copied()
+    }
+
+    /// The number of the last try that `retries` allow this task instance. It grows by the tries made when it is cleared.
+    pub fn try_limit(&self, ti: TaskInstanceKey) -> Option<u32> {
+        let retries = self.dag.task(ti.task)?.retries;
+        Some(self.instance(ti)?.try_limit(retries))
     }
 
     /// One XCom, as JSON text.
@@ -184,16 +222,27 @@ impl RunState {
         task.flat_map(move |task| task.xcoms.entries(ti.map_index))
     }
 
-    /// How many elements a mapped task has; `None` before it is expanded, without elements and for unmapped tasks.
+    /// How many elements a mapped task or its mapped group has; `None` before it is expanded, without elements and for
+    /// unmapped tasks.
     pub fn map_length(&self, task: TaskIndex) -> Option<usize> {
-        let elements = self.tasks.get(task.get())?.elements.as_ref()?;
-        Some(elements.length)
+        let state = self.tasks.get(task.get())?;
+        state.is_expanded().then(|| state.range().len())
     }
 
-    /// What a mapped instance's element adds to the config: always an object. Computed on each call.
+    /// What a mapped instance's element, or that of its mapped group, adds to the config: always an object. Computed on
+    /// each call.
     pub fn element(&self, task: TaskIndex, map_index: i32) -> Option<Value> {
-        let expand = self.dag.task(task)?.expand.as_ref()?;
-        let elements = self.tasks.get(task.get())?.elements.as_ref()?;
+        let state = self.tasks.get(task.get())?;
+        let (expand, elements) = match self.plan.groups.of(task) {
+            Some(group) => {
+                let expand = self.dag.group(group)?.expand.as_ref()?;
+                (expand, self.groups.get(&group)?)
+            }
+            None => (
+                self.dag.task(task)?.expand.as_ref()?,
+                state.elements.as_ref()?,
+            ),
+        };
         let members = elements.get(expand, usize::try_from(map_index).ok()?)?;
         Some(Value::Object(members))
     }
@@ -209,11 +258,14 @@ impl RunState {
 
     /// When the run wants to be woken next.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        let instance = self.timers.first().map(|(at, _)| *at);
-        match (instance, self.timeout_at()) {
-            (Some(instance), Some(timeout)) => Some(instance.min(timeout)),
-            (one, other) => one.or(other),
+        if self.state.is_finished() {
+            return None;
         }
+        let instance = self.timers.first().map(|(at, _)| *at);
+        let sla = self.slas.first().map(|(at, _)| *at);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let timers = [instance, self.timeout_at(), sla, deadline];
+        timers.into_iter().flatten().min()
     }
 
     /// When `dagrun_timeout` ends it, while that can still happen.

@@ -2,11 +2,11 @@
 
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, SensorMode, Task, TriggerRule};
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::StateCounts;
-use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason};
+use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason, RunHeader};
 use airlock_core::run::state::RunState;
-use airlock_core::task_instance::state::TaskInstanceState as State;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,23 +36,30 @@ struct Shape {
     retries: u32,
     kind: u8,
     scope: u8,
+    past: u8,
+    member: bool,
 }
 
 fn shapes() -> impl Strategy<Value = Vec<Shape>> {
-    let shape = (any::<u8>(), 0..RULES.len() * 2, 0..3_u32, 0..9_u8, 0..8_u8).prop_map(
-        |(upstream, rule, retries, kind, scope)| Shape {
+    let rule = 0..RULES.len() * 2;
+    let kinds = (0..9_u8, 0..8_u8, 0..12_u8, any::<bool>());
+    let shape = (any::<u8>(), rule, 0..3_u32, kinds).prop_map(
+        |(upstream, rule, retries, (kind, scope, past, member))| Shape {
             upstream,
             // Half of all tasks have the default rule, or nothing would ever run.
             rule: rule.saturating_sub(RULES.len()),
             retries,
             kind,
             scope,
+            past,
+            member,
         },
     );
     prop::collection::vec(shape, 1..8)
 }
 
-fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
+/// `group`: what the mapped group of the members expands over, if there is one.
+fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>, group: Option<usize>) -> Dag {
     let tasks = (0_u32..).zip(shapes).map(|(place, shape)| {
         let upstream: Vec<u32> = (0..place)
             .filter(|bit| shape.upstream >> bit & 1 == 1)
@@ -71,17 +78,32 @@ fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
         task.retries = shape.retries;
         task.is_setup = shape.scope == 0;
         task.is_teardown = shape.scope == 1;
+        task.depends_on_past = shape.past == 0 || shape.past == 2;
+        task.wait_for_downstream = shape.past == 1;
+        task.wait_for_past_depends_before_skipping = shape.past == 2;
         task.sensor.timeout = seconds(300);
         task.sensor.soft_fail = shape.scope == 2;
+        task.sensor.never_fail = shape.scope == 3;
+        task.sensor.silent_fail = shape.scope == 6;
+        task.sla = (shape.scope % 3 == 0).then(|| seconds(50 + i64::from(place)));
         if shape.scope >= 4 {
             task.sensor.mode = SensorMode::Reschedule;
         }
         task
     });
+    let expand = match group {
+        Some(0) => over(2),
+        Some(1) => over(0),
+        Some(other) => over_template(TEMPLATES[other - 2]),
+        None => None,
+    };
+    let members = (0_u32..).zip(shapes);
+    let members = members.filter(|(_, shape)| shape.member && group.is_some());
+    let members: Vec<u32> = members.map(|(place, _)| place).collect();
     Dag {
         fail_fast,
         dagrun_timeout: timeout.map(seconds),
-        ..dag_of(tasks.collect())
+        ..grouped(tasks.collect(), &members, expand)
     }
 }
 
@@ -89,7 +111,7 @@ fn outcome(draw: &mut Draw) -> Outcome {
     match draw.below(14) {
         0 => Outcome::Skip("no".to_owned()),
         1 => branch(&["t1", "t3"]),
-        2 => branch(&[]),
+        2 => branch(if draw.below(2) == 0 { &[] } else { &["g"] }),
         3 => Outcome::ShortCircuit {
             ignore_downstream_trigger_rules: true,
         },
@@ -140,8 +162,29 @@ fn random_fence(draw: &mut Draw) -> Fence {
 /// An input that nobody checked: it is refused, stale, or legal by chance; it never panics.
 fn hostile(play: &mut Play, draw: &mut Draw) {
     let (ti, fence) = (random_key(draw), random_fence(draw));
-    let input = match draw.below(3) {
+    let json = "1".to_owned();
+    let input = match draw.below(7) {
         0 => Input::Start,
+        3 => Input::Answer {
+            ti,
+            answer: json,
+            by: String::new(),
+        },
+        4 => Input::RequestInput {
+            ti,
+            fence,
+            request: json,
+        },
+        5 => Input::Render {
+            ti,
+            fence,
+            fields: json,
+        },
+        6 => Input::Mark {
+            instances: vec![(ti.task, ti.map_index, ti.map_index)],
+            state: State::Success,
+            by: String::new(),
+        },
         1 => Input::Finish {
             ti,
             fence,
@@ -155,7 +198,13 @@ fn hostile(play: &mut Play, draw: &mut Draw) {
         },
     };
     let legal = play.live.get(&ti).is_some_and(|live| live.1 == fence);
-    if legal && !matches!(input, Input::Start) {
+    let answers = play
+        .state
+        .input_of(ti)
+        .is_some_and(|(_, answer)| answer.is_none());
+    if (legal || answers) && !matches!(input, Input::Start)
+        || play.state.state() == DagRunState::Queued
+    {
         return;
     }
     let before = play.state.clone();
@@ -175,7 +224,7 @@ fn random_event(draw: &mut Draw) -> Event {
         State::Skipped,
         State::Removed,
     ];
-    match draw.below(9) {
+    match draw.below(20) {
         0 => Event::RunStarted { at },
         1 => Event::TaskExpanded {
             task: ti.task,
@@ -219,12 +268,143 @@ fn random_event(draw: &mut Draw) -> Event {
             key: "k".to_owned(),
             value: "1".to_owned(),
         },
+        9 => Event::Cleared {
+            task: ti.task,
+            from: ti.map_index,
+            to: random_key(draw).map_index,
+            at,
+        },
+        10 => Event::Marked {
+            task: ti.task,
+            from: ti.map_index,
+            to: random_key(draw).map_index,
+            state: pick(draw, &states).unwrap(),
+            by: String::new(),
+            at,
+        },
+        11 => Event::InputRequested {
+            ti,
+            fence,
+            request: "1".to_owned(),
+            at,
+        },
+        12 => Event::InputAnswered {
+            ti,
+            answer: "1".to_owned(),
+            by: String::new(),
+            at,
+        },
+        13 => Event::SlaMissed {
+            tasks: vec![ti.task],
+            at,
+        },
+        14 => Event::XComEdited {
+            ti,
+            key: "k".to_owned(),
+            value: (draw.below(2) == 0).then(|| "1".to_owned()),
+            by: String::new(),
+            at,
+        },
+        15 => Event::Rendered {
+            ti,
+            fields: "{}".to_owned(),
+        },
+        16 => Event::DeadlineMissed { deadline: 0, at },
+        17 => Event::PastDependsMet {
+            tasks: vec![ti.task, random_key(draw).task],
+        },
+        18 => Event::GroupExpanded {
+            group: GroupIndex(u32::try_from(draw.below(2)).unwrap()),
+            elements: pick(draw, &["[[1,2]]", "[null]", "[[]]", "{"])
+                .unwrap()
+                .to_owned(),
+        },
         _ => Event::RunFinished {
             state: airlock_core::task_instance::state::DagRunState::Running,
             reason: String::new(),
             at,
         },
     }
+}
+
+/// A range of map indexes that the run has.
+fn any_range(play: &Play, draw: &mut Draw) -> (TaskIndex, i32, i32) {
+    let all: Vec<_> = play.state.all_instances().map(|(ti, _)| ti).collect();
+    let first = pick(draw, &all).unwrap();
+    let last = all.iter().filter(|ti| ti.task == first.task);
+    let length = i32::try_from(draw.below(last.clone().count())).unwrap();
+    let end = last.map(|ti| ti.map_index + 1).max().unwrap();
+    (
+        first.task,
+        first.map_index,
+        end.min(first.map_index + 1 + length),
+    )
+}
+
+/// What people do to a run.
+fn meddle(play: &mut Play, draw: &mut Draw) {
+    let by = "ana".to_owned();
+    match draw.below(10) {
+        0..=3 => {
+            let instances = vec![any_range(play, draw), any_range(play, draw)];
+            if play.state.stop_message().is_none() || play.finished.is_some() {
+                play.send(Input::Clear { instances });
+            }
+        }
+        4..=6 => {
+            let states = [State::Success, State::Failed, State::Skipped];
+            play.send(Input::Mark {
+                instances: vec![any_range(play, draw)],
+                state: pick(draw, &states).unwrap(),
+                by,
+            });
+        }
+        7 if draw.below(8) == 0 => {
+            let state = pick(draw, &[DagRunState::Success, DagRunState::Failed]).unwrap();
+            play.send(Input::MarkRun { state, by });
+        }
+        8 => {
+            let pending: Vec<_> = play.state.pending_inputs().map(|(ti, _)| ti).collect();
+            if let Some(ti) = pick(draw, &pending) {
+                let answer = "true".to_owned();
+                play.send(Input::Answer { ti, answer, by });
+            }
+        }
+        _ => {
+            let (task, map_index, _) = any_range(play, draw);
+            play.send(Input::EditXCom {
+                ti: TaskInstanceKey { task, map_index },
+                key: "return_value".to_owned(),
+                value: Some("[7]".to_owned()),
+                by,
+            });
+        }
+    }
+    if play.state.state() == DagRunState::Queued {
+        play.check_replay();
+        play.send(Input::Start);
+    }
+}
+
+/// An attempt asks a person, or says what its templates came to.
+fn speak(play: &mut Play, draw: &mut Draw) {
+    let live: Vec<_> = play.live.keys().copied().collect();
+    let Some(ti) = pick(draw, &live) else { return };
+    let fence = play.live[&ti].1;
+    let text = ["1", "2"][draw.below(2)].to_owned();
+    play.send(if draw.below(2) == 0 {
+        Input::RequestInput {
+            ti,
+            fence,
+            request: text,
+        }
+    } else {
+        Input::Render {
+            ti,
+            fence,
+            fields: text,
+        }
+    });
 }
 
 fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
@@ -237,7 +417,8 @@ fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
                 reason: "drawn".to_owned(),
             });
         }
-        2 | 3 => hostile(play, draw),
+        2 => hostile(play, draw),
+        3 => speak(play, draw),
         4 => {
             if let Some(ti) = pick(draw, &live) {
                 let (_, fence) = play.live.remove(&ti).unwrap();
@@ -253,6 +434,13 @@ fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
                     key: "k".to_owned(),
                     value: "1".to_owned(),
                 });
+            }
+        }
+        15 => {
+            let waiting: Vec<_> = play.state.waits_for_past().collect();
+            if let Some(task) = pick(draw, &waiting) {
+                let tasks = vec![task, TaskIndex(0)];
+                play.send(Input::PastDependsMet { tasks });
             }
         }
         7..=9 if play.wake.is_some() => {
@@ -278,14 +466,16 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
     let mut unfinished = 0;
     let mut live_or_waiting = 0;
     for (ti, instance) in play.state.all_instances() {
-        let retries = play.state.dag().task(ti.task).unwrap().retries;
-        assert!(instance.try_number() <= retries + 1, "too many tries");
+        let limit = play.state.try_limit(ti).unwrap();
+        assert!(instance.try_number() <= limit, "too many tries");
         let last = attempts.insert(ti, instance.fence().attempt);
         assert!(
             last.is_none_or(|last| last <= instance.fence().attempt),
             "a fence went back"
         );
+        let halting = play.live.contains_key(&ti) && instance.state() != State::Running;
         match instance.state() {
+            _ if halting => slots.insert(ti),
             State::Scheduled | State::Restarting => wants.insert(ti),
             State::Running => slots.insert(ti),
             _ => false,
@@ -302,6 +492,7 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
         play.slots, slots,
         "the shell and the run disagree about who has slots"
     );
+    assert_eq!(play.state.active() as usize, slots.len());
     assert_eq!(play.state.totals().unfinished(), unfinished);
     let sum = (0..play.state.dag().tasks.len())
         .map(|task| play.state.counts(TaskIndex(u32::try_from(task).unwrap())))
@@ -311,8 +502,9 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
     assert_eq!(play.finished.is_some(), play.state.state().is_finished());
     if play.finished.is_none() {
         let alive = !play.wants.is_empty() || !play.live.is_empty() || play.wake.is_some();
+        let waits_for_past = play.state.waits_for_past().next().is_some();
         assert!(
-            alive && live_or_waiting > 0,
+            alive && (live_or_waiting > 0 || !slots.is_empty()) || waits_for_past,
             "an unfinished run has nothing to do"
         );
     } else {
@@ -329,16 +521,29 @@ proptest! {
         fail_fast in prop::bool::weighted(0.2),
         timeout in prop::option::weighted(0.2, 1..500_i64),
         cancels in prop::bool::weighted(0.3),
+        group in prop::option::weighted(0.6, 0..6_usize),
+        mut meddling in prop_oneof![Just(0), 0..12_usize],
         seed in any::<u64>(),
     ) {
         let mut draw = Draw(seed);
         let mut attempts = BTreeMap::new();
-        let mut play = Play::started(build(&shapes, fail_fast, timeout));
+        let header = RunHeader {
+            deadlines: vec![Some(second(90)), None, Some(second(400))],
+            ..header()
+        };
+        let mut play = Play::queued_with(build(&shapes, fail_fast, timeout, group), header);
+        play.send(Input::Start);
         check(&play, &mut attempts);
         let mut steps = 0;
-        while play.finished.is_none() {
+        while play.finished.is_none() || meddling > 0 {
             steps += 1;
             prop_assert!(steps < STEPS_MAX, "it never ends");
+            if meddling > 0 && (play.finished.is_some() || draw.below(8) == 0) {
+                meddling -= 1;
+                meddle(&mut play, &mut draw);
+                check(&play, &mut attempts);
+                continue;
+            }
             act(&mut play, &mut draw, cancels && steps > 20);
             check(&play, &mut attempts);
         }
@@ -346,9 +551,13 @@ proptest! {
     }
 
     #[test]
-    fn an_event_is_applied_whole_or_refused_whole(shapes in shapes(), seed in any::<u64>()) {
+    fn an_event_is_applied_whole_or_refused_whole(
+        shapes in shapes(),
+        group in prop::option::weighted(0.6, 0..6_usize),
+        seed in any::<u64>(),
+    ) {
         let mut draw = Draw(seed);
-        let mut state = RunState::new(std::sync::Arc::new(build(&shapes, false, None)));
+        let mut state = RunState::new(std::sync::Arc::new(build(&shapes, false, None, group)));
         let early = state.apply(&Event::RunStarted { at: second(0) });
         prop_assert!(early.is_err());
         state.apply(&Event::RunQueued { header: Box::new(header()), dag_version: [0; 32], at: second(0) }).unwrap();
@@ -357,9 +566,76 @@ proptest! {
             let before = state.clone();
             if state.apply(&event).is_err() {
                 prop_assert!(before == state, "{event:?} was refused and changed something");
-            } else {
-                prop_assert!(!before.state().is_finished());
             }
         }
     }
+
+    #[test]
+    fn f8_a_mapped_group_is_one_copy_of_its_graph_for_each_element(
+        shapes in shapes(),
+        fates in any::<u64>(),
+        orders in any::<[u64; 2]>(),
+    ) {
+        let tasks = plain(&shapes);
+        let members: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap()).collect();
+        let mapped = played(grouped(tasks.clone(), &members, over(3)), fates, Draw(orders[0]));
+        for map_index in 0..3 {
+            let fate = fates.wrapping_add(u64::try_from(map_index).unwrap());
+            let alone = played(grouped(tasks.clone(), &members, None), fate, Draw(orders[1]));
+            for task in &members {
+                prop_assert_eq!(mapped.of(ti(*task, map_index)), alone.of(ti(*task, -1)));
+            }
+        }
+    }
+}
+
+/// Unmapped tasks with rules that do not start early: their ends do not depend on any order.
+fn plain(shapes: &[Shape]) -> Vec<Task> {
+    let early = [
+        TriggerRule::OneSuccess,
+        TriggerRule::OneFailed,
+        TriggerRule::OneDone,
+        TriggerRule::Always,
+    ];
+    let dag = build(shapes, false, None, None);
+    let plain = |task: Task| Task {
+        expand: None,
+        retries: 0,
+        depends_on_past: false,
+        wait_for_downstream: false,
+        multiple_outputs: false,
+        trigger_rule: if early.contains(&task.trigger_rule) {
+            TriggerRule::AllDone
+        } else {
+            task.trigger_rule
+        },
+        ..task
+    };
+    dag.tasks.into_iter().map(plain).collect()
+}
+
+/// Plays a run to its end. What an instance answers follows from `fates`, its task and its map index alone.
+fn played(dag: Dag, fates: u64, mut order: Draw) -> Play {
+    let mut play = Play::started(dag);
+    while play.finished.is_none() {
+        let wants: Vec<_> = play.wants.iter().copied().collect();
+        let ti = pick(&mut order, &wants).expect("stuck");
+        let map_index = u64::try_from(ti.map_index.max(0)).unwrap();
+        let fate = fates.wrapping_add(map_index);
+        let mut draw = Draw(fate.wrapping_mul(31).wrapping_add(u64::from(ti.task.0)));
+        draw.below(2);
+        let outcome = match draw.below(8) {
+            0 => Outcome::Skip(String::new()),
+            1 => error(AttemptErrorKind::Permanent),
+            2 => branch(&[]),
+            // With `true` it may come before or after a task far below was decided, which is a matter of order.
+            3 => Outcome::ShortCircuit {
+                ignore_downstream_trigger_rules: false,
+            },
+            _ => ok(),
+        };
+        play.run(ti, outcome);
+    }
+    play.check_replay();
+    play
 }
