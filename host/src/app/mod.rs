@@ -4,6 +4,7 @@
 mod connections;
 mod dags;
 mod import;
+mod folders;
 mod models;
 mod open;
 mod pools;
@@ -14,6 +15,7 @@ mod variables;
 pub use connections::ConnectionRow;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use import::{Exported, Imported, OnExisting};
+pub use folders::{DagFolders, ImportError, Watch};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;

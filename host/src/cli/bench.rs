@@ -65,6 +65,7 @@ fn bench(
             name,
             slots: -1,
             description: String::new(),
+            include_deferred: false,
         })
         .await?;
         measure(&app, folder, shape).await
