@@ -3,22 +3,24 @@
 
 mod connections;
 mod dags;
-mod import;
 mod folders;
+mod import;
 mod models;
 mod open;
 mod pools;
+mod retention;
 mod runs;
 mod task_instances;
 mod variables;
 
 pub use connections::ConnectionRow;
 pub use dags::{RegisteredDag, is_file, read_dag};
-pub use import::{Exported, Imported, OnExisting};
 pub use folders::{DagFolders, ImportError, Watch};
+pub use import::{Exported, Imported, OnExisting};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;
+pub use retention::{Cleaned, RetentionPolicy};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
 pub use variables::VariableRow;

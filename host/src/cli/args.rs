@@ -78,6 +78,26 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub parallelism: Option<u32>,
+    /// Days for which finished runs are kept [default: for ever]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DAYS",
+        env = "AIRLOCK_RETENTION_DAYS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub retention_days: Option<u32>,
+    /// Finished runs of each DAG that are kept [default: all]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "AIRLOCK_RETENTION_RUNS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub retention_runs: Option<u32>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -350,6 +370,25 @@ pub enum Db {
     },
     /// Seal variables and connections with a new key; with AIRLOCK_SECRET_KEY=NEW,OLD, with NEW
     RotateKey,
+    /// Remove finished runs with their events and logs, then DAG versions and blobs that nothing names any more
+    Clean(Clean),
+}
+
+/// What goes. Runs that have not ended and the newest run of each type of a DAG always stay.
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// Runs that ended before this [default: --retention-days ago]
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// All but the N newest finished runs of each DAG; with --before, what both let go [default: --retention-runs]
+    #[arg(long, value_name = "N")]
+    pub keep: Option<usize>,
+    /// Only count what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do it
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What to measure.
@@ -367,4 +406,19 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure the start on a store full of finished runs, and nothing else
+    #[arg(long)]
+    pub size: bool,
+    /// Finished runs in the full store
+    #[arg(long, default_value_t = 100_000, requires = "size")]
+    pub runs: usize,
+    /// DAGs in the full store
+    #[arg(long, default_value_t = 1_000, requires = "size")]
+    pub dags: usize,
+    /// Keep the full store in this folder
+    #[arg(long, value_name = "DIR", requires = "size")]
+    pub store: Option<PathBuf>,
+    /// Measure the start on the data folder: what --size does in a process of its own
+    #[arg(long, hide = true)]
+    pub start: bool,
 }

@@ -9,7 +9,15 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 5] = ["data", "storage_root", "plugins", "secrets", "parallelism"];
+const KEYS: [&str; 7] = [
+    "data",
+    "storage_root",
+    "plugins",
+    "secrets",
+    "parallelism",
+    "retention_days",
+    "retention_runs",
+];
 
 /// Fills what neither a flag nor the environment said.
 pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
@@ -34,6 +42,12 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "plugins" => {}
             "parallelism" => {
                 global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
+            }
+            "retention_days" => {
+                global.retention_days = global.retention_days.or(Some(number(&key, &value)?));
+            }
+            "retention_runs" => {
+                global.retention_runs = global.retention_runs.or(Some(number(&key, &value)?));
             }
             other => return Err(unknown(other)),
         }

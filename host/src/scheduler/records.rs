@@ -98,9 +98,19 @@ pub fn unfinished_key(dag_id: &DagId, run_id: &RunId) -> Vec<u8> {
 /// Prefix of `unfinished_key`.
 pub const UNFINISHED_PREFIX: &[u8] = b"run.unfinished\0";
 
-/// Index of runs by logical date: what `(dag_id, logical_date)` being unique and sensors on other DAGs read.
+/// Index of runs by logical date, the newest first: what `(dag_id, logical_date)` being unique, sensors on other DAGs and
+/// `latest_run_before` read. The value is the run id.
 pub fn date_key(dag_id: &DagId, logical_date: Timestamp) -> Vec<u8> {
-    format!("run.date\0{dag_id}\0{logical_date}").into_bytes()
+    let mut key = date_prefix(dag_id);
+    // Of one width, the sign bit turned so that times before 1970 are smaller, all bits turned so that the newest is first.
+    let ordered = logical_date.as_nanosecond().cast_unsigned() ^ (1 << 127);
+    key.extend_from_slice(&(!ordered).to_be_bytes());
+    key
+}
+
+/// Prefix of the `date_key`s of one DAG.
+pub fn date_prefix(dag_id: &DagId) -> Vec<u8> {
+    format!("run.date\0{dag_id}\0").into_bytes()
 }
 
 /// Key of a DAG's `DagSchedule` in `Table::State`.

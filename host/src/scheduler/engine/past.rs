@@ -3,9 +3,10 @@
 
 use super::Engine;
 use crate::scheduler::batch::Batch;
-use crate::scheduler::stored::{latest_run_before, run_row};
+use crate::scheduler::queries::{latest_run_before, latest_scheduled_run_before};
 use crate::scheduler::records::RunRow;
 use crate::scheduler::recovery::replay_run;
+use crate::scheduler::stored::run_row;
 use airlock_core::dag::spec::{Dag, Task};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{DagId, RunId, TaskIndex};
@@ -53,9 +54,9 @@ impl Engine {
         self.past.previous.insert(number, previous);
     }
 
-    /// With catchup the previous run that the timetable or a backfill made, else the previous one of any type.
+    /// With catchup the previous run that the timetable made, else the previous one of any type.
     fn run_before(&self, row: &RunRow, catchup: bool) -> Option<RunId> {
-        let counts = |run: &RunRow| !catchup || run.run_type != RunType::Manual;
+        let counts = |run: &RunRow| !catchup || run.run_type == RunType::Scheduled;
         let date = row.logical_date?;
         let from = (row.dag_id.clone(), jiff::Timestamp::MIN);
         let live = self.dates.range(from..(row.dag_id.clone(), date)).rev();
@@ -63,7 +64,13 @@ impl Engine {
             .filter_map(|(_, number)| self.runs.get(number))
             .map(|run| &run.row)
             .find(|run| counts(run));
-        let stored = latest_run_before(self.parts.store.as_ref(), &row.dag_id, date, &counts)
+        let store = self.parts.store.as_ref();
+        let stored = if catchup {
+            latest_scheduled_run_before(store, &row.dag_id, date)
+        } else {
+            latest_run_before(store, &row.dag_id, date)
+        };
+        let stored = stored
             .inspect_err(|error| tracing::error!(dag_id = %row.dag_id, %error, "the run before cannot be found"))
             .ok()
             .flatten();
@@ -108,7 +115,8 @@ impl Engine {
         let tasks = match previous {
             None => waiting,
             Some(run_id) => self.with_state(&dag_id, &run_id, |state| {
-                let allowed = |task: &TaskIndex| dag.task(*task).is_some_and(|task| allows(state, task));
+                let allowed =
+                    |task: &TaskIndex| dag.task(*task).is_some_and(|task| allows(state, task));
                 waiting.into_iter().filter(allowed).collect()
             }),
         };
