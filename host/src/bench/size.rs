@@ -205,6 +205,9 @@ fn finished_run(dag: &Arc<Dag>, version: [u8; 32], date: Timestamp) -> Result<Co
         start_date: Some(date),
         end_date: Some(date),
         dag_version: Digest(version).to_string(),
+        backfill_id: None,
+        triggered_by: "timetable".to_owned(),
+        note: String::new(),
     };
     recorded(&row, &events)
 }

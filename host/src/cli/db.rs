@@ -15,12 +15,12 @@ pub(super) fn run(global: &Global, command: Db) -> Result<(), UserError> {
         Db::Check => check(global),
         Db::Export { file } => export(global, &file),
         Db::Import { file } => import(global, &file),
+        Db::Clean(args) => clean(global, &args),
         Db::RotateKey => {
             let count = open(global, Need::State)?.rotate_key()?;
             say(&format!("{count} secrets are sealed with the new key"));
             Ok(())
         }
-        Db::Clean(args) => clean(global, &args),
     }
 }
 
