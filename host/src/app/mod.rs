@@ -1,6 +1,7 @@
 //! The application handle: what the command line, the API and the pages go through. It opens the rooms in the right order and
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
+mod dag_runs;
 mod dags;
 mod models;
 mod open;

@@ -8,7 +8,7 @@ mod run_port;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use run_port::StoreDagState;
 
-use crate::capability::{self, EnvironmentSecrets, SessionContext, SystemResolver};
+use crate::capability::{self, DagRunTrigger, EnvironmentSecrets, SessionContext, SystemResolver};
 use crate::plugins::Plugins;
 use crate::render;
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
@@ -34,6 +34,8 @@ pub struct Parts {
     pub handle: Handle,
     /// States of other DAGs, blobs.
     pub store: Arc<dyn Store>,
+    /// Makes runs for tasks.
+    pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Experiments.
     pub tracking: Arc<Tracking>,
     /// Models.
@@ -203,14 +205,17 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let own_run = Arc::new(run_port::AttemptRunPort::new(
+        parts.handle.clone(),
+        attempt.clone(),
+    ));
     let session = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
         actor: actor(attempt, task),
-        run_port: Arc::new(run_port::AttemptRunPort::new(
-            parts.handle.clone(),
-            attempt.clone(),
-        )),
+        run_port: own_run.clone(),
+        own_run,
+        dag_runs: parts.dag_runs.clone(),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),

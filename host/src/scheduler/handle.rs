@@ -85,6 +85,24 @@ impl Handle {
         .await
     }
 
+    /// Records durably that an attempt asks a person something; the same again is harmless.
+    pub async fn request_input(
+        &self,
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: String,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::RequestInput {
+            run,
+            ti,
+            fence,
+            request,
+            reply,
+        })
+        .await
+    }
+
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
     pub fn finish(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome) {
         let _ = self.tell(Message::Finish {

@@ -44,6 +44,14 @@ impl LiveRun {
                 self.view.put(*ti, key, value);
                 false
             }
+            Event::InputAnswered { ti, answer, .. } => {
+                self.view.put_answer(*ti, answer);
+                false
+            }
+            Event::Cleared { task, from, to, .. } => {
+                self.view.drop_answers(*task, *from, *to);
+                false
+            }
             Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
                 self.follow_xcoms(*ti);
                 false

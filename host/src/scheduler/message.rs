@@ -42,6 +42,14 @@ pub enum Message {
         value: Json,
         reply: Reply<()>,
     },
+    /// A guest asks a person something.
+    RequestInput {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: Json,
+        reply: Reply<()>,
+    },
     /// An attempt ended.
     Finish {
         run: RunNumber,

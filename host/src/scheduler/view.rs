@@ -38,6 +38,8 @@ pub struct RunView {
     /// What is fixed about it.
     pub header: RunHeader,
     xcoms: RwLock<XComs>,
+    /// What people answered to task instances' questions.
+    answers: RwLock<BTreeMap<TaskInstanceKey, Arc<str>>>,
 }
 
 impl RunView {
@@ -48,6 +50,7 @@ impl RunView {
             dag,
             header,
             xcoms: RwLock::default(),
+            answers: RwLock::default(),
         }
     }
 
@@ -86,6 +89,23 @@ impl RunView {
                 Some(format!("[{}]", texts.join(",")))
             }
         }
+    }
+
+    /// What a person answered to the task instance's question, as JSON text.
+    pub fn answer(&self, ti: TaskInstanceKey) -> Option<Arc<str>> {
+        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        answers.get(&ti).cloned()
+    }
+
+    pub(super) fn put_answer(&self, ti: TaskInstanceKey, answer: &str) {
+        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        answers.insert(ti, Arc::from(answer));
+    }
+
+    /// A cleared task instance asks again.
+    pub(super) fn drop_answers(&self, task: TaskIndex, from: i32, to: i32) {
+        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        answers.retain(|ti, _| ti.task != task || !(from..to).contains(&ti.map_index));
     }
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {

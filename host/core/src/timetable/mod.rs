@@ -153,6 +153,17 @@ impl Timetable {
         })
     }
 
+    /// The same ticks without start and end dates and with every missed tick: Airflow's `restricted=False`.
+    #[must_use]
+    pub fn unrestricted(self) -> Self {
+        Self {
+            kind: self.kind,
+            start_date: None,
+            end_date: None,
+            catchup: true,
+        }
+    }
+
     /// The run after `last`, the latest scheduled run; `now` matters with catchup off, where missed ticks are dropped
     /// except the most recent. The run may lie in the future: create it when `run_after` has come.
     pub fn next(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
