@@ -115,9 +115,7 @@ pub(super) fn check_pools(store: &dyn Store, dag: &Dag) -> Result<(), UserError>
                 dag.dag_id,
                 task.pool.as_str()
             );
-            return Err(
-                UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots))
-            );
+            return Err(UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots)));
         };
         if matches!(pool.size(), Slots::Limited(slots) if slots < task.pool_slots) {
             let message = format!(
@@ -128,9 +126,7 @@ pub(super) fn check_pools(store: &dyn Store, dag: &Dag) -> Result<(), UserError>
                 task.pool.as_str(),
                 pool.slots
             );
-            return Err(
-                UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots))
-            );
+            return Err(UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots)));
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! `airlock:operator/dag-runs`: runs that a task makes. It checks the grant and the words and gives a run its name; the runs are
 //! behind `DagRunTrigger`.
 
-use super::policy::allows_name;
 use super::own_run::OwnRun;
+use super::policy::allows_name;
 use super::{Answer, hex};
 use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;

@@ -158,7 +158,12 @@ impl DagStatePort for DagState {
         let mut states = Vec::new();
         for logical_date in dates(&logical_dates, RUN_DATES_MAX)? {
             let at_date = self.source.run_states(&dag_id, logical_date).await;
-            states.push(at_date.map_err(CapabilityError::Unavailable)?.into_iter().next());
+            states.push(
+                at_date
+                    .map_err(CapabilityError::Unavailable)?
+                    .into_iter()
+                    .next(),
+            );
         }
         Ok(states)
     }

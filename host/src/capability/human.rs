@@ -77,11 +77,16 @@ impl Question {
             return Err("the question has no `subject`".to_owned());
         }
         if self.options.is_empty() && self.params.is_empty() {
-            return Err("the question has neither `options` nor `params`: nothing can be answered".to_owned());
+            return Err(
+                "the question has neither `options` nor `params`: nothing can be answered"
+                    .to_owned(),
+            );
         }
         let members = self.options.len().max(self.params.len());
         if members > QUESTION_MEMBERS_MAX {
-            return Err(format!("the question has {members} options or params; at most {QUESTION_MEMBERS_MAX} are allowed"));
+            return Err(format!(
+                "the question has {members} options or params; at most {QUESTION_MEMBERS_MAX} are allowed"
+            ));
         }
         for (place, option) in self.options.iter().enumerate() {
             if self.options.iter().take(place).any(|other| other == option) {
@@ -97,7 +102,9 @@ impl Question {
             .iter()
             .map(|(name, param)| (name.clone(), param.default.clone().unwrap_or_default()))
             .collect();
-        let with_default = params.into_iter().filter(|(_, param)| param.default.is_some());
+        let with_default = params
+            .into_iter()
+            .filter(|(_, param)| param.default.is_some());
         check_values(&with_default.collect(), &Value::Object(entered))
             .map(|_| ())
             .map_err(|errors| errors.join("; "))
@@ -111,7 +118,9 @@ impl Question {
             Param { default, schema }
         };
         let params = self.params.iter();
-        params.map(|(name, schema)| (name.clone(), param(schema))).collect()
+        params
+            .map(|(name, schema)| (name.clone(), param(schema)))
+            .collect()
     }
 
     fn check_choice(&self, chosen: &[String]) -> Result<(), String> {
@@ -132,7 +141,10 @@ impl Question {
         if response.chosen_options.is_empty() && !self.options.is_empty() {
             return Err(format!("choose from: {}", self.options.join(", ")));
         }
-        let unknown = response.params_input.keys().find(|name| !self.params.contains_key(*name));
+        let unknown = response
+            .params_input
+            .keys()
+            .find(|name| !self.params.contains_key(*name));
         if let Some(name) = unknown {
             return Err(format!("the question has no param {name:?}"));
         }
@@ -178,11 +190,26 @@ mod tests {
             (json!({"subject": " ", "options": ["a"]}), "subject"),
             (json!({"subject": "s"}), "neither"),
             (json!({"subject": "s", "options": ["a", "a"]}), "twice"),
-            (json!({"subject": "s", "options": ["a"], "defaults": ["b"]}), "no option"),
-            (json!({"subject": "s", "options": ["a", "b"], "defaults": ["a", "b"]}), "only one"),
-            (json!({"subject": "s", "params": {"n": {"type": "integer", "default": "x"}}}), "n"),
-            (json!({"subject": "s", "params": {"n": {"type": "nothing", "default": 1}}}), "schema"),
-            (json!({"subject": "s", "options": ["a"], "colour": 1}), "colour"),
+            (
+                json!({"subject": "s", "options": ["a"], "defaults": ["b"]}),
+                "no option",
+            ),
+            (
+                json!({"subject": "s", "options": ["a", "b"], "defaults": ["a", "b"]}),
+                "only one",
+            ),
+            (
+                json!({"subject": "s", "params": {"n": {"type": "integer", "default": "x"}}}),
+                "n",
+            ),
+            (
+                json!({"subject": "s", "params": {"n": {"type": "nothing", "default": 1}}}),
+                "schema",
+            ),
+            (
+                json!({"subject": "s", "options": ["a"], "colour": 1}),
+                "colour",
+            ),
             (json!({"subject": "s", "options": vec!["a"; 101]}), "101"),
             (json!([1]), "well-formed"),
         ] {
@@ -203,7 +230,9 @@ mod tests {
             params_input: params.as_object().cloned().unwrap_or_default(),
             ..Response::default()
         };
-        let good = question.check_response(answer(&["b"], json!({"n": 2}))).unwrap();
+        let good = question
+            .check_response(answer(&["b"], json!({"n": 2})))
+            .unwrap();
         assert_eq!(Value::Object(good.params_input), json!({"n": 2, "t": "x"}));
         for (chosen, params) in [
             (&[][..], json!({"n": 2})),

@@ -230,7 +230,9 @@ fn digest(hex: &str) -> Option<[u8; 32]> {
 
 fn group(dag: &Dag, group_id: &TaskId) -> Option<GroupIndex> {
     let groups = dag.task_groups.iter();
-    let place = groups.map(|group| &group.group_id).position(|id| id == group_id)?;
+    let place = groups
+        .map(|group| &group.group_id)
+        .position(|id| id == group_id)?;
     u32::try_from(place).ok().map(GroupIndex)
 }
 

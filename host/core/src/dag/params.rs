@@ -180,9 +180,7 @@ pub fn check_values(
         }
         merged.insert(name.clone(), value.clone());
     }
-    let others = conf
-        .iter()
-        .filter(|(name, _)| !params.contains_key(*name));
+    let others = conf.iter().filter(|(name, _)| !params.contains_key(*name));
     merged.extend(others.map(|(name, value)| (name.clone(), value.clone())));
     if errors.is_empty() {
         Ok(merged)

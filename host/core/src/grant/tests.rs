@@ -400,10 +400,7 @@ fn a_denial_names_the_grant_that_would_allow_it() {
         (Request::Experiment("churn"), r#"tracking: ["churn"]"#),
         (Request::Model("churn"), r#"models: ["churn"]"#),
         (Request::DagState("daily"), r#"dag_state: ["daily"]"#),
-        (
-            Request::TriggerDag("child"),
-            r#"trigger_dags: ["child"]"#,
-        ),
+        (Request::TriggerDag("child"), r#"trigger_dags: ["child"]"#),
         (Request::Training, "training: {}"),
         (
             Request::Secret {

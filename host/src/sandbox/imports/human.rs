@@ -1,7 +1,7 @@
 //! `airlock:operator/human`.
 
-use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::bindings::airlock::operator::human;
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::interface::Interface;
 use crate::sandbox::state::GuestState;
 
