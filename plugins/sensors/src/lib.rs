@@ -8,10 +8,9 @@ mod objects;
 mod time;
 
 use dags::{dag_run, external_task};
-use http::http;
 use objects::{file, object_key};
-use time::{datetime, day_of_week, time, time_delta};
+use time::{datetime, day_of_week, time_delta};
 
 airlock_sdk::plugin!(operators: [
-    external_task, dag_run, file, object_key, http, time, time_delta, datetime, day_of_week,
+    external_task, dag_run, file, object_key, http::http, time::time, time_delta, datetime, day_of_week,
 ]);
