@@ -8,7 +8,8 @@ use crate::capability::{DagRunError, DagRunRequest, DagRunTrigger};
 use crate::error::{ErrorKind, UserError};
 use crate::sandbox::bindings::airlock::operator::dag_runs::Triggered;
 use crate::scheduler::{
-    Handle, INDEX, RunRow, SchedulerError, date_key, decode_row, replay_run, run_key,
+    Change, Handle, INDEX, RunRow, SchedulerError, Selection, Version, date_key, decode_row,
+    replay_run, run_key,
 };
 use crate::store::{Store, Table};
 use airlock_core::ids::{DagId, RunId};
@@ -45,14 +46,35 @@ impl StoredDagRuns {
         RunId::parse(&name).map(Some).map_err(unavailable)
     }
 
-    fn found(&self, request: &DagRunRequest, run_id: &RunId) -> Result<Triggered, DagRunError> {
+    /// Clears all of a run that is there, so that it runs again on the version it has.
+    async fn reset(
+        &self,
+        request: &DagRunRequest,
+        run_id: RunId,
+    ) -> Result<Triggered, DagRunError> {
+        let clear = Change::Clear {
+            selection: Selection::default(),
+            dry_run: false,
+            version: Version::Original,
+        };
+        let dag_id = request.dag_id.clone();
+        let cleared = self.handle.change(dag_id, run_id.clone(), clear).await;
+        cleared.map_err(unavailable)?;
+        Ok(Triggered {
+            run_id: run_id.to_string(),
+            created: false,
+        })
+    }
+
+    async fn found(
+        &self,
+        request: &DagRunRequest,
+        run_id: RunId,
+    ) -> Result<Triggered, DagRunError> {
         if request.reset_dag_run {
-            return Err(DagRunError::Invalid(format!(
-                "run {run_id} of dag {} is there already, and this host cannot clear runs for a task yet; leave reset_dag_run out",
-                request.dag_id
-            )));
+            return self.reset(request, run_id).await;
         }
-        let run = replay_run(self.store.as_ref(), &request.dag_id, run_id).map_err(unavailable)?;
+        let run = replay_run(self.store.as_ref(), &request.dag_id, &run_id).map_err(unavailable)?;
         let header = run.state.header();
         if header.is_some_and(|header| header.triggered_by == by(&request.triggered_by)) {
             return Ok(Triggered {
@@ -83,7 +105,7 @@ impl StoredDagRuns {
                 created: true,
             }),
             // Somebody was faster.
-            Err(SchedulerError::Conflict { run_id, .. }) => self.found(request, &run_id),
+            Err(SchedulerError::Conflict { run_id, .. }) => self.found(request, run_id).await,
             Err(error) => Err(unavailable(error)),
         }
     }
@@ -93,7 +115,7 @@ impl StoredDagRuns {
 impl DagRunTrigger for StoredDagRuns {
     async fn trigger(&self, request: DagRunRequest) -> Result<Triggered, DagRunError> {
         match self.existing(&request)? {
-            Some(run_id) => self.found(&request, &run_id),
+            Some(run_id) => self.found(&request, run_id).await,
             None => self.create(&request).await,
         }
     }

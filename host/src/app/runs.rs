@@ -60,7 +60,7 @@ pub struct XComRow {
 }
 
 /// Every XCom of a run.
-fn xcom_rows(state: &RunState) -> Vec<XComRow> {
+pub(super) fn xcom_rows(state: &RunState) -> Vec<XComRow> {
     let mut rows = Vec::new();
     for (ti, _) in state.all_instances() {
         let task_id = state
@@ -96,6 +96,11 @@ impl App {
             .trigger(dag.dag.clone(), dag.version, header)
             .await?;
         Ok(run_id)
+    }
+
+    /// From now on runs are made when they are due.
+    pub async fn start_service(&self) -> Result<(), UserError> {
+        Ok(self.scheduler.handle().start_service().await?)
     }
 
     fn check_free(&self, dag: &RegisteredDag, header: &RunHeader) -> Result<(), UserError> {

@@ -1,8 +1,12 @@
 //! The command line: parses, asks the application handle, prints. Data goes to stdout, everything else to stderr.
 //! It refuses to know sled or wasmtime, and to decide anything.
 
+mod admin;
 pub mod args;
+pub mod args_admin;
 mod bench;
+mod connections;
+mod control;
 mod dags;
 mod db;
 mod models;
@@ -11,9 +15,13 @@ mod plugins;
 mod pools;
 mod progress;
 mod runs;
+mod serve;
+mod session;
 mod settings;
 mod settings_file;
+mod task_instance;
 mod tasks;
+mod variables;
 
 use crate::error::{ErrorKind, UserError};
 use args::{Cli, Command};
@@ -37,7 +45,7 @@ pub fn main() -> ExitCode {
         }
     };
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(error.exit_code())
@@ -45,10 +53,43 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), UserError> {
+fn run(cli: Cli) -> Result<u8, UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
     let global = settings_file::merge(global)?;
+    if let Some(code) = forward(&global, &command)? {
+        return Ok(code);
+    }
+    carry_out(&global, command)?;
+    Ok(0)
+}
+
+/// Lets the service that holds the data folder carry the command out, if there is one and the command needs the folder.
+fn forward(global: &args::Global, command: &Command) -> Result<Option<u8>, UserError> {
+    if !command.needs_data_folder(global) {
+        return Ok(None);
+    }
+    let Some(service) = control::find(&settings::data_folder(global)) else {
+        return Ok(None);
+    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let usage = |error: std::io::Error| UserError::new(ErrorKind::Usage, error);
+    let stdin = if arguments.iter().any(|argument| argument == "-") {
+        session::stdin().map_err(usage)?
+    } else {
+        String::new()
+    };
+    let request = control::Request {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        arguments,
+        folder: std::env::current_dir().map_err(usage)?,
+        stdin,
+        user: session::user(),
+    };
+    control::forward(service, &request).map(Some)
+}
+
+fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -67,13 +108,16 @@ fn run(cli: Cli) -> Result<(), UserError> {
                     format!("cannot write the man page: {error}"),
                 )
             }),
-        Command::Dags(command) => dags::run(&global, command),
-        Command::Runs(command) => runs::run(&global, command),
-        Command::Tasks(command) => tasks::run(&global, command),
-        Command::Models(command) => models::run(&global, command),
-        Command::Plugins(command) => plugins::run(&global, command),
-        Command::Pools(command) => pools::run(&global, command),
-        Command::Db(command) => db::run(&global, command),
-        Command::Bench(command) => bench::run(&global, &command),
+        Command::Dags(command) => dags::run(global, command),
+        Command::Runs(command) => runs::run(global, command),
+        Command::Tasks(command) => tasks::run(global, command),
+        Command::Models(command) => models::run(global, command),
+        Command::Plugins(command) => plugins::run(global, command),
+        Command::Pools(command) => pools::run(global, command),
+        Command::Variables(command) => variables::run(global, command),
+        Command::Connections(command) => connections::run(global, command),
+        Command::Db(command) => db::run(global, command),
+        Command::Bench(command) => bench::run(global, &command),
+        Command::Serve(command) => serve::run(global, command),
     }
 }

@@ -1,11 +1,13 @@
 //! From flags, the environment, `airlock.toml` and defaults to a `Config`, in that order of precedence.
 
 use super::args::Global;
-use crate::app::{App, Config, Data};
+use super::session;
+use crate::app::{App, Config, Data, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The data folder where nothing else is said.
@@ -34,16 +36,23 @@ pub(super) fn start_tracing() {
         .try_init();
 }
 
-/// Opens the application for a command.
-pub(super) fn open(global: &Global, need: Need) -> Result<App, UserError> {
-    App::open(config(global, need)?)
+/// The application for a command: the service's own where one carries the command out.
+pub(super) fn open(global: &Global, need: Need) -> Result<Arc<App>, UserError> {
+    let throwaway = need == Need::Test && global.data.is_none();
+    match session::current() {
+        Some(session) if !throwaway => Ok(session.app),
+        _ => Ok(Arc::new(App::open(config(global, need)?)?)),
+    }
+}
+
+/// The data folder of a command.
+pub(super) fn data_folder(global: &Global) -> PathBuf {
+    let folder = global.data.clone();
+    folder.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
 }
 
 pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
-    let folder = global
-        .data
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let folder = data_folder(global);
     let data = match (need, &global.data) {
         (Need::Test, None) => Data::Throwaway,
         (Need::State, _) if !folder.exists() => {
@@ -55,7 +64,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         _ => Data::Folder(folder),
     };
     // On a terminal the live picture has the place; lines would tear it. `runs logs` has them all.
-    let silent = global.quiet || global.json || std::io::stderr().is_terminal();
+    let silent = global.quiet || global.json || session::can_draw();
     let echo: Option<Echo> = if silent { None } else { Some(echo_line) };
     Ok(Config {
         cache: cache_folder(&data),
@@ -69,6 +78,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
                 )
             })?,
         },
+        secrets: global.secrets.clone(),
         plugin_folders: global.plugin_folders.clone(),
         parallelism: global
             .parallelism
@@ -77,6 +87,20 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         recover: need == Need::Execution,
         echo,
     })
+}
+
+/// What the settings let go at `now`; with neither setting, nothing.
+pub(super) fn retention(global: &Global, now: jiff::Timestamp) -> RetentionPolicy {
+    let days = global.retention_days.map(|days| {
+        let hours = jiff::SignedDuration::from_hours(i64::from(days) * 24);
+        now.checked_sub(hours).unwrap_or(jiff::Timestamp::MIN)
+    });
+    RetentionPolicy {
+        before: days,
+        keep: global
+            .retention_runs
+            .map(|runs| usize::try_from(runs).unwrap_or(usize::MAX)),
+    }
 }
 
 /// Compiled components belong to the user, so that a throw-away run does not compile again; without a home, to the data folder.

@@ -5,7 +5,7 @@ use crate::scheduler::{
     Attempt, DagRow, DagVersionRow, Handle, INDEX, RunRow, date_key, decode_row, replay_run,
     run_key, task_instance_rows,
 };
-use crate::store::{Store, Table};
+use crate::store::{Digest, Store, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, GroupIndex, RunId, TaskId, TaskIndex};
 use airlock_core::run::event::RunType;
@@ -127,8 +127,9 @@ impl StoreDagState {
             return Ok(None);
         };
         let row: DagRow = decode_row(&row.value).map_err(|error| told(&error))?;
-        let version = digest(&row.dag_version).ok_or_else(|| told(&"its version has no digest"))?;
-        let version = self.store.get(Table::DagVersion, &version);
+        let version =
+            Digest::parse(&row.dag_version).ok_or_else(|| told(&"its version has no digest"))?;
+        let version = self.store.get(Table::DagVersion, &version.0);
         let Some(version) = version.map_err(|error| told(&error))? else {
             return Ok(None);
         };
@@ -214,18 +215,6 @@ impl DagStateSource for StoreDagState {
         };
         Ok(missing)
     }
-}
-
-/// 64 hex digits.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (place, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 fn group(dag: &Dag, group_id: &TaskId) -> Option<GroupIndex> {

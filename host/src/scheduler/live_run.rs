@@ -1,5 +1,6 @@
 //! A run in memory: the pure state, its view for attempts, its row and its stream's head.
 
+use super::expand::Evaluator;
 use super::message::{Attempt, Notice};
 use super::records::RunRow;
 use super::view::RunView;
@@ -25,6 +26,13 @@ pub(super) struct LiveRun {
 }
 
 impl LiveRun {
+    /// What expands mapped tasks of this run.
+    pub(super) fn evaluator(&self) -> Evaluator {
+        Evaluator {
+            view: self.view.clone(),
+        }
+    }
+
     /// Follows an event that `state` has applied: the row, the view and what watchers hear of it.
     /// Returns whether the row changed.
     pub(super) fn follow(&mut self, event: &Event) -> bool {
@@ -44,16 +52,13 @@ impl LiveRun {
                 self.view.put(*ti, key, value);
                 false
             }
-            Event::InputAnswered { ti, answer, .. } => {
-                self.view.put_answer(*ti, answer);
-                false
-            }
-            Event::Cleared { task, from, to, .. } => {
-                self.view.drop_answers(*task, *from, *to);
-                false
-            }
             Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
                 self.follow_xcoms(*ti);
+                self.follow_answer(*ti);
+                false
+            }
+            Event::InputAnswered { ti, .. } => {
+                self.follow_answer(*ti);
                 false
             }
             _ => false,
@@ -63,6 +68,12 @@ impl LiveRun {
     /// Whether a start clears XComs and what an outcome pushes is the state machine's to decide, so the view copies it.
     fn follow_xcoms(&self, ti: TaskInstanceKey) {
         self.view.set(ti, self.state.xcoms_of(ti));
+    }
+
+    /// Which answers still count is the state machine's to decide too.
+    pub(super) fn follow_answer(&self, ti: TaskInstanceKey) {
+        let answer = self.state.input_of(ti).and_then(|(_, answer)| answer);
+        self.view.set_answer(ti, answer);
     }
 
     /// What a watcher hears of an event, if anything.

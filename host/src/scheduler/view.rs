@@ -97,15 +97,13 @@ impl RunView {
         answers.get(&ti).cloned()
     }
 
-    pub(super) fn put_answer(&self, ti: TaskInstanceKey, answer: &str) {
+    /// Follows the state machine, which forgets the answer at a new try.
+    pub(super) fn set_answer(&self, ti: TaskInstanceKey, answer: Option<&str>) {
         let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
-        answers.insert(ti, Arc::from(answer));
-    }
-
-    /// A cleared task instance asks again.
-    pub(super) fn drop_answers(&self, task: TaskIndex, from: i32, to: i32) {
-        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
-        answers.retain(|ti, _| ti.task != task || !(from..to).contains(&ti.map_index));
+        match answer {
+            Some(answer) => answers.insert(ti, Arc::from(answer)),
+            None => answers.remove(&ti),
+        };
     }
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {

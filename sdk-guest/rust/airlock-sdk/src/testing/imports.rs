@@ -503,7 +503,9 @@ pub mod calendar {
 
     pub fn from_local(date_time: &str, _: Option<&str>) -> Answer<String> {
         let hours = with(|state| state.utc_offset);
-        Ok(shifted(&format!("{date_time}Z"), -hours)?.to_string())
+        // `HH:MM` has no seconds.
+        let seconds = if date_time.len() == 16 { ":00" } else { "" };
+        Ok(shifted(&format!("{date_time}{seconds}Z"), -hours)?.to_string())
     }
 
     pub fn is_latest_interval() -> Answer<bool> {
