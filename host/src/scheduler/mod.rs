@@ -20,7 +20,8 @@ mod view;
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
-    Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow,
+    Attempt, Change, Clock, Executor, Message, Notice, Reply, SchedulerError, Selection,
+    SystemClock, TaskInstanceRow, Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
