@@ -29,6 +29,22 @@ impl RunState {
             _ if self.header.is_none() => {
                 Err(self.run_is("an event before RunQueued", "created by RunQueued"))
             }
+            Event::Cleared { task, from, to, .. } => self.apply_cleared(*task, *from..*to),
+            Event::Marked {
+                task,
+                from,
+                to,
+                state,
+                ..
+            } => self.apply_marked(*task, *from..*to, *state),
+            Event::RunMarked { state, by, .. } => self.apply_run_marked(*state, by),
+            Event::XComEdited { ti, key, value, .. } => {
+                self.apply_xcom_edit(*ti, key, value.as_deref())
+            }
+            Event::RunFinished { state, reason, .. } => self.apply_end(*state, reason),
+            Event::VersionChanged { dag_version, .. } => Err(IllegalEvent::NeedsDag {
+                dag_version: *dag_version,
+            }),
             _ if self.state.is_finished() => {
                 Err(self.run_is("an event after RunFinished", "not finished"))
             }
@@ -61,17 +77,15 @@ impl RunState {
                 key,
                 value,
             } => self.apply_xcom(*ti, *fence, key, value),
-            Event::RunFinished { state, reason, .. } => self.apply_end(*state, reason),
             Event::PastDependsMet { tasks } => self.apply_past_met(tasks),
             Event::GroupExpanded { group, elements } => self.apply_group_expanded(*group, elements),
-            Event::Cleared { .. }
-            | Event::Marked { .. }
-            | Event::InputRequested { .. }
-            | Event::InputAnswered { .. }
-            | Event::SlaMissed { .. }
-            | Event::DeadlineMissed { .. }
-            | Event::VersionChanged { .. }
-            | Event::Rendered { .. } => Err(self.run_is("the event", "of a newer Airlock")),
+            Event::InputRequested {
+                ti, fence, request, ..
+            } => self.apply_request(*ti, *fence, request),
+            Event::InputAnswered { ti, answer, .. } => self.apply_answer(*ti, answer),
+            Event::SlaMissed { tasks, .. } => self.apply_sla_missed(tasks),
+            Event::DeadlineMissed { deadline, .. } => self.apply_deadline_missed(*deadline),
+            Event::Rendered { ti, .. } => self.check_live("Rendered", *ti),
         }
     }
 
@@ -119,6 +133,9 @@ impl RunState {
                 self.expand_task(task, elements);
             }
         }
+        self.open_slas();
+        let deadlines = (0..).zip(&header.deadlines);
+        self.deadlines = deadlines.filter_map(|(n, at)| Some(((*at)?, n))).collect();
     }
 
     fn apply_started(&mut self, at: Timestamp) -> Result<(), IllegalEvent> {
@@ -139,14 +156,19 @@ impl RunState {
         if self.is_grouped(task) {
             return Err(illegal("its mapped group is expanded instead".to_owned()));
         }
-        if state.is_expanded() || state.counts.get(TaskInstanceState::None) != 1 {
+        let undecided = !state.is_expanded() && state.counts.get(TaskInstanceState::None) == 1;
+        if !undecided && !(state.is_expanded() && state.revise) {
             return Err(illegal("it is expanded or decided already".to_owned()));
         }
         let elements = expand::parse(expand, json).map_err(illegal)?;
         if elements.length == 0 {
             return Err(illegal("it has no elements".to_owned()));
         }
-        self.expand_task(task, elements);
+        if undecided {
+            self.expand_task(task, elements);
+        } else {
+            self.revise_task(task, elements);
+        }
         Ok(())
     }
 
@@ -155,7 +177,7 @@ impl RunState {
         self.plan.groups.of(task).is_some()
     }
 
-    fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
+    pub(super) fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
         self.grow(task, elements.length);
         self.with_task(task, |state| state.elements = Some(elements));
     }
@@ -164,6 +186,11 @@ impl RunState {
     pub(super) fn grow(&mut self, task: TaskIndex, length: usize) {
         let more = u32::try_from(length.saturating_sub(1)).unwrap_or(u32::MAX);
         self.with_task(task, |state| state.expand(length));
+        self.count_more(task, more);
+    }
+
+    /// So many more undecided instances of a task are there.
+    pub(super) fn count_more(&mut self, task: TaskIndex, more: u32) {
         self.totals.add(TaskInstanceState::None, more);
         let is_setup = self.dag.task(task).is_some_and(|task| task.is_setup);
         let plan = self.plan.clone();
@@ -182,11 +209,7 @@ impl RunState {
         to: TaskInstanceState,
     ) -> Result<(), IllegalEvent> {
         let state = self.task_state(task)?;
-        let all = state.range();
-        if range.is_empty() || range.start < all.start || range.end > all.end {
-            let map_index = range.start.min(all.start - 1).max(range.end - 1);
-            return Err(IllegalEvent::NoInstance { task, map_index });
-        }
+        self.check_range(task, &range)?;
         for map_index in range.clone() {
             let ti = TaskInstanceKey { task, map_index };
             let instance = self.known(ti)?;
@@ -204,6 +227,19 @@ impl RunState {
         }
         self.end_waits(task, range.clone(), to.is_finished());
         self.change_states(task, range, to);
+        Ok(())
+    }
+
+    pub(super) fn check_range(
+        &self,
+        task: TaskIndex,
+        range: &Range<i32>,
+    ) -> Result<(), IllegalEvent> {
+        let all = self.task_state(task)?.range();
+        if range.is_empty() || range.start < all.start || range.end > all.end {
+            let map_index = range.start.min(all.start - 1).max(range.end - 1);
+            return Err(IllegalEvent::NoInstance { task, map_index });
+        }
         Ok(())
     }
 
@@ -256,6 +292,9 @@ impl RunState {
                 state.counts.shift(*from, to, *n);
             }
         }
+        if to.is_finished() {
+            self.close_sla(task);
+        }
         let is_setup = self.dag.task(task).is_some_and(|task| task.is_setup);
         for (from, n) in moves {
             self.totals.shift(from, to, n);
@@ -287,6 +326,7 @@ impl RunState {
         self.stopping = Some(Stopping {
             why,
             message: message.to_owned(),
+            end: DagRunState::Failed,
         });
         Ok(())
     }
@@ -295,11 +335,17 @@ impl RunState {
         if !state.is_finished() {
             return Err(self.run_is("RunFinished in an unfinished state", "success or failed"));
         }
+        if self.state == state && self.end_reason.as_deref() == Some(reason) {
+            return Err(self.run_is("RunFinished again", "not finished in just this way"));
+        }
         if self.active() > 0 {
             return Err(self.run_is("RunFinished with live attempts", "without live attempts"));
         }
         self.state = state;
         self.end_reason = Some(reason.to_owned());
+        if state == DagRunState::Success {
+            self.deadlines.clear();
+        }
         Ok(())
     }
 }
@@ -321,6 +367,7 @@ fn may_be_set(
                 | TaskInstanceState::UpForRetry
                 | TaskInstanceState::UpForReschedule
                 | TaskInstanceState::Deferred
+                | TaskInstanceState::AwaitingInput
         ),
         TaskInstanceState::Skipped
         | TaskInstanceState::UpstreamFailed

@@ -26,7 +26,8 @@ impl RunState {
             instance.state,
             TaskInstanceState::Scheduled | TaskInstanceState::Restarting
         ) || state.is_between_pokes(ti.map_index);
-        if !may_start || self.state != DagRunState::Running {
+        let halting = self.halting.contains(&ti);
+        if !may_start || halting || self.state != DagRunState::Running {
             return Err(instance_is(
                 "AttemptStarted",
                 ti,
@@ -55,6 +56,11 @@ impl RunState {
             if resume != Resume::GoOn {
                 state.xcoms.clear(ti.map_index);
             }
+            if resume == Resume::NewTry {
+                state.inputs.remove(&ti.map_index);
+            } else if let Some(input) = state.inputs.get_mut(&ti.map_index) {
+                input.raced = false;
+            }
             if let Some(instance) = state.instance_mut(ti.map_index) {
                 instance.owner = fence.owner;
                 instance.attempt = fence.attempt;
@@ -71,7 +77,7 @@ impl RunState {
     }
 
     /// Checks that the last attempt of `ti` is the one that `fence` names and has not ended.
-    fn check_running(
+    pub(super) fn check_running(
         &self,
         what: &'static str,
         ti: TaskInstanceKey,
@@ -94,6 +100,10 @@ impl RunState {
         outcome: &Outcome,
         at: Timestamp,
     ) -> Result<(), IllegalEvent> {
+        if self.is_halting(ti, fence) {
+            self.apply_halted(ti);
+            return Ok(());
+        }
         self.check_running("AttemptFinished", ti, fence)?;
         let ending = self.ending(ti, outcome, at);
         if ending == Ending::End(TaskInstanceState::Success) {
@@ -141,6 +151,10 @@ impl RunState {
         ti: TaskInstanceKey,
         fence: Fence,
     ) -> Result<(), IllegalEvent> {
+        if self.is_halting(ti, fence) {
+            self.apply_halted(ti);
+            return Ok(());
+        }
         self.check_running("AttemptLost", ti, fence)?;
         let ended = self.stop_state(ti.task);
         self.end_waits(ti.task, one(ti), ended.is_some());

@@ -88,27 +88,38 @@ impl RunState {
         }
     }
 
-    /// How the run ends now, if it does.
-    pub(super) fn result(&self) -> Option<(DagRunState, &'static str)> {
+    /// How the run ends now, if it does; for a run that has ended, how else it ended now that it was `marked`.
+    pub(super) fn result(&self, marked: bool) -> Option<(DagRunState, &'static str)> {
         let unfinished = self.totals.unfinished();
         let undecided = self.totals.get(TaskInstanceState::None);
-        let started = self.state == DagRunState::Running || self.stopping.is_some();
-        if self.state.is_finished() || !started || unfinished > undecided {
-            return None;
+        if self.state.is_finished() {
+            let end = self.end(undecided);
+            let same = self.state == end.0 && self.end_reason() == Some(end.1);
+            return Some(end).filter(|_| marked && !same);
         }
-        if let Some(stopping) = &self.stopping {
-            let reason = match stopping.why {
-                Reason::Cancelled => "cancelled",
-                Reason::DagRunTimeout => "timed_out",
-                _ => "task_failure",
-            };
-            return Some((DagRunState::Failed, reason));
+        let started = self.state == DagRunState::Running || self.stopping.is_some();
+        if !started || unfinished > undecided || !self.halting.is_empty() {
+            return None;
         }
         if undecided > 0 && self.stopping.is_none() && self.waits_for_past().next().is_some() {
             return None;
         }
+        Some(self.end(undecided))
+    }
+
+    /// The end of a run in which nothing goes on any more.
+    fn end(&self, undecided: u32) -> (DagRunState, &'static str) {
+        if let Some(stopping) = &self.stopping {
+            let reason = match stopping.why {
+                Reason::Cancelled => "cancelled",
+                Reason::DagRunTimeout => "timed_out",
+                Reason::Marked => "marked",
+                _ => "task_failure",
+            };
+            return (stopping.end, reason);
+        }
         if undecided > 0 {
-            return Some((DagRunState::Failed, "all_tasks_deadlocked"));
+            return (DagRunState::Failed, "all_tasks_deadlocked");
         }
         let failed = |leaf: &TaskIndex| {
             let counts = self.counts(*leaf);
@@ -116,9 +127,9 @@ impl RunState {
                 > 0
         };
         if self.plan.leaves.iter().any(failed) {
-            Some((DagRunState::Failed, "task_failure"))
+            (DagRunState::Failed, "task_failure")
         } else {
-            Some((DagRunState::Success, "success"))
+            (DagRunState::Success, "success")
         }
     }
 }

@@ -88,4 +88,40 @@ pub enum IllegalEvent {
         /// The start of the key.
         key: String,
     },
+    /// `apply` cannot load another version of the DAG.
+    #[error(
+        "the run goes on with another version of its DAG: load the version that the event names and use `apply_version`"
+    )]
+    NeedsDag {
+        /// The SHA-256 that names the version.
+        dag_version: [u8; 32],
+    },
+    /// Nobody waits for such an answer.
+    #[error(
+        "task {} map_index {} waits for no answer: it asked nothing, was answered before, or has ended",
+        .ti.task.0, .ti.map_index
+    )]
+    NoRequest {
+        /// Which task instance.
+        ti: TaskInstanceKey,
+    },
+    /// A request to a person, or its answer, is too long.
+    #[error(
+        "{what} of {bytes} bytes is longer than the {} allowed; put large things into storage and name them",
+        super::human::INPUT_BYTES_MAX
+    )]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// There is no such XCom to delete.
+    #[error("task {} map_index {} has no XCom {key:?}; look at its list of XComs", .ti.task.0, .ti.map_index)]
+    NoXCom {
+        /// Which task instance.
+        ti: TaskInstanceKey,
+        /// The start of the key.
+        key: String,
+    },
 }

@@ -317,14 +317,29 @@ pub enum Event {
     },
     /// The run had not ended at the deadline with this place in the DAG's list.
     DeadlineMissed { deadline: u32, at: Timestamp },
-    /// Cleared instances go on with another version of the DAG: what follows refers to its tasks. Instances of tasks that it
-    /// does not have are `removed`.
+    /// The run goes on with another version of the DAG: what follows refers to its tasks. Instances of tasks that it does
+    /// not have are `removed`.
     VersionChanged {
         dag_version: [u8; 32],
         at: Timestamp,
     },
     /// What a task instance's templates came to, cut to a limit: a JSON object. For people.
     Rendered { ti: TaskInstanceKey, fields: Json },
+    /// A person set an XCom, or deleted it (`None`). Legal in a run that has ended too.
+    XComEdited {
+        ti: TaskInstanceKey,
+        key: String,
+        value: Option<Json>,
+        by: String,
+        at: Timestamp,
+    },
+    /// A person decided how the run ends: in this state, once the live attempts have ended. A run that has ended gets the
+    /// state by the `RunFinished` that follows.
+    RunMarked {
+        state: DagRunState,
+        by: String,
+        at: Timestamp,
+    },
 }
 
 /// What the shell tells a run.
@@ -390,6 +405,13 @@ pub enum Input {
         fence: Fence,
         fields: Json,
     },
+    /// A person sets an XCom, or deletes it (`None`).
+    EditXCom {
+        ti: TaskInstanceKey,
+        key: String,
+        value: Option<Json>,
+        by: String,
+    },
 }
 
 /// What a run asks of the shell, to be carried out only after the events beside it are durable.
@@ -419,6 +441,8 @@ pub enum Command {
     },
     /// Send `Input::Wake` at this time. Only the earliest matters: the run asks again when it is woken.
     WakeAt { at: Timestamp },
-    /// The run ended: nothing more will come.
+    /// The run ended: nothing more will come unless a person clears or marks something.
     RunFinished { state: DagRunState },
+    /// The run had ended and is `queued` again: it waits for `Input::Start`.
+    RunReopened,
 }

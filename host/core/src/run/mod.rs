@@ -6,27 +6,34 @@
 
 mod apply;
 mod attempt;
+mod clear;
 mod decision;
 mod error;
 pub mod event;
 mod expand;
 mod group;
 mod group_turn;
+mod human;
+mod mark;
 mod outcome;
 mod past;
 mod plan;
 pub mod priority;
 mod recover;
+mod sla;
 pub mod state;
 pub mod step;
 mod stop;
 mod tasks;
 mod turn;
+mod version;
 mod wake;
 mod xcom;
 
+pub use clear::ClearOptions;
 pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
+pub use human::INPUT_BYTES_MAX;
 pub use outcome::DEFER_MIN;
 pub use past::PastAnswer;
 pub use tasks::{Instance, StateCounts};

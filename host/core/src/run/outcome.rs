@@ -4,9 +4,9 @@
 use super::event::{AttemptError, AttemptErrorKind, Outcome, Reason};
 use super::group::branch_targets;
 use super::state::RunState;
-use super::tasks::{Resume, Skips};
+use super::tasks::{Instance, Resume, Skips};
 use super::xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
-use crate::dag::spec::{SensorMode, Task};
+use crate::dag::spec::{RetryAction, SensorMode, Task};
 use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::TaskInstanceState;
 use crate::task_instance::{retry, sensor};
@@ -44,7 +44,7 @@ impl RunState {
             return outcome;
         };
         let soft_fail = task.sensor.soft_fail;
-        match outcome {
+        match sensor::forgive(&task.sensor, outcome) {
             Outcome::Branch(chosen) => match self.unknown_branch(ti.task, &chosen) {
                 Some(unknown) => broken_rule(format!(
                     "task {}: branch chose {unknown:?}, which is not directly downstream; choose from its direct downstream tasks, or a task group whose root tasks all are",
@@ -76,9 +76,6 @@ impl RunState {
             Outcome::Defer(until) => {
                 let earliest = now.checked_add(DEFER_MIN).unwrap_or(Timestamp::MAX);
                 Outcome::Defer(until.max(earliest))
-            }
-            Outcome::Error(error) if soft_fail && error.kind == AttemptErrorKind::Permanent => {
-                Outcome::Skip(error.message)
             }
             other => other,
         }
@@ -131,26 +128,47 @@ impl RunState {
         }
         match outcome {
             Outcome::Defer(until) => Ending::Wait {
-                state: TaskInstanceState::Deferred,
+                state: if self.waits_for_answer(ti) {
+                    TaskInstanceState::AwaitingInput
+                } else {
+                    TaskInstanceState::Deferred
+                },
                 resume: Resume::GoOn,
                 due: *until,
                 poke: false,
             },
             Outcome::NotYet => self.next_poke(task, ti, at),
-            Outcome::Error(error)
-                if error.kind.is_retried() && instance.try_number <= task.retries =>
-            {
-                let date = self.header().and_then(|header| header.logical_date);
-                let delay = retry::delay(task, self.dag.dag_id.as_str(), date, instance.try_number);
-                Ending::Wait {
+            Outcome::Error(error) => match self.retry_delay(task, instance, error) {
+                None => Ending::End(TaskInstanceState::Failed),
+                Some(delay) => Ending::Wait {
                     state: TaskInstanceState::UpForRetry,
                     resume: Resume::NewTry,
                     due: at.checked_add(delay).unwrap_or(Timestamp::MAX),
                     poke: false,
-                }
-            }
+                },
+            },
             _ => Ending::End(TaskInstanceState::Failed),
         }
+    }
+
+    /// How long the next try waits; `None` if there is none.
+    fn retry_delay(
+        &self,
+        task: &Task,
+        instance: &Instance,
+        error: &AttemptError,
+    ) -> Option<SignedDuration> {
+        let left = instance.try_number < instance.try_limit(task.retries);
+        let delay = match retry::by_policy(task, error) {
+            _ if !left || !error.kind.is_retried() => return None,
+            Some(RetryAction::Fail) => return None,
+            Some(RetryAction::Retry(Some(delay))) => delay.max(SignedDuration::ZERO),
+            Some(RetryAction::Retry(None)) | None => {
+                let date = self.header().and_then(|header| header.logical_date);
+                retry::delay(task, self.dag.dag_id.as_str(), date, instance.try_number)
+            }
+        };
+        Some(delay)
     }
 
     fn next_poke(&self, task: &Task, ti: TaskInstanceKey, at: Timestamp) -> Ending {
@@ -216,25 +234,18 @@ impl RunState {
             _ => return,
         };
         let short_circuit = matches!(outcome, Outcome::ShortCircuit { .. });
+        // Teardowns are never skipped by a short circuit.
+        let is_teardown = |task: &TaskIndex| self.dag.task(*task).is_some_and(|t| t.is_teardown);
+        let unwanted = unwanted
+            .into_iter()
+            .filter(|task| !(short_circuit && is_teardown(task)));
+        let (beside, outside) = unwanted.partition(|other| self.plan.groups.same(ti.task, *other));
         let Some(state) = self.tasks.get_mut(ti.task.get()) else {
             return;
         };
         let skips = state.skips.get_or_insert_with(Skips::default);
         skips.short_circuit |= short_circuit;
-        // Teardowns are never skipped by a short circuit.
-        let is_teardown =
-            |task: &TaskIndex| self.dag.task(*task).is_some_and(|task| task.is_teardown);
-        let unwanted = unwanted
-            .into_iter()
-            .filter(|task| !(short_circuit && is_teardown(task)));
-        let (beside, outside): (Vec<_>, Vec<_>) =
-            unwanted.partition(|other| self.plan.groups.same(ti.task, *other));
-        if !beside.is_empty() {
-            skips.beside.insert(ti.map_index, beside.into_boxed_slice());
-        }
-        for task in outside {
-            *skips.wanted.entry(task).or_insert(0) += 1;
-        }
+        skips.keep(ti.map_index, beside, outside);
     }
 
     /// The direct downstream tasks that are neither chosen nor below a chosen one.

@@ -1,9 +1,11 @@
 //! What a shell that starts again has to know about a run that it replayed.
 
 use super::event::{Command, Fence};
+use super::plan::indexes;
 use super::state::RunState;
 use crate::ids::{TaskIndex, TaskInstanceKey};
-use crate::task_instance::state::{DagRunState, TaskInstanceState};
+use crate::task_instance::state::TaskInstanceState;
+use std::ops::Range;
 
 impl RunState {
     /// The commands that were lost with the last shell and still hold: `Want` for what waits for slots, one `WakeAt` for the
@@ -14,18 +16,8 @@ impl RunState {
             return vec![Command::RunFinished { state: self.state }];
         }
         let mut commands = Vec::new();
-        if self.state == DagRunState::Queued {
-            return commands;
-        }
-        for (task, state) in (0..).map(TaskIndex).zip(&self.tasks) {
-            let wanting = [TaskInstanceState::Scheduled, TaskInstanceState::Restarting];
-            if wanting
-                .iter()
-                .all(|wanting| state.counts.get(*wanting) == 0)
-            {
-                continue;
-            }
-            for range in state.ranges(|_, instance| wanting.contains(&instance.state)) {
+        for task in indexes(&self.dag) {
+            for range in self.wanting(task) {
                 commands.push(Command::Want {
                     task,
                     from: range.start,
@@ -37,6 +29,21 @@ impl RunState {
             commands.push(Command::WakeAt { at });
         }
         commands
+    }
+
+    /// The instances of a task that wait for slots.
+    pub(super) fn wanting(&self, task: TaskIndex) -> Vec<Range<i32>> {
+        let Some(state) = self.tasks.get(task.get()) else {
+            return Vec::new();
+        };
+        let wanting = [TaskInstanceState::Scheduled, TaskInstanceState::Restarting];
+        if wanting.iter().all(|one| state.counts.get(*one) == 0) {
+            return Vec::new();
+        }
+        state.ranges(|map_index, instance| {
+            let ti = TaskInstanceKey { task, map_index };
+            wanting.contains(&instance.state) && !self.halting.contains(&ti)
+        })
     }
 
     /// Every task instance that holds slots, with its last fence: what a dead host had, to be declared lost.
@@ -53,6 +60,8 @@ impl RunState {
                 }
             }
         }
+        let halting = self.halting.iter();
+        live.extend(halting.filter_map(|ti| Some((*ti, self.instance(*ti)?.fence()))));
         live
     }
 }

@@ -5,7 +5,7 @@ use super::expand::Elements;
 use super::plan::{Plan, indexes};
 use super::tasks::{Instance, StateCounts, TaskState};
 use crate::dag::spec::Dag;
-use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -15,10 +15,12 @@ use std::sync::Arc;
 /// Why a run is being stopped before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stopping {
-    /// `Cancelled`, `DagRunTimeout` or `FailFast`.
+    /// `Cancelled`, `DagRunTimeout`, `FailFast` or `Marked`.
     pub(super) why: Reason,
     /// For a person.
     pub(super) message: String,
+    /// The state that it ends in.
+    pub(super) end: DagRunState,
 }
 
 /// A run, folded from its events.
@@ -37,6 +39,15 @@ pub struct RunState {
     pub(super) groups: BTreeMap<GroupIndex, Elements>,
     pub(super) totals: StateCounts,
     pub(super) timers: BTreeSet<(Timestamp, TaskInstanceKey)>,
+    /// Attempts that were told to stop because their task instance was cleared, marked or removed. They hold their slots
+    /// until their end comes, and nothing that they say counts. None of these task instances is `running`.
+    pub(super) halting: BTreeSet<TaskInstanceKey>,
+    /// The SLAs that were neither missed nor met so far.
+    pub(super) slas: BTreeSet<(Timestamp, TaskIndex)>,
+    /// The deadlines that were neither missed nor met so far, by their place in the header's list.
+    pub(super) deadlines: BTreeSet<(Timestamp, u32)>,
+    /// Tasks that another version of the DAG had.
+    pub(super) gone: BTreeMap<TaskId, TaskState>,
 }
 
 impl RunState {
@@ -66,6 +77,10 @@ impl RunState {
             groups: BTreeMap::new(),
             totals,
             timers: BTreeSet::new(),
+            halting: BTreeSet::new(),
+            slas: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            gone: BTreeMap::new(),
         }
     }
 
@@ -111,7 +126,8 @@ impl RunState {
         self.started_at
     }
 
-    /// Why it ended: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out` or `cancelled`.
+    /// Why it ended: `success`, `task_failure`, `all_tasks_deadlocked`, `timed_out`, `cancelled` or
+    /// `marked`.
     pub fn end_reason(&self) -> Option<&str> {
         self.end_reason.as_deref()
     }
@@ -159,13 +175,30 @@ impl RunState {
 
     /// How many task instances hold slots: what `max_active_tasks` limits.
     pub fn active(&self) -> u32 {
-        self.totals.get(TaskInstanceState::Running) + self.totals.get(TaskInstanceState::Queued)
+        let halting = u32::try_from(self.halting.len()).unwrap_or(u32::MAX);
+        let active = self.totals.get(TaskInstanceState::Running)
+            + self.totals.get(TaskInstanceState::Queued);
+        active.saturating_add(halting)
     }
 
     /// How many instances of one task hold slots: what `max_active_tis_per_dagrun` limits.
     pub fn active_of(&self, task: TaskIndex) -> u32 {
         let counts = self.counts(task);
-        counts.get(TaskInstanceState::Running) + counts.get(TaskInstanceState::Queued)
+        let halting = self.halting_of(task).count();
+        let active = counts.get(TaskInstanceState::Running) + counts.get(TaskInstanceState::Queued);
+        active.saturating_add(u32::try_from(halting).unwrap_or(u32::MAX))
+    }
+
+    /// The instances of a task whose attempt was told to stop and has not ended.
+    pub(super) fn halting_of(&self, task: TaskIndex) -> impl Iterator<Item = TaskInstanceKey> {
+        let key = |map_index| TaskInstanceKey { task, map_index };
+        self.halting.range(key(i32::MIN)..=key(i32::MAX)).copied()
+    }
+
+    /// The number of the last try that `retries` allow this task instance. It grows by the tries made when it is cleared.
+    pub fn try_limit(&self, ti: TaskInstanceKey) -> Option<u32> {
+        let retries = self.dag.task(ti.task)?.retries;
+        Some(self.instance(ti)?.try_limit(retries))
     }
 
     /// One XCom, as JSON text.
@@ -225,11 +258,14 @@ impl RunState {
 
     /// When the run wants to be woken next.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        let instance = self.timers.first().map(|(at, _)| *at);
-        match (instance, self.timeout_at()) {
-            (Some(instance), Some(timeout)) => Some(instance.min(timeout)),
-            (one, other) => one.or(other),
+        if self.state.is_finished() {
+            return None;
         }
+        let instance = self.timers.first().map(|(at, _)| *at);
+        let sla = self.slas.first().map(|(at, _)| *at);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let timers = [instance, self.timeout_at(), sla, deadline];
+        timers.into_iter().flatten().min()
     }
 
     /// When `dagrun_timeout` ends it, while that can still happen.

@@ -50,15 +50,27 @@ impl RunState {
             Input::Lose { ti, fence } => lose(&mut turn, ti, fence)?,
             Input::Wake => turn.wake()?,
             Input::Cancel { reason } => cancel(&mut turn, &reason)?,
-            Input::PastDependsMet { tasks } => turn.past_met(&tasks)?,
-            Input::Clear { .. }
-            | Input::Mark { .. }
-            | Input::MarkRun { .. }
-            | Input::RequestInput { .. }
-            | Input::Answer { .. }
-            | Input::Render { .. } => {
-                return Err(turn.run.run_is("the input", "of a newer Airlock"));
+            Input::Clear { instances } => turn.clear(&instances)?,
+            Input::Mark {
+                instances,
+                state,
+                by,
+            } => turn.mark(&instances, state, &by)?,
+            Input::MarkRun { state, by } => turn.mark_run(state, &by)?,
+            Input::RequestInput { ti, fence, request } => turn.request_input(ti, fence, request)?,
+            Input::Answer { ti, answer, by } => turn.answer(ti, answer, by)?,
+            Input::Render { ti, fence, fields } => render(&mut turn, ti, fence, fields)?,
+            Input::EditXCom { ti, key, value, by } => {
+                let at = now;
+                turn.emit(Event::XComEdited {
+                    ti,
+                    key,
+                    value,
+                    by,
+                    at,
+                })?;
             }
+            Input::PastDependsMet { tasks } => turn.past_met(&tasks)?,
         }
         turn.end()
     }
@@ -70,6 +82,8 @@ fn start(turn: &mut Turn<'_>) -> Result<(), IllegalEvent> {
     }
     let at = turn.now;
     turn.emit(Event::RunStarted { at })?;
+    // A run that is queued asks for nothing; its SLAs and deadlines count all the same.
+    turn.asked = None;
     turn.consider_all();
     Ok(())
 }
@@ -107,16 +121,42 @@ fn push_xcom(
     })
 }
 
+fn render(
+    turn: &mut Turn<'_>,
+    ti: TaskInstanceKey,
+    fence: Fence,
+    fields: String,
+) -> Result<(), IllegalEvent> {
+    if !turn.is_live(ti, fence)? {
+        turn.step.stale = true;
+        return Ok(());
+    }
+    turn.emit(Event::Rendered { ti, fields })
+}
+
 fn finish(
     turn: &mut Turn<'_>,
     ti: TaskInstanceKey,
     fence: Fence,
     outcome: Outcome,
 ) -> Result<(), IllegalEvent> {
+    if turn.run.is_halting(ti, fence) {
+        let at = turn.now;
+        turn.emit(Event::AttemptFinished {
+            ti,
+            fence,
+            outcome,
+            at,
+        })?;
+        turn.step.commands.push(Command::Release { ti });
+        return Ok(());
+    }
     if !turn.is_live(ti, fence)? {
         turn.step.stale = true;
         return Ok(());
     }
+    // Before the end is recorded: what ends late has missed its SLA even if nobody woke the run in between.
+    turn.tell_missed()?;
     let outcome = turn.run.effective(ti, outcome, turn.now);
     record_outcome(turn, ti, fence, outcome)
 }
@@ -139,6 +179,9 @@ fn record_outcome(
     if state != TaskInstanceState::Running {
         turn.step.commands.push(Command::Release { ti });
     }
+    if state == TaskInstanceState::AwaitingInput {
+        turn.go_on_if_answered(ti)?;
+    }
     if state.is_finished() {
         turn.skip_unwanted(ti)?;
     }
@@ -149,7 +192,13 @@ fn record_outcome(
 }
 
 fn lose(turn: &mut Turn<'_>, ti: TaskInstanceKey, fence: Fence) -> Result<(), IllegalEvent> {
+    let at = turn.now;
     let instance = turn.run.known(ti)?;
+    if turn.run.is_halting(ti, fence) {
+        turn.emit(Event::AttemptLost { ti, fence, at })?;
+        turn.step.commands.push(Command::Release { ti });
+        return Ok(());
+    }
     if instance.state != TaskInstanceState::Running || instance.fence() != fence {
         turn.step.stale = true;
         return Ok(());
@@ -162,7 +211,6 @@ fn lose(turn: &mut Turn<'_>, ti: TaskInstanceKey, fence: Fence) -> Result<(), Il
         let outcome = Outcome::Error(AttemptError { kind, message });
         return record_outcome(turn, ti, fence, outcome);
     }
-    let at = turn.now;
     turn.emit(Event::AttemptLost { ti, fence, at })?;
     turn.step.commands.push(Command::Release { ti });
     if turn.run.known(ti)?.state == TaskInstanceState::Restarting {
@@ -180,7 +228,7 @@ fn cancel(turn: &mut Turn<'_>, message: &str) -> Result<(), IllegalEvent> {
 
 impl Turn<'_> {
     /// Whether an attempt with this fence is live; an error if there is no such task instance at all.
-    fn is_live(&self, ti: TaskInstanceKey, fence: Fence) -> Result<bool, IllegalEvent> {
+    pub(super) fn is_live(&self, ti: TaskInstanceKey, fence: Fence) -> Result<bool, IllegalEvent> {
         self.run.known(ti)?;
         let task = self.run.task_state(ti.task)?;
         Ok(!self.run.state.is_finished() && task.is_live(ti.map_index, fence))

@@ -16,7 +16,11 @@ impl Turn<'_> {
     /// instances that are not directly downstream: their own trigger rule decides.
     pub(super) fn skip_unwanted(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
         self.skip_beside(ti)?;
-        let task = ti.task;
+        self.skip_elsewhere(ti.task)
+    }
+
+    /// The same for tasks that are not in the mapped group of `task`.
+    pub(super) fn skip_elsewhere(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
         let state = self.run.task_state(task)?;
         let Some(skips) = state
             .skips
@@ -118,12 +122,7 @@ impl Turn<'_> {
                 )
             })
             .collect();
-        let wants = state.ranges(|_, instance| {
-            matches!(
-                instance.state,
-                TaskInstanceState::Scheduled | TaskInstanceState::Restarting
-            )
-        });
+        let wants = self.run.wanting(task);
         let ends = state.ranges(|map_index, instance| {
             !instance.state.is_finished()
                 && (instance.state != TaskInstanceState::Running

@@ -3,6 +3,7 @@
 
 use super::event::{Fence, Reason};
 use super::expand::Elements;
+use super::human::HumanInput;
 use super::xcom::XComs;
 use crate::ids::TaskIndex;
 use crate::task_instance::state::TaskInstanceState;
@@ -70,6 +71,8 @@ pub struct Instance {
     pub(super) owner: u64,
     pub(super) attempt: u32,
     pub(super) try_number: u32,
+    /// Its tries before it was last cleared: `retries` counts from here.
+    pub(super) tries_before: u32,
     pub(super) losses: u8,
     pub(super) resume: Resume,
     pub(super) state: TaskInstanceState,
@@ -80,6 +83,7 @@ impl Instance {
         owner: 0,
         attempt: 0,
         try_number: 0,
+        tries_before: 0,
         losses: 0,
         resume: Resume::NewTry,
         state: TaskInstanceState::None,
@@ -101,6 +105,12 @@ impl Instance {
             attempt: self.attempt,
             owner: self.owner,
         }
+    }
+
+    /// The number of the last try that `retries` allow (Airflow's `max_tries`, plus one); a lost or stopped attempt may go on
+    /// whatever its tries.
+    pub(super) fn try_limit(&self, retries: u32) -> u32 {
+        self.tries_before.saturating_add(retries).saturating_add(1)
     }
 
     /// The number of the try that the next start belongs to.
@@ -130,6 +140,8 @@ pub(super) struct Skips {
     pub(super) wanted: BTreeMap<TaskIndex, u32>,
     /// Which tasks of the same mapped group each instance wants skipped, at its own map index.
     pub(super) beside: BTreeMap<i32, Box<[TaskIndex]>>,
+    /// Which instance said so: a cleared one takes back what it said.
+    by: BTreeMap<i32, Box<[TaskIndex]>>,
     /// Whether they were short circuits.
     pub(super) short_circuit: bool,
 }
@@ -141,6 +153,43 @@ impl Skips {
         } else {
             Reason::BranchNotTaken
         }
+    }
+
+    /// What one instance wants skipped: beside it in its mapped group, and elsewhere.
+    pub(super) fn keep(&mut self, map_index: i32, beside: Vec<TaskIndex>, outside: Vec<TaskIndex>) {
+        self.forget(map_index);
+        for task in &outside {
+            *self.wanted.entry(*task).or_insert(0) += 1;
+        }
+        self.by.insert(map_index, outside.into_boxed_slice());
+        if !beside.is_empty() {
+            self.beside.insert(map_index, beside.into_boxed_slice());
+        }
+    }
+
+    pub(super) fn forget(&mut self, map_index: i32) {
+        self.beside.remove(&map_index);
+        for task in self.by.remove(&map_index).into_iter().flatten() {
+            if let Some(count) = self.wanted.get_mut(&task) {
+                *count -= 1;
+            }
+        }
+        self.wanted.retain(|_, count| *count > 0);
+    }
+
+    /// The same decisions about tasks that have other places now; `place` knows no place of a task that is gone.
+    pub(super) fn moved(&self, place: impl Fn(TaskIndex) -> Option<TaskIndex>) -> Self {
+        let mut moved = Self {
+            short_circuit: self.short_circuit,
+            ..Self::default()
+        };
+        let places = |tasks: &[TaskIndex]| tasks.iter().filter_map(|task| place(*task)).collect();
+        for (map_index, unwanted) in &self.by {
+            let beside = self.beside.get(map_index);
+            let beside = beside.map_or_else(Vec::new, |tasks| places(tasks));
+            moved.keep(*map_index, beside, places(unwanted));
+        }
+        moved
     }
 }
 
@@ -159,6 +208,12 @@ pub(super) struct TaskState {
     pub(super) xcoms: XComs,
     pub(super) waiting: BTreeMap<i32, Waiting>,
     pub(super) skips: Option<Skips>,
+    /// What instances asked people, and the answers.
+    pub(super) inputs: BTreeMap<i32, HumanInput>,
+    /// It was cleared after its expansion: its elements are looked at again before it goes on.
+    pub(super) revise: bool,
+    /// Its `sla` was neither missed nor met so far.
+    pub(super) sla_open: bool,
 }
 
 impl TaskState {
@@ -175,6 +230,9 @@ impl TaskState {
             xcoms: XComs::default(),
             waiting: BTreeMap::new(),
             skips: None,
+            inputs: BTreeMap::new(),
+            revise: false,
+            sla_open: false,
         }
     }
 
@@ -185,6 +243,14 @@ impl TaskState {
         self.instances = vec![Instance::NEW; length];
         self.counts = StateCounts::default();
         let count = u32::try_from(length).unwrap_or(u32::MAX);
+        self.counts.add(TaskInstanceState::None, count);
+    }
+
+    /// Appends `n` new instances to an expanded task.
+    pub(super) fn grow(&mut self, n: usize) {
+        let length = self.instances.len().saturating_add(n);
+        self.instances.resize(length, Instance::NEW);
+        let count = u32::try_from(n).unwrap_or(u32::MAX);
         self.counts.add(TaskInstanceState::None, count);
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Turn<'a> {
     open: BTreeSet<(TaskIndex, i32, i32)>,
     /// What the shell will wake the run for, as far as the run has asked before.
     pub(super) asked: Option<Timestamp>,
+    /// A person changed states: a run that has ended may have ended in another state.
+    pub(super) marked: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -44,6 +46,7 @@ impl<'a> Turn<'a> {
             step: Step::default(),
             open: BTreeSet::new(),
             asked,
+            marked: false,
         }
     }
 
@@ -57,6 +60,10 @@ impl<'a> Turn<'a> {
         self.step.events.push(event);
         if let Some((task, range)) = changed {
             self.open_below(task, &range, &before.unwrap_or_default());
+            // A cleared task instance is undecided again itself, at once or when its old attempt has ended.
+            if undecided(self.run, task) {
+                self.open.insert((task, range.start, range.end));
+            }
         }
         Ok(())
     }
@@ -126,9 +133,7 @@ impl<'a> Turn<'a> {
         state: TaskInstanceState,
         reason: Option<Reason>,
     ) -> Result<(), IllegalEvent> {
-        let is_undecided =
-            |_, instance: &super::tasks::Instance| instance.state == TaskInstanceState::None;
-        for range in self.run.task_state(task)?.ranges(is_undecided) {
+        for range in self.run.undecided_ranges(task)? {
             self.set(task, range.clone(), state, reason, None)?;
             if state == TaskInstanceState::Scheduled {
                 self.want(task, range);
@@ -144,6 +149,10 @@ impl<'a> Turn<'a> {
                 continue;
             }
             match self.run.plan.groups.of(task) {
+                None if self.run.was_skipped_before(task) => {
+                    let reason = Some(Reason::PreviouslySkipped);
+                    self.decide(task, TaskInstanceState::Skipped, reason)?;
+                }
                 None => self.settle_task(task)?,
                 Some(_) if self.run.task_state(task)?.is_expanded() => {
                     self.settle_instances(task, from..to)?;
@@ -171,7 +180,8 @@ impl<'a> Turn<'a> {
     fn schedule(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
         let expanded = self.run.task_state(task)?.is_expanded();
         let spec = self.run.dag.task(task);
-        if spec.is_none_or(|spec| spec.expand.is_none()) || expanded {
+        let revise = expanded && self.run.task_state(task)?.revise;
+        if spec.is_none_or(|spec| spec.expand.is_none()) || (expanded && !revise) {
             return self.decide(task, TaskInstanceState::Scheduled, None);
         }
         self.expand(task)
@@ -194,7 +204,11 @@ impl<'a> Turn<'a> {
                 let reason = Some(Reason::EmptyExpansion);
                 self.decide(task, TaskInstanceState::Skipped, reason)
             }
-            Ok((elements, _)) => {
+            Ok((_, elements)) if self.run.has_elements(task, &elements) => {
+                self.decide(task, TaskInstanceState::Scheduled, None)
+            }
+            Ok((elements, parsed)) => {
+                self.shed_beyond(task, parsed.length)?;
                 self.emit(Event::TaskExpanded { task, elements })?;
                 self.decide(task, TaskInstanceState::Scheduled, None)
             }
@@ -208,15 +222,11 @@ impl<'a> Turn<'a> {
                 self.decide(task, TaskInstanceState::Skipped, reason)
             }
             Err(ExpandFailure::Nothing(message) | ExpandFailure::Error(message)) => {
-                let range = self.run.task_state(task)?.range();
                 let reason = Some(Reason::ExpandError);
-                self.set(
-                    task,
-                    range,
-                    TaskInstanceState::Failed,
-                    reason,
-                    Some(message),
-                )?;
+                for range in self.run.undecided_ranges(task)? {
+                    let message = Some(message.clone());
+                    self.set(task, range, TaskInstanceState::Failed, reason, message)?;
+                }
                 self.fail_fast(task)
             }
         }
@@ -225,7 +235,7 @@ impl<'a> Turn<'a> {
     /// Settles, ends the run if nothing is left, and asks for the next wake-up.
     pub(super) fn end(mut self) -> Result<Step, IllegalEvent> {
         self.settle()?;
-        if let Some((state, reason)) = self.run.result() {
+        if let Some((state, reason)) = self.run.result(self.marked) {
             self.emit(Event::RunFinished {
                 state,
                 reason: reason.to_owned(),
@@ -246,7 +256,9 @@ impl<'a> Turn<'a> {
 /// Whose state an event changes.
 fn changed(event: &Event) -> Option<(TaskIndex, Range<i32>)> {
     match event {
-        Event::StateSet { task, from, to, .. } => Some((*task, *from..*to)),
+        Event::StateSet { task, from, to, .. }
+        | Event::Cleared { task, from, to, .. }
+        | Event::Marked { task, from, to, .. } => Some((*task, *from..*to)),
         Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
             Some((ti.task, one(*ti)))
         }

@@ -12,6 +12,7 @@ impl Turn<'_> {
     /// Whatever is due now goes on.
     pub(super) fn wake(&mut self) -> Result<(), IllegalEvent> {
         self.asked = None;
+        self.tell_missed()?;
         if self.run.timeout_at().is_some_and(|at| at <= self.now) {
             return self.stop(Reason::DagRunTimeout, "dagrun_timeout passed");
         }

@@ -90,6 +90,12 @@ impl XComs {
         }
     }
 
+    pub(super) fn remove(&mut self, map_index: i32, key: &str) {
+        if let Some(entries) = self.0.get_mut(&map_index) {
+            entries.retain(|(name, _)| name != key);
+        }
+    }
+
     pub(super) fn clear(&mut self, map_index: i32) {
         self.0.remove(&map_index);
     }

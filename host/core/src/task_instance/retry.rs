@@ -1,7 +1,8 @@
 //! The delay before a retry, with Airflow 3.3.2's backoff and jitter (`TaskInstance.next_retry_datetime`), asked with
 //! `tests/oracle/retries.jsonl`. The jitter is a hash of who retries, so a replay gets the same delay.
 
-use crate::dag::spec::Task;
+use crate::dag::spec::{RetryAction, RetryRule, Task};
+use crate::run::event::AttemptError;
 use jiff::{SignedDuration, Timestamp};
 use sha1::{Digest, Sha1};
 
@@ -29,6 +30,16 @@ pub fn delay(
     };
     let delay = task.max_retry_delay.map_or(delay, |max| delay.min(max));
     delay.max(SignedDuration::ZERO)
+}
+
+/// What the task's `retry_policy` says about an error: the action of the first rule that fits, if one does. It bounds
+/// nothing: whether a try is left, and whether the kind is ever retried, is asked beside it.
+pub fn by_policy(task: &Task, error: &AttemptError) -> Option<RetryAction> {
+    let fits = |rule: &&RetryRule| {
+        (rule.kinds.is_empty() || rule.kinds.contains(&error.kind))
+            && error.message.contains(&rule.message_contains)
+    };
+    task.retry_policy.iter().find(fits).map(|rule| rule.action)
 }
 
 /// `ceil`, at least 1. More than the maximum would be cut to it anyway, so the cast cannot lose anything that matters.

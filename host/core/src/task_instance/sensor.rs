@@ -2,11 +2,29 @@
 //! (Airflow 3.3.2, `BaseSensorOperator._get_next_poke_interval`).
 
 use super::retry::{hash_modulo, python_datetime, seconds};
-use crate::dag::spec::Task;
+use crate::dag::spec::{SensorSpec, Task};
+use crate::run::event::{AttemptErrorKind, Outcome};
 use jiff::{SignedDuration, Timestamp};
 
 /// The interval doubles at most so often; `max_wait` and the timeout end it long before.
 const DOUBLINGS_MAX: u32 = 30;
+
+/// What an error of a poke comes to: `soft_fail` skips where the guest gave up or ran out of time, `silent_fail` takes an
+/// error that may go away as `not-yet`, `never_fail` skips on every error that is a poke's own. As in Airflow the silent
+/// one is asked before the other two where both could answer. A component that cannot run, or was stopped, did not poke.
+pub fn forgive(sensor: &SensorSpec, outcome: Outcome) -> Outcome {
+    use AttemptErrorKind as Kind;
+    let Outcome::Error(error) = outcome else {
+        return outcome;
+    };
+    match error.kind {
+        Kind::Unrunnable | Kind::Cancelled => Outcome::Error(error),
+        Kind::Transient | Kind::Trap | Kind::LimitExceeded if sensor.silent_fail => Outcome::NotYet,
+        Kind::Permanent | Kind::TimedOut if sensor.soft_fail => Outcome::Skip(error.message),
+        _ if sensor.never_fail => Outcome::Skip(error.message),
+        _ => Outcome::Error(error),
+    }
+}
 
 /// Whether the sensor has waited longer than its timeout, counted from its first poke across reschedules and retries.
 pub fn timed_out(task: &Task, first_poke: Timestamp, now: Timestamp) -> bool {

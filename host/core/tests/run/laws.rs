@@ -4,9 +4,9 @@ use crate::support::*;
 use airlock_core::dag::spec::{Dag, SensorMode, Task, TriggerRule};
 use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::StateCounts;
-use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason};
+use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason, RunHeader};
 use airlock_core::run::state::RunState;
-use airlock_core::task_instance::state::TaskInstanceState as State;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,6 +83,9 @@ fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>, group: Option<
         task.wait_for_past_depends_before_skipping = shape.past == 2;
         task.sensor.timeout = seconds(300);
         task.sensor.soft_fail = shape.scope == 2;
+        task.sensor.never_fail = shape.scope == 3;
+        task.sensor.silent_fail = shape.scope == 6;
+        task.sla = (shape.scope % 3 == 0).then(|| seconds(50 + i64::from(place)));
         if shape.scope >= 4 {
             task.sensor.mode = SensorMode::Reschedule;
         }
@@ -159,8 +162,29 @@ fn random_fence(draw: &mut Draw) -> Fence {
 /// An input that nobody checked: it is refused, stale, or legal by chance; it never panics.
 fn hostile(play: &mut Play, draw: &mut Draw) {
     let (ti, fence) = (random_key(draw), random_fence(draw));
-    let input = match draw.below(3) {
+    let json = "1".to_owned();
+    let input = match draw.below(7) {
         0 => Input::Start,
+        3 => Input::Answer {
+            ti,
+            answer: json,
+            by: String::new(),
+        },
+        4 => Input::RequestInput {
+            ti,
+            fence,
+            request: json,
+        },
+        5 => Input::Render {
+            ti,
+            fence,
+            fields: json,
+        },
+        6 => Input::Mark {
+            instances: vec![(ti.task, ti.map_index, ti.map_index)],
+            state: State::Success,
+            by: String::new(),
+        },
         1 => Input::Finish {
             ti,
             fence,
@@ -174,7 +198,13 @@ fn hostile(play: &mut Play, draw: &mut Draw) {
         },
     };
     let legal = play.live.get(&ti).is_some_and(|live| live.1 == fence);
-    if legal && !matches!(input, Input::Start) {
+    let answers = play
+        .state
+        .input_of(ti)
+        .is_some_and(|(_, answer)| answer.is_none());
+    if (legal || answers) && !matches!(input, Input::Start)
+        || play.state.state() == DagRunState::Queued
+    {
         return;
     }
     let before = play.state.clone();
@@ -194,7 +224,7 @@ fn random_event(draw: &mut Draw) -> Event {
         State::Skipped,
         State::Removed,
     ];
-    match draw.below(11) {
+    match draw.below(20) {
         0 => Event::RunStarted { at },
         1 => Event::TaskExpanded {
             task: ti.task,
@@ -238,10 +268,52 @@ fn random_event(draw: &mut Draw) -> Event {
             key: "k".to_owned(),
             value: "1".to_owned(),
         },
-        8 => Event::PastDependsMet {
+        9 => Event::Cleared {
+            task: ti.task,
+            from: ti.map_index,
+            to: random_key(draw).map_index,
+            at,
+        },
+        10 => Event::Marked {
+            task: ti.task,
+            from: ti.map_index,
+            to: random_key(draw).map_index,
+            state: pick(draw, &states).unwrap(),
+            by: String::new(),
+            at,
+        },
+        11 => Event::InputRequested {
+            ti,
+            fence,
+            request: "1".to_owned(),
+            at,
+        },
+        12 => Event::InputAnswered {
+            ti,
+            answer: "1".to_owned(),
+            by: String::new(),
+            at,
+        },
+        13 => Event::SlaMissed {
+            tasks: vec![ti.task],
+            at,
+        },
+        14 => Event::XComEdited {
+            ti,
+            key: "k".to_owned(),
+            value: (draw.below(2) == 0).then(|| "1".to_owned()),
+            by: String::new(),
+            at,
+        },
+        15 => Event::Rendered {
+            ti,
+            fields: "{}".to_owned(),
+        },
+        16 => Event::DeadlineMissed { deadline: 0, at },
+        17 => Event::PastDependsMet {
             tasks: vec![ti.task, random_key(draw).task],
         },
-        9 => Event::GroupExpanded {
+        18 => Event::GroupExpanded {
             group: GroupIndex(u32::try_from(draw.below(2)).unwrap()),
             elements: pick(draw, &["[[1,2]]", "[null]", "[[]]", "{"])
                 .unwrap()
@@ -255,6 +327,86 @@ fn random_event(draw: &mut Draw) -> Event {
     }
 }
 
+/// A range of map indexes that the run has.
+fn any_range(play: &Play, draw: &mut Draw) -> (TaskIndex, i32, i32) {
+    let all: Vec<_> = play.state.all_instances().map(|(ti, _)| ti).collect();
+    let first = pick(draw, &all).unwrap();
+    let last = all.iter().filter(|ti| ti.task == first.task);
+    let length = i32::try_from(draw.below(last.clone().count())).unwrap();
+    let end = last.map(|ti| ti.map_index + 1).max().unwrap();
+    (
+        first.task,
+        first.map_index,
+        end.min(first.map_index + 1 + length),
+    )
+}
+
+/// What people do to a run.
+fn meddle(play: &mut Play, draw: &mut Draw) {
+    let by = "ana".to_owned();
+    match draw.below(10) {
+        0..=3 => {
+            let instances = vec![any_range(play, draw), any_range(play, draw)];
+            if play.state.stop_message().is_none() || play.finished.is_some() {
+                play.send(Input::Clear { instances });
+            }
+        }
+        4..=6 => {
+            let states = [State::Success, State::Failed, State::Skipped];
+            play.send(Input::Mark {
+                instances: vec![any_range(play, draw)],
+                state: pick(draw, &states).unwrap(),
+                by,
+            });
+        }
+        7 if draw.below(8) == 0 => {
+            let state = pick(draw, &[DagRunState::Success, DagRunState::Failed]).unwrap();
+            play.send(Input::MarkRun { state, by });
+        }
+        8 => {
+            let pending: Vec<_> = play.state.pending_inputs().map(|(ti, _)| ti).collect();
+            if let Some(ti) = pick(draw, &pending) {
+                let answer = "true".to_owned();
+                play.send(Input::Answer { ti, answer, by });
+            }
+        }
+        _ => {
+            let (task, map_index, _) = any_range(play, draw);
+            play.send(Input::EditXCom {
+                ti: TaskInstanceKey { task, map_index },
+                key: "return_value".to_owned(),
+                value: Some("[7]".to_owned()),
+                by,
+            });
+        }
+    }
+    if play.state.state() == DagRunState::Queued {
+        play.check_replay();
+        play.send(Input::Start);
+    }
+}
+
+/// An attempt asks a person, or says what its templates came to.
+fn speak(play: &mut Play, draw: &mut Draw) {
+    let live: Vec<_> = play.live.keys().copied().collect();
+    let Some(ti) = pick(draw, &live) else { return };
+    let fence = play.live[&ti].1;
+    let text = ["1", "2"][draw.below(2)].to_owned();
+    play.send(if draw.below(2) == 0 {
+        Input::RequestInput {
+            ti,
+            fence,
+            request: text,
+        }
+    } else {
+        Input::Render {
+            ti,
+            fence,
+            fields: text,
+        }
+    });
+}
+
 fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
     let wants: Vec<_> = play.wants.iter().copied().collect();
     let live: Vec<_> = play.live.keys().copied().collect();
@@ -265,7 +417,8 @@ fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
                 reason: "drawn".to_owned(),
             });
         }
-        2 | 3 => hostile(play, draw),
+        2 => hostile(play, draw),
+        3 => speak(play, draw),
         4 => {
             if let Some(ti) = pick(draw, &live) {
                 let (_, fence) = play.live.remove(&ti).unwrap();
@@ -313,14 +466,16 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
     let mut unfinished = 0;
     let mut live_or_waiting = 0;
     for (ti, instance) in play.state.all_instances() {
-        let retries = play.state.dag().task(ti.task).unwrap().retries;
-        assert!(instance.try_number() <= retries + 1, "too many tries");
+        let limit = play.state.try_limit(ti).unwrap();
+        assert!(instance.try_number() <= limit, "too many tries");
         let last = attempts.insert(ti, instance.fence().attempt);
         assert!(
             last.is_none_or(|last| last <= instance.fence().attempt),
             "a fence went back"
         );
+        let halting = play.live.contains_key(&ti) && instance.state() != State::Running;
         match instance.state() {
+            _ if halting => slots.insert(ti),
             State::Scheduled | State::Restarting => wants.insert(ti),
             State::Running => slots.insert(ti),
             _ => false,
@@ -337,6 +492,7 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
         play.slots, slots,
         "the shell and the run disagree about who has slots"
     );
+    assert_eq!(play.state.active() as usize, slots.len());
     assert_eq!(play.state.totals().unfinished(), unfinished);
     let sum = (0..play.state.dag().tasks.len())
         .map(|task| play.state.counts(TaskIndex(u32::try_from(task).unwrap())))
@@ -348,7 +504,7 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
         let alive = !play.wants.is_empty() || !play.live.is_empty() || play.wake.is_some();
         let waits_for_past = play.state.waits_for_past().next().is_some();
         assert!(
-            alive && live_or_waiting > 0 || waits_for_past,
+            alive && (live_or_waiting > 0 || !slots.is_empty()) || waits_for_past,
             "an unfinished run has nothing to do"
         );
     } else {
@@ -366,16 +522,28 @@ proptest! {
         timeout in prop::option::weighted(0.2, 1..500_i64),
         cancels in prop::bool::weighted(0.3),
         group in prop::option::weighted(0.6, 0..6_usize),
+        mut meddling in prop_oneof![Just(0), 0..12_usize],
         seed in any::<u64>(),
     ) {
         let mut draw = Draw(seed);
         let mut attempts = BTreeMap::new();
-        let mut play = Play::started(build(&shapes, fail_fast, timeout, group));
+        let header = RunHeader {
+            deadlines: vec![Some(second(90)), None, Some(second(400))],
+            ..header()
+        };
+        let mut play = Play::queued_with(build(&shapes, fail_fast, timeout, group), header);
+        play.send(Input::Start);
         check(&play, &mut attempts);
         let mut steps = 0;
-        while play.finished.is_none() {
+        while play.finished.is_none() || meddling > 0 {
             steps += 1;
             prop_assert!(steps < STEPS_MAX, "it never ends");
+            if meddling > 0 && (play.finished.is_some() || draw.below(8) == 0) {
+                meddling -= 1;
+                meddle(&mut play, &mut draw);
+                check(&play, &mut attempts);
+                continue;
+            }
             act(&mut play, &mut draw, cancels && steps > 20);
             check(&play, &mut attempts);
         }
@@ -398,8 +566,6 @@ proptest! {
             let before = state.clone();
             if state.apply(&event).is_err() {
                 prop_assert!(before == state, "{event:?} was refused and changed something");
-            } else {
-                prop_assert!(!before.state().is_finished());
             }
         }
     }

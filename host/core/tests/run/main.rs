@@ -8,11 +8,13 @@
     reason = "in a test a panic is the answer"
 )]
 
+mod clearing;
 mod groups;
 mod laws;
 mod mapping;
 mod oracle;
 mod past;
+mod people;
 mod rows;
 mod semantics;
 mod sensors;

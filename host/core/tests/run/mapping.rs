@@ -156,7 +156,7 @@ fn a_long_mapped_task_is_scheduled_by_one_event_and_one_command() {
 }
 
 #[test]
-fn every_instance_counts_for_the_rule_below_and_hands_on_its_value() {
+fn e2_every_instance_counts_for_the_rule_below_and_hands_on_its_value() {
     let mut play = Play::started(dag_of(vec![
         literal("mapped", &[], 3),
         ruled("reduce", &[0], TriggerRule::AllDone),

@@ -104,7 +104,7 @@ fn a_short_circuit_skips_direct_or_all_downstream_but_no_teardown() {
 }
 
 #[test]
-fn a_retry_waits_for_its_delay_and_starts_a_new_try() {
+fn b2_a_retry_waits_for_its_delay_and_starts_a_new_try() {
     let flaky = Task {
         retries: 1,
         retry_delay: seconds(30),
@@ -136,7 +136,7 @@ fn a_retry_waits_for_its_delay_and_starts_a_new_try() {
 }
 
 #[test]
-fn errors_that_will_not_go_away_are_not_retried() {
+fn b4_errors_that_will_not_go_away_are_not_retried() {
     use AttemptErrorKind::{Cancelled, InvalidInput, Permanent, Unrunnable};
     for kind in [Permanent, InvalidInput, Unrunnable, Cancelled] {
         let mut play = Play::started(dag_of(vec![Task {
@@ -149,7 +149,7 @@ fn errors_that_will_not_go_away_are_not_retried() {
 }
 
 #[test]
-fn xcoms_are_upserted_and_go_with_a_new_try() {
+fn e1_e3_xcoms_are_upserted_and_go_with_a_new_try() {
     let outputs = Task {
         retries: 1,
         multiple_outputs: true,
@@ -379,7 +379,7 @@ fn a_setup_that_failed_takes_its_whole_scope_along() {
 }
 
 #[test]
-fn leaves_alone_decide_the_run() {
+fn a23_leaves_alone_decide_the_run() {
     let cleanup = ruled("cleanup", &[0], TriggerRule::AllDone);
     let mut play = Play::started(dag_of(vec![task("work", &[]), cleanup]));
     play.run(ti(0, -1), error(AttemptErrorKind::Permanent));
@@ -392,7 +392,7 @@ fn leaves_alone_decide_the_run() {
 }
 
 #[test]
-fn a_run_that_cannot_go_on_is_deadlocked() {
+fn a24_a_run_that_cannot_go_on_is_deadlocked() {
     // `removed` satisfies neither side of all_skipped.
     let stuck = ruled("stuck", &[0], TriggerRule::AllSkipped);
     let mut play = Play::queued(dag_of(vec![task("gone", &[]), stuck]));

@@ -25,7 +25,7 @@ const WAIT: airlock_core::ids::TaskInstanceKey = airlock_core::ids::TaskInstance
 };
 
 #[test]
-fn a_poking_sensor_keeps_its_slots_and_its_try() {
+fn d1_a_poking_sensor_keeps_its_slots_and_its_try() {
     let mut play = Play::started(dag_of(vec![sensor(SensorMode::Poke, 600)]));
     let (_, first) = play.admit(WAIT);
     let key = "seen".to_owned();
@@ -62,7 +62,7 @@ fn a_poking_sensor_keeps_its_slots_and_its_try() {
 }
 
 #[test]
-fn a_rescheduling_sensor_frees_its_slots_keeps_its_try_and_loses_its_xcoms() {
+fn d2_a_rescheduling_sensor_frees_its_slots_keeps_its_try_and_loses_its_xcoms() {
     let mut play = Play::started(dag_of(vec![sensor(SensorMode::Reschedule, 600)]));
     let (_, fence) = play.admit(WAIT);
     let key = "seen".to_owned();
@@ -86,7 +86,7 @@ fn a_rescheduling_sensor_frees_its_slots_keeps_its_try_and_loses_its_xcoms() {
 }
 
 #[test]
-fn the_timeout_counts_from_the_first_poke_over_tries_and_ends_without_retry() {
+fn d3_the_timeout_counts_from_the_first_poke_over_tries_and_ends_without_retry() {
     for mode in [SensorMode::Poke, SensorMode::Reschedule] {
         for soft_fail in [false, true] {
             let mut task = sensor(mode, 100);
@@ -111,7 +111,7 @@ fn the_timeout_counts_from_the_first_poke_over_tries_and_ends_without_retry() {
 }
 
 #[test]
-fn backoff_grows_up_to_max_wait_and_to_what_is_left() {
+fn d4_backoff_grows_up_to_max_wait_and_to_what_is_left() {
     let mut task = sensor(SensorMode::Reschedule, 10_000);
     task.sensor.exponential_backoff = true;
     task.sensor.max_wait = Some(seconds(500));

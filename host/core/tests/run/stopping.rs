@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, Task, TriggerRule};
-use airlock_core::run::event::{AttemptErrorKind, Input};
+use airlock_core::run::event::{AttemptErrorKind, Input, Outcome};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::task_instance::state::TaskInstanceState::*;
 
@@ -92,7 +92,7 @@ fn a_queued_run_can_be_cancelled_and_a_finished_one_cannot() {
 }
 
 #[test]
-fn dagrun_timeout_counts_from_the_start_and_skips_all_that_is_unfinished() {
+fn a13_dagrun_timeout_counts_from_the_start_and_skips_all_that_is_unfinished() {
     let dag = Dag {
         dagrun_timeout: Some(seconds(100)),
         ..dag_of(vec![task("a", &[]), task("b", &[]), task("c", &[0])])
@@ -118,7 +118,7 @@ fn dagrun_timeout_counts_from_the_start_and_skips_all_that_is_unfinished() {
 }
 
 #[test]
-fn fail_fast_stops_the_rest_but_lets_teardowns_run() {
+fn a19_fail_fast_stops_the_rest_but_lets_teardowns_run() {
     let setup = Task {
         is_setup: true,
         ..task("up", &[])
@@ -154,4 +154,22 @@ fn fail_fast_stops_the_rest_but_lets_teardowns_run() {
         (Some(DagRunState::Failed), Some("task_failure"))
     );
     play.check_replay();
+}
+
+#[test]
+fn a16_the_end_of_a_run_has_a_reason_in_airflows_words() {
+    let reason = |act: &dyn Fn(&mut Play)| {
+        let dag = Dag {
+            dagrun_timeout: Some(seconds(5)),
+            ..dag_of(vec![task("a", &[])])
+        };
+        let mut play = Play::started(dag);
+        act(&mut play);
+        play.state.end_reason().unwrap().to_owned()
+    };
+    let end = |outcome: Outcome| move |play: &mut Play| drop(play.run(ti(0, -1), outcome.clone()));
+    assert_eq!(reason(&end(ok())), "success");
+    let permanent = error(AttemptErrorKind::Permanent);
+    assert_eq!(reason(&end(permanent)), "task_failure");
+    assert_eq!(reason(&|play| drop(play.wake())), "timed_out");
 }

@@ -228,6 +228,8 @@ pub(crate) struct Play {
     pub(crate) stops: Vec<TaskInstanceKey>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) finished: Option<DagRunState>,
+    /// Every version of the DAG that the run had, by its name.
+    pub(crate) versions: BTreeMap<[u8; 32], Arc<Dag>>,
 }
 
 impl Play {
@@ -236,8 +238,10 @@ impl Play {
     }
 
     pub(crate) fn queued_with(dag: Dag, header: RunHeader) -> Self {
-        let (state, event) = RunState::queue(Arc::new(dag), header, [0; 32], second(0));
+        let dag = Arc::new(dag);
+        let (state, event) = RunState::queue(dag.clone(), header, [0; 32], second(0));
         Self {
+            versions: BTreeMap::from([([0; 32], dag)]),
             state,
             events: vec![event],
             now: second(0),
@@ -258,6 +262,21 @@ impl Play {
 
     pub(crate) fn send(&mut self, input: Input) -> Step {
         let step = self.state.step(self.now, input, &Templates).unwrap();
+        self.take(step)
+    }
+
+    /// The run goes on with another version, named by one byte.
+    pub(crate) fn change_version(&mut self, dag: Dag, name: u8) -> Step {
+        let dag = Arc::new(dag);
+        let step = self
+            .state
+            .change_version(self.now, dag.clone(), [name; 32], &Templates)
+            .unwrap();
+        self.versions.insert([name; 32], dag);
+        self.take(step)
+    }
+
+    fn take(&mut self, step: Step) -> Step {
         self.events.extend(step.events.iter().cloned());
         for command in &step.commands {
             self.obey(command);
@@ -293,6 +312,7 @@ impl Play {
             }
             Command::WakeAt { at } => self.wake = Some(self.wake.map_or(*at, |old| old.min(*at))),
             Command::RunFinished { state } => self.finished = Some(*state),
+            Command::RunReopened => assert!(self.finished.take().is_some(), "it had not ended"),
         }
     }
 
@@ -319,6 +339,24 @@ impl Play {
         self.send(Input::Wake)
     }
 
+    pub(crate) fn clear(&mut self, ranges: &[(u32, i32, i32)]) -> Step {
+        let instances = ranges
+            .iter()
+            .map(|(task, from, to)| (TaskIndex(*task), *from, *to))
+            .collect();
+        self.send(Input::Clear { instances })
+    }
+
+    pub(crate) fn mark(&mut self, ti: TaskInstanceKey, state: TaskInstanceState) -> Step {
+        let instances = vec![(ti.task, ti.map_index, ti.map_index + 1)];
+        let by = "ana".to_owned();
+        self.send(Input::Mark {
+            instances,
+            state,
+            by,
+        })
+    }
+
     pub(crate) fn of(&self, ti: TaskInstanceKey) -> TaskInstanceState {
         self.state.instance(ti).unwrap().state()
     }
@@ -330,9 +368,16 @@ impl Play {
     }
 
     pub(crate) fn check_replay(&self) {
-        let mut replayed = RunState::new(self.state.dag().clone());
+        let mut replayed = RunState::new(self.versions[&[0; 32]].clone());
         for event in &self.events {
-            replayed.apply(event).unwrap();
+            let version = match event {
+                Event::VersionChanged { dag_version, .. } => self.versions.get(dag_version),
+                _ => None,
+            };
+            match version {
+                Some(dag) => replayed.apply_version(dag.clone(), event).unwrap(),
+                None => replayed.apply(event).unwrap(),
+            }
         }
         assert!(replayed == self.state, "replay differs from live");
     }

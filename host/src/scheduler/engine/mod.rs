@@ -417,8 +417,9 @@ impl Engine {
                 Command::WakeAt { at } => self.timers.push(Reverse((at, number))),
                 Command::RunFinished { .. } => self.finished(number, batch),
                 Command::RunReopened => self.reopened(number, batch),
-                // A want that outlived its reason is dropped when its turn comes.
-                Command::Unwant { .. } => {}
+                Command::Unwant { task, from, to } => {
+                    self.dispatcher.unwant(number, task, (from, to));
+                }
             }
         }
     }
