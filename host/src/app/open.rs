@@ -1,6 +1,7 @@
 //! Opens the rooms in order: store, sandbox, plugins, tracking, executor, scheduler.
 
 use super::App;
+use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
@@ -126,6 +127,10 @@ impl App {
             sandbox: sandbox.clone(),
             plugins: plugins.clone(),
             handle: starter.handle(),
+            dag_runs: Arc::new(StoredDagRuns {
+                store: store.clone(),
+                handle: starter.handle(),
+            }),
             store: store.clone(),
             secrets: secrets.clone(),
             tracking: tracking.clone(),

@@ -238,37 +238,33 @@ impl App {
         }
         Ok(())
     }
+}
 
-    /// A task whose pool does not exist or is too small would wait for ever; better said at once.
-    pub(super) fn check_pools(&self, dag: &Dag) -> Result<(), UserError> {
-        let pools = self.pools()?;
-        for task in &dag.tasks {
-            let hint = |slots| format!("create it with `airlock pools set {} {slots}`", task.pool);
-            let Some(pool) = pools.iter().find(|pool| pool.name == task.pool) else {
-                let message = format!(
-                    "task {} of dag {} names pool {:?}, which does not exist",
-                    task.task_id,
-                    dag.dag_id,
-                    task.pool.as_str()
-                );
-                return Err(
-                    UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots))
-                );
-            };
-            if matches!(pool.size(), Slots::Limited(slots) if slots < task.pool_slots) {
-                let message = format!(
-                    "task {} of dag {} takes {} slots of pool {:?}, which has {}",
-                    task.task_id,
-                    dag.dag_id,
-                    task.pool_slots,
-                    task.pool.as_str(),
-                    pool.slots
-                );
-                return Err(
-                    UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots))
-                );
-            }
+/// A task whose pool does not exist or is too small would wait for ever; better said at once.
+pub(super) fn check_pools(store: &dyn Store, dag: &Dag) -> Result<(), UserError> {
+    let pools = stored_pools(store)?;
+    for task in &dag.tasks {
+        let hint = |slots| format!("create it with `airlock pools set {} {slots}`", task.pool);
+        let Some(pool) = pools.iter().find(|pool| pool.name == task.pool) else {
+            let message = format!(
+                "task {} of dag {} names pool {:?}, which does not exist",
+                task.task_id,
+                dag.dag_id,
+                task.pool.as_str()
+            );
+            return Err(UserError::new(ErrorKind::NotFound, message).hint(hint(task.pool_slots)));
+        };
+        if matches!(pool.size(), Slots::Limited(slots) if slots < task.pool_slots) {
+            let message = format!(
+                "task {} of dag {} takes {} slots of pool {:?}, which has {}",
+                task.task_id,
+                dag.dag_id,
+                task.pool_slots,
+                task.pool.as_str(),
+                pool.slots
+            );
+            return Err(UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots)));
         }
-        Ok(())
     }
+    Ok(())
 }

@@ -11,7 +11,7 @@ pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
 
-use crate::capability::{self, SessionContext, SystemResolver, Vault};
+use crate::capability::{self, DagRunTrigger, SessionContext, SystemResolver, Vault};
 use crate::plugins::Plugins;
 use crate::render;
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
@@ -38,6 +38,8 @@ pub struct Parts {
     pub handle: Handle,
     /// States of other DAGs, blobs.
     pub store: Arc<dyn Store>,
+    /// Makes runs for tasks.
+    pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
     pub secrets: Arc<Secrets>,
     /// Experiments.
@@ -232,14 +234,17 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let own_run = Arc::new(run_port::AttemptRunPort::new(
+        parts.handle.clone(),
+        attempt.clone(),
+    ));
     let session = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
         actor: actor(attempt, task),
-        run_port: Arc::new(run_port::AttemptRunPort::new(
-            parts.handle.clone(),
-            attempt.clone(),
-        )),
+        run_port: own_run.clone(),
+        own_run,
+        dag_runs: parts.dag_runs.clone(),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),

@@ -157,6 +157,24 @@ impl Handle {
         .await
     }
 
+    /// Records durably that an attempt asks a person something; the same again is harmless.
+    pub async fn request_input(
+        &self,
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: String,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::RequestInput {
+            run,
+            ti,
+            fence,
+            request,
+            reply,
+        })
+        .await
+    }
+
     /// Records what the templates of an attempt came to: a JSON object, for people. Nobody waits for it.
     pub fn render(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, fields: String) {
         let _ = self.tell(Message::Render {

@@ -54,6 +54,14 @@ pub enum Message {
         value: Json,
         reply: Reply<()>,
     },
+    /// A guest asks a person something.
+    RequestInput {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: Json,
+        reply: Reply<()>,
+    },
     /// What the templates of an attempt came to.
     Render {
         run: RunNumber,

@@ -38,6 +38,8 @@ pub struct RunView {
     /// What is fixed about it.
     pub header: RunHeader,
     xcoms: RwLock<XComs>,
+    /// What people answered to task instances' questions.
+    answers: RwLock<BTreeMap<TaskInstanceKey, Arc<str>>>,
 }
 
 impl RunView {
@@ -48,6 +50,7 @@ impl RunView {
             dag,
             header,
             xcoms: RwLock::default(),
+            answers: RwLock::default(),
         }
     }
 
@@ -86,6 +89,21 @@ impl RunView {
                 Some(format!("[{}]", texts.join(",")))
             }
         }
+    }
+
+    /// What a person answered to the task instance's question, as JSON text.
+    pub fn answer(&self, ti: TaskInstanceKey) -> Option<Arc<str>> {
+        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        answers.get(&ti).cloned()
+    }
+
+    /// Follows the state machine, which forgets the answer at a new try.
+    pub(super) fn set_answer(&self, ti: TaskInstanceKey, answer: Option<&str>) {
+        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Some(answer) => answers.insert(ti, Arc::from(answer)),
+            None => answers.remove(&ti),
+        };
     }
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {

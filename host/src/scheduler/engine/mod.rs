@@ -182,6 +182,17 @@ impl Engine {
                 let result = self.step(run, push, batch);
                 batch.effect(Effect::Reply(reply, result));
             }
+            Message::RequestInput {
+                run,
+                ti,
+                fence,
+                request,
+                reply,
+            } => {
+                let ask = Input::RequestInput { ti, fence, request };
+                let result = self.step(run, ask, batch);
+                batch.effect(Effect::Reply(reply, result));
+            }
             Message::Render {
                 run,
                 ti,

@@ -167,6 +167,7 @@ impl Engine {
                 for (key, value) in run.state.xcoms_of(ti) {
                     run.view.put(ti, key, value);
                 }
+                run.follow_answer(ti);
             }
         }
         number
