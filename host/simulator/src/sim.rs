@@ -60,7 +60,7 @@ pub(crate) struct Sim {
     pub(crate) stats: Stats,
     pub(crate) trace: Trace,
     /// How many runs have been asked for.
-    arrived: u32,
+    pub(crate) arrived: u32,
 }
 
 impl Sim {
@@ -118,6 +118,9 @@ impl Sim {
     fn calm_down(&mut self) -> Checked<()> {
         self.calm = true;
         self.trace.say(|| "faults stop".to_owned());
+        if self.shell.failed {
+            self.crash()?;
+        }
         for name in ["default_pool", "gpu", "free"] {
             if let Ok(name) = pool_name(name) {
                 self.shell
@@ -125,11 +128,7 @@ impl Sim {
                     .push_back(Message::SetPool(name, Slots::Limited(8)));
             }
         }
-        if self.shell.failed {
-            self.crash()
-        } else {
-            Ok(())
-        }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -141,6 +140,9 @@ impl Sim {
     }
 
     fn something_happens(&mut self) -> Checked<()> {
+        if self.calm && self.shell.failed {
+            return self.crash();
+        }
         match self.next_action() {
             Action::Turn => {
                 let messages = 1 + self.draw.below(TURN_MESSAGES_MAX);

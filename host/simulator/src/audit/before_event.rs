@@ -154,7 +154,10 @@ fn nothing_starts_unasked(scene: &Scene<'_>, event: &Event) -> bool {
     };
     let between_pokes = || {
         let waits = scene.book.past(*ti).waits;
-        scene.ledger.held_by(scene.key, *ti).is_some_and(|held| held.slots > 0)
+        scene
+            .ledger
+            .held_by(scene.key, *ti)
+            .is_some_and(|held| held.slots > 0)
             && waits.is_some_and(|(wait, _, _)| wait == Wait::Poke)
     };
     scene.ledger.wants_of(scene.key, *ti) || between_pokes()
@@ -292,16 +295,26 @@ fn what_ended_stays_ended(scene: &Scene<'_>, event: &Event) -> bool {
 fn a_stop_has_a_cause(scene: &Scene<'_>, event: &Event) -> bool {
     let dag = &scene.model.dag;
     match event {
-        Event::RunStopping { why: Reason::FailFast, .. } => {
+        Event::RunStopping {
+            why: Reason::FailFast,
+            ..
+        } => {
             let failed = |(ti, instance): (TaskInstanceKey, &airlock_core::run::Instance)| {
                 let is_teardown = dag.task(ti.task).is_some_and(|task| task.is_teardown);
                 !is_teardown && instance.state() == State::Failed
             };
             dag.fail_fast && scene.book.shadow.all_instances().any(failed)
         }
-        Event::RunStopping { why: Reason::DagRunTimeout, .. } => {
-            let age = scene.book.started_at.map(|start| scene.now.duration_since(start));
-            age.zip(dag.dagrun_timeout).is_some_and(|(age, timeout)| age >= timeout)
+        Event::RunStopping {
+            why: Reason::DagRunTimeout,
+            ..
+        } => {
+            let age = scene
+                .book
+                .started_at
+                .map(|start| scene.now.duration_since(start));
+            age.zip(dag.dagrun_timeout)
+                .is_some_and(|(age, timeout)| age >= timeout)
         }
         _ => true,
     }

@@ -242,6 +242,13 @@ impl Audit {
         Ok(())
     }
 
+    /// Memory is lost: what is not read again from the journal never was.
+    pub(crate) fn forget_runs(&mut self) {
+        self.books.clear();
+        self.ledger.wants.clear();
+        self.ledger.held.clear();
+    }
+
     /// A restart read these events of a run: the books begin again from them.
     pub(crate) fn replayed(&mut self, world: &World, key: RunKey, events: &[Event]) -> Checked<()> {
         self.open_book(world, key)?;

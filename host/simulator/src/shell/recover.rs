@@ -1,6 +1,6 @@
 //! A crash and the start after it: memory is lost, the journal is replayed, what was live is declared lost.
 
-use super::{Batch, Shell};
+use super::{Batch, Message, Shell};
 use crate::audit::{Checked, Violation};
 use crate::sim::Sim;
 use crate::world::RunKey;
@@ -18,6 +18,7 @@ impl Sim {
         self.stats.owners += 1;
         let owner = self.stats.owners;
         self.shell = Shell::new(owner, self.world.parallelism, self.audit.pools());
+        self.audit.forget_runs();
         let mut runs = Vec::new();
         for key in self.journal.runs() {
             let (state, events) = self.replay(key)?;
@@ -31,12 +32,24 @@ impl Sim {
                 .map(|arrival| arrival.header.run_after)
         };
         runs.sort_by_key(|(key, _, _)| (due(key), *key));
+        self.ask_again();
         for (key, state, head) in runs {
             if !state.state().is_finished() {
                 self.take_up(key, state, head)?;
             }
         }
         Ok(())
+    }
+
+    /// Whoever asked for a run and was not told that it exists asks again.
+    fn ask_again(&mut self) {
+        let there = self.journal.runs();
+        for run in (0..self.arrived)
+            .map(RunKey)
+            .filter(|run| !there.contains(run))
+        {
+            self.shell.inbox.push_back(Message::Trigger(run));
+        }
     }
 
     /// Of what was on its way to the disk, a beginning of any length arrived.

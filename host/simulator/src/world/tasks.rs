@@ -71,7 +71,7 @@ fn habit(draw: &mut Draw) -> Habit {
 fn expand(draw: &mut Draw, upstream: &[TaskIndex], habits: &[Habit]) -> Option<Expand> {
     let gives_list = |task: &&TaskIndex| habits.get(task.get()) == Some(&Habit::List);
     let lists: Vec<TaskIndex> = upstream.iter().filter(gives_list).copied().collect();
-    let mut source = |draw: &mut Draw| match draw.pick(&lists) {
+    let source = |draw: &mut Draw| match draw.pick(&lists) {
         Some(list) if draw.chance(70) => ExpandSource::Template(format!("xcom:{}", list.0)),
         _ if draw.chance(4) => ExpandSource::Template("error".to_owned()),
         _ => ExpandSource::Literal((0..draw.below(5)).map(Value::from).collect()),
