@@ -4,6 +4,7 @@ use super::{Batch, Message, Shell};
 use crate::audit::{Checked, Violation};
 use crate::sim::Sim;
 use crate::world::RunKey;
+use airlock_core::dispatch::RunNumber;
 use airlock_core::run::event::{Event, Input};
 use airlock_core::run::state::RunState;
 
@@ -33,12 +34,21 @@ impl Sim {
         };
         runs.sort_by_key(|(key, _, _)| (due(key), *key));
         self.ask_again();
+        // All are known before any goes on: one that ends now lets another start, and those that run must be counted by then.
+        let mut numbers = Vec::new();
         for (key, state, head) in runs {
             if !state.state().is_finished() {
-                self.take_up(key, state, head)?;
+                numbers.push(self.adopt(key, state, head));
             }
         }
-        Ok(())
+        for number in numbers {
+            self.take_up(number)?;
+        }
+        let mut batch = Batch::default();
+        for dag in 0..self.world.dags.len() {
+            self.start_runs(dag, &mut batch)?;
+        }
+        self.end_turn(batch)
     }
 
     /// Whoever asked for a run and was not told that it exists asks again.
@@ -94,19 +104,18 @@ impl Sim {
         Ok((state, events))
     }
 
-    /// Takes up a run that an earlier process left.
-    fn take_up(&mut self, key: RunKey, state: RunState, head: usize) -> Checked<()> {
-        let lost = state.live_attempts();
-        let commands = state.resume();
-        let number = self.adopt(key, state, head);
+    /// What was live in an earlier process is lost, what waits is waited for again.
+    fn take_up(&mut self, number: RunNumber) -> Checked<()> {
+        let Some(run) = self.shell.runs.get(&number) else {
+            return Ok(());
+        };
+        let (lost, commands) = (run.state.live_attempts(), run.state.resume());
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch)?;
         for (ti, fence) in lost {
             self.step(number, Input::Lose { ti, fence }, &mut batch)?;
         }
         self.step(number, Input::Wake, &mut batch)?;
-        let dag = self.world.arrival(key).map_or(0, |arrival| arrival.dag);
-        self.start_runs(dag, &mut batch)?;
         self.end_turn(batch)
     }
 }
