@@ -3,9 +3,11 @@
 
 pub mod dag;
 pub mod dispatch;
+pub mod failed_deps;
 pub mod grant;
 pub mod ids;
 pub mod run;
+pub mod schedule;
 pub mod task_instance;
 pub mod template;
 pub mod timetable;

@@ -72,45 +72,76 @@ impl App {
         fileloc: &str,
     ) -> Result<RegisteredDag, UserError> {
         let version = digest(&dag);
+        let old = self.dag_row(&dag.dag_id)?;
         let row = DagRow {
             dag_id: dag.dag_id.clone(),
             dag_version: crate::store::Digest(version).to_string(),
-            is_paused: self
-                .dag_row(&dag.dag_id)?
+            is_paused: old
+                .as_ref()
                 .map_or(dag.is_paused_upon_creation, |row| row.is_paused),
+            is_stale: old.as_ref().is_some_and(|row| row.is_stale),
             fileloc: fileloc.to_owned(),
             updated_at: Timestamp::now(),
         };
-        let version_row = DagVersionRow { dag, source };
-        let write = |key: Vec<u8>, value| RowWrite {
-            key,
-            expect: None,
-            value: Some(value),
+        let registered = RegisteredDag {
+            dag: Arc::new(dag.clone()),
+            version,
+            source: source.clone(),
+            fileloc: row.fileloc.clone(),
         };
-        let rows = vec![
-            (
-                Table::DagVersion,
-                write(version.to_vec(), encode_row(&version_row)?),
-            ),
-            (
-                Table::Dag,
-                write(row.dag_id.as_str().as_bytes().to_vec(), encode_row(&row)?),
-            ),
-        ];
+        let is_known = old.is_some_and(|old| {
+            (&old.dag_version, &old.fileloc) == (&row.dag_version, &row.fileloc)
+        });
+        if is_known {
+            return Ok(registered);
+        }
+        let version_row = DagVersionRow { dag, source };
+        let version_write = RowWrite {
+            key: version.to_vec(),
+            expect: None,
+            value: Some(encode_row(&version_row)?),
+        };
+        self.store.commit(Commit {
+            rows: vec![
+                (Table::DagVersion, version_write),
+                (Table::Dag, dag_write(&row)?),
+            ],
+            ..Commit::default()
+        })?;
+        self.tell_dag(&row.dag_id)?;
+        Ok(registered)
+    }
+
+    /// Writes the row of a DAG that is there.
+    pub(super) fn put_dag_row(&self, row: &DagRow) -> Result<(), UserError> {
+        let rows = vec![(Table::Dag, dag_write(row)?)];
         self.store.commit(Commit {
             rows,
             ..Commit::default()
         })?;
-        let DagVersionRow { dag, source } = version_row;
-        Ok(RegisteredDag {
-            dag: Arc::new(dag),
-            version,
-            source,
-            fileloc: row.fileloc,
-        })
+        Ok(())
     }
 
-    fn dag_row(&self, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
+    /// Stops or starts the making of runs.
+    pub fn set_paused(&self, dag_id: &str, is_paused: bool) -> Result<(), UserError> {
+        let dag_id = self.dag(dag_id)?.dag.dag_id.clone();
+        if let Some(row) = self.dag_row(&dag_id)? {
+            self.put_dag_row(&DagRow { is_paused, ..row })?;
+        }
+        self.tell_dag(&dag_id)
+    }
+
+    /// Tells the scheduler how a DAG is now.
+    pub(super) fn tell_dag(&self, dag_id: &DagId) -> Result<(), UserError> {
+        let Some(row) = self.dag_row(dag_id)? else {
+            return Ok(());
+        };
+        let dag = self.dag(dag_id.as_str())?;
+        self.scheduler.handle().put_dag(dag.dag, dag.version, row);
+        Ok(())
+    }
+
+    pub(super) fn dag_row(&self, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
         let row = self.store.get(Table::Dag, dag_id.as_str().as_bytes())?;
         Ok(row.map(|row| decode_row(&row.value)).transpose()?)
     }
@@ -139,7 +170,9 @@ impl App {
         };
         let id = DagId::parse(dag_id).map_err(|_| not_found())?;
         let row = self.dag_row(&id)?.ok_or_else(not_found)?;
-        let version = parse_digest(&row.dag_version).ok_or_else(not_found)?;
+        let version = crate::store::Digest::parse(&row.dag_version)
+            .ok_or_else(not_found)?
+            .0;
         let stored = self
             .store
             .get(Table::DagVersion, &version)?
@@ -163,20 +196,17 @@ impl App {
     }
 }
 
+fn dag_write(row: &DagRow) -> Result<RowWrite, UserError> {
+    Ok(RowWrite {
+        key: row.dag_id.as_str().as_bytes().to_vec(),
+        expect: None,
+        value: Some(encode_row(row)?),
+    })
+}
+
 /// Whether an argument names a DAG file rather than a DAG.
 pub fn is_file(file_or_id: &str) -> bool {
     let path = Path::new(file_or_id);
     let extension = path.extension().and_then(|extension| extension.to_str());
     path.is_file() || matches!(extension, Some("yaml" | "yml" | "json")) || file_or_id.contains('/')
-}
-
-fn parse_digest(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (place, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(place * 2..place * 2 + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }

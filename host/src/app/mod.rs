@@ -2,12 +2,14 @@
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
 mod dags;
+mod folders;
 mod models;
 mod open;
 mod pools;
 mod runs;
 
 pub use dags::{RegisteredDag, is_file, read_dag};
+pub use folders::{DagFolders, ImportError, Watch};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;

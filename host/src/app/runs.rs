@@ -97,6 +97,11 @@ impl App {
         Ok(run_id)
     }
 
+    /// From now on runs are made when they are due.
+    pub async fn start_service(&self) -> Result<(), UserError> {
+        Ok(self.scheduler.handle().start_service().await?)
+    }
+
     fn check_free(&self, dag: &RegisteredDag, header: &RunHeader) -> Result<(), UserError> {
         let taken = self
             .store

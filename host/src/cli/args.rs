@@ -78,6 +78,8 @@ pub struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Hold a data folder: make runs when they are due, carry them out, answer the commands of other terminals
+    Serve(Serve),
     /// Manage DAGs
     #[command(subcommand)]
     Dags(Dags),
@@ -108,6 +110,38 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+}
+
+impl Command {
+    /// Whether it works on the data folder, which a service may hold.
+    pub(super) fn needs_data_folder(&self, global: &Global) -> bool {
+        match self {
+            Self::Dags(Dags::Test(_)) | Self::Tasks(Tasks::Test { .. }) => global.data.is_some(),
+            Self::Dags(Dags::Validate { .. })
+            | Self::Serve(_)
+            | Self::Bench(_)
+            | Self::Plugins(_)
+            | Self::Completions { .. }
+            | Self::Man => false,
+            Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
+            | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
+            _ => true,
+        }
+    }
+}
+
+/// How the service runs.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Folder with DAG files, read again when one is saved; may be given several times
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "AIRLOCK_DAGS",
+        hide_env_values = true,
+        value_delimiter = ':'
+    )]
+    pub dags: Vec<PathBuf>,
 }
 
 /// Verbs of `airlock dags`.
@@ -148,6 +182,9 @@ pub enum Dags {
 /// How a run is made.
 #[derive(Debug, Args)]
 pub struct TriggerArgs {
+    /// Only record the run; a service carries it out
+    #[arg(long)]
+    pub no_wait: bool,
     /// A DAG file or a dag_id
     #[arg(value_name = "FILE_OR_ID")]
     pub dag: String,

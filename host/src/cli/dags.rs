@@ -3,16 +3,16 @@
 use super::args::{Dags, Global, TriggerArgs};
 use super::output::{print, print_json, say, table, time};
 use super::progress;
+use super::session;
 use super::settings::{Need, block_on, conf, open, timestamp};
 use crate::app::{App, RegisteredDag, RunDetail, TriggerRequest, is_file, read_dag};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::render;
 use airlock_core::dag::spec::{Dag, Schedule};
-use airlock_core::ids::RunId;
+use airlock_core::ids::{DagId, RunId};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable;
 use serde_json::json;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 pub(super) fn run(global: &Global, command: Dags) -> Result<(), UserError> {
@@ -37,7 +37,7 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
                         &warnings,
                         &path.display().to_string(),
                         &text,
-                        std::io::stderr().is_terminal(),
+                        session::can_draw(),
                     )
                     .trim_end());
                 }
@@ -225,6 +225,7 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
         logical_date,
         conf: conf_text,
         run_id,
+        no_wait,
     } = args;
     let request = TriggerRequest {
         logical_date: logical_date.as_deref().map(timestamp).transpose()?,
@@ -235,11 +236,19 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
         conf: conf(conf_text.as_deref())?,
     };
     // A mistake in the file is told before anything is opened.
-    if is_file(&dag) {
-        read_dag(Path::new(&dag))?;
-    }
+    let dag = if is_file(&dag) {
+        let path = session::path(Path::new(&dag));
+        read_dag(&path)?;
+        path.display().to_string()
+    } else {
+        dag
+    };
     let app = open(global, need)?;
     let dag = app.dag_from(&dag)?;
+    if no_wait {
+        let run_id = block_on(app.trigger(&dag, request))??;
+        return recorded(global, &dag.dag.dag_id, &run_id);
+    }
     let detail = block_on(async {
         if need == Need::Test {
             app.create_missing_pools(&dag.dag).await?;
@@ -247,6 +256,14 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
         carry_out(global, &app, &dag, request).await
     })??;
     report(global, &detail)
+}
+
+/// A run that somebody else carries out.
+fn recorded(global: &Global, dag_id: &DagId, run_id: &RunId) -> Result<(), UserError> {
+    if global.json {
+        return print_json(&json!({"dag_id": dag_id, "run_id": run_id, "state": "queued"}));
+    }
+    print(&format!("dag {dag_id} run {run_id}: recorded\n"))
 }
 
 async fn carry_out(

@@ -3,6 +3,7 @@
 
 pub mod args;
 mod bench;
+mod control;
 mod dags;
 mod db;
 mod models;
@@ -11,6 +12,8 @@ mod plugins;
 mod pools;
 mod progress;
 mod runs;
+mod serve;
+mod session;
 mod settings;
 mod settings_file;
 mod tasks;
@@ -37,7 +40,7 @@ pub fn main() -> ExitCode {
         }
     };
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::from(error.exit_code())
@@ -45,10 +48,43 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), UserError> {
+fn run(cli: Cli) -> Result<u8, UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
     let global = settings_file::merge(global)?;
+    if let Some(code) = forward(&global, &command)? {
+        return Ok(code);
+    }
+    carry_out(&global, command)?;
+    Ok(0)
+}
+
+/// Lets the service that holds the data folder carry the command out, if there is one and the command needs the folder.
+fn forward(global: &args::Global, command: &Command) -> Result<Option<u8>, UserError> {
+    if !command.needs_data_folder(global) {
+        return Ok(None);
+    }
+    let Some(service) = control::find(&settings::data_folder(global)) else {
+        return Ok(None);
+    };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let usage = |error: std::io::Error| UserError::new(ErrorKind::Usage, error);
+    let stdin = if arguments.iter().any(|argument| argument == "-") {
+        session::stdin().map_err(usage)?
+    } else {
+        String::new()
+    };
+    let request = control::Request {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        arguments,
+        folder: std::env::current_dir().map_err(usage)?,
+        stdin,
+        user: session::user(),
+    };
+    control::forward(service, &request).map(Some)
+}
+
+fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(
@@ -67,13 +103,14 @@ fn run(cli: Cli) -> Result<(), UserError> {
                     format!("cannot write the man page: {error}"),
                 )
             }),
-        Command::Dags(command) => dags::run(&global, command),
-        Command::Runs(command) => runs::run(&global, command),
-        Command::Tasks(command) => tasks::run(&global, command),
-        Command::Models(command) => models::run(&global, command),
-        Command::Plugins(command) => plugins::run(&global, command),
-        Command::Pools(command) => pools::run(&global, command),
-        Command::Db(command) => db::run(&global, command),
-        Command::Bench(command) => bench::run(&global, &command),
+        Command::Dags(command) => dags::run(global, command),
+        Command::Runs(command) => runs::run(global, command),
+        Command::Tasks(command) => tasks::run(global, command),
+        Command::Models(command) => models::run(global, command),
+        Command::Plugins(command) => plugins::run(global, command),
+        Command::Pools(command) => pools::run(global, command),
+        Command::Db(command) => db::run(global, command),
+        Command::Bench(command) => bench::run(global, &command),
+        Command::Serve(command) => serve::run(global, command),
     }
 }

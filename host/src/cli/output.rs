@@ -1,11 +1,19 @@
 //! Printing: tables for people, one JSON value for programs. A closed pipe is not an error.
 
+use super::session;
 use crate::error::{ErrorKind, UserError};
 use serde::Serialize;
 use std::io::{ErrorKind as Io, Write};
 
 /// Writes to stdout; a reader that went away (`| head`) ends the output quietly.
 pub(super) fn print(text: &str) -> Result<(), UserError> {
+    if let Some(session) = session::current() {
+        return if session.screen.out(text) {
+            Ok(())
+        } else {
+            Err(UserError::new(ErrorKind::Usage, "the terminal is gone"))
+        };
+    }
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != Io::BrokenPipe => Err(UserError::new(
             ErrorKind::Usage,
@@ -17,8 +25,19 @@ pub(super) fn print(text: &str) -> Result<(), UserError> {
 
 /// Writes talk to stderr.
 pub(super) fn say(text: &str) {
-    // Nobody is left to tell when stderr is closed.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    talk(&format!("{text}\n"));
+}
+
+/// Writes talk as it is.
+pub(super) fn talk(text: &str) {
+    // Nobody is left to tell when the terminal or stderr is gone.
+    let _ = match session::current() {
+        Some(session) => {
+            session.screen.err(text);
+            Ok(())
+        }
+        None => std::io::stderr().write_all(text.as_bytes()),
+    };
 }
 
 /// One JSON value and a newline.

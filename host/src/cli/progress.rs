@@ -2,6 +2,7 @@
 
 use super::args::Global;
 use super::output::say;
+use super::session;
 use crate::app::App;
 use crate::error::UserError;
 use crate::scheduler::{Notice, TaskInstanceRow};
@@ -9,7 +10,6 @@ use airlock_core::ids::{DagId, RunId};
 use airlock_core::task_instance::state::TaskInstanceState;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 /// Tasks that the picture shows; a larger DAG gets one line for all.
@@ -27,8 +27,7 @@ pub(super) async fn follow(
         while notices.recv().await.is_some() {}
         return Ok(());
     }
-    let picture = std::io::stderr().is_terminal();
-    if !picture {
+    if !session::can_draw() {
         while let Some(notice) = notices.recv().await {
             if let Some(line) = line(&notice) {
                 say(&line);

@@ -3,11 +3,13 @@
 use super::args::{Global, RunArgs, Runs};
 use super::output::{duration, print, print_json, say, table, time};
 use super::progress;
+use super::session;
 use super::settings::{Need, block_on, open};
 use crate::app::{App, RunDetail};
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::RunRow;
 use airlock_core::ids::{DagId, RunId, TaskId};
+use std::sync::Arc;
 
 /// Rows of a mapped task that a table shows; the rest is counted.
 const MAPPED_ROWS_MAX: usize = 50;
@@ -145,11 +147,16 @@ pub(super) fn detail_text(detail: &RunDetail) -> String {
 }
 
 fn cancel(global: &Global, args: &RunArgs) -> Result<(), UserError> {
-    let mut config = super::settings::config(global, Need::State)?;
-    // The run must be live to be cancelled; nothing of it may start first.
-    config.recover = true;
-    config.parallelism = 0;
-    let app = App::open(config)?;
+    let app = match session::current() {
+        Some(session) => session.app,
+        None => {
+            let mut config = super::settings::config(global, Need::State)?;
+            // The run must be live to be cancelled; nothing of it may start first.
+            config.recover = true;
+            config.parallelism = 0;
+            Arc::new(App::open(config)?)
+        }
+    };
     let (dag_id, run_id) = find(&app, args)?;
     block_on(app.cancel(&dag_id, &run_id, "cancelled from the command line"))??;
     say(&format!("dag {dag_id} run {run_id}: cancelled"));
@@ -157,6 +164,9 @@ fn cancel(global: &Global, args: &RunArgs) -> Result<(), UserError> {
 }
 
 fn resume(global: &Global) -> Result<(), UserError> {
+    if session::current().is_some() {
+        return print("the service has taken up every run already\n");
+    }
     let app = open(global, Need::Execution)?;
     let unfinished = app.unfinished()?;
     let details = block_on(async {

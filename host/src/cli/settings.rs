@@ -1,11 +1,13 @@
 //! From flags, the environment, `airlock.toml` and defaults to a `Config`, in that order of precedence.
 
 use super::args::Global;
+use super::session;
 use crate::app::{App, Config, Data};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The data folder where nothing else is said.
@@ -34,16 +36,23 @@ pub(super) fn start_tracing() {
         .try_init();
 }
 
-/// Opens the application for a command.
-pub(super) fn open(global: &Global, need: Need) -> Result<App, UserError> {
-    App::open(config(global, need)?)
+/// The application for a command: the service's own where one carries the command out.
+pub(super) fn open(global: &Global, need: Need) -> Result<Arc<App>, UserError> {
+    let throwaway = need == Need::Test && global.data.is_none();
+    match session::current() {
+        Some(session) if !throwaway => Ok(session.app),
+        _ => Ok(Arc::new(App::open(config(global, need)?)?)),
+    }
+}
+
+/// The data folder of a command.
+pub(super) fn data_folder(global: &Global) -> PathBuf {
+    let folder = global.data.clone();
+    folder.unwrap_or_else(|| PathBuf::from(DATA_DEFAULT))
 }
 
 pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
-    let folder = global
-        .data
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(DATA_DEFAULT));
+    let folder = data_folder(global);
     let data = match (need, &global.data) {
         (Need::Test, None) => Data::Throwaway,
         (Need::State, _) if !folder.exists() => {
@@ -55,7 +64,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         _ => Data::Folder(folder),
     };
     // On a terminal the live picture has the place; lines would tear it. `runs logs` has them all.
-    let silent = global.quiet || global.json || std::io::stderr().is_terminal();
+    let silent = global.quiet || global.json || session::can_draw();
     let echo: Option<Echo> = if silent { None } else { Some(echo_line) };
     Ok(Config {
         cache: cache_folder(&data),

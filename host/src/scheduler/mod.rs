@@ -9,9 +9,11 @@ mod expand;
 mod handle;
 mod live_run;
 mod message;
+
 mod records;
 mod recovery;
 mod rows;
+mod stored;
 mod view;
 
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};

@@ -114,6 +114,9 @@ impl RunRow {
             start_date: None,
             end_date: None,
             dag_version: crate::store::Digest(dag_version).to_string(),
+            backfill_id: header.backfill_id,
+            triggered_by: header.triggered_by.clone(),
+            note: header.note.clone(),
         }
     }
 }

@@ -50,10 +50,10 @@ impl RunState {
             Input::Lose { ti, fence } => lose(&mut turn, ti, fence)?,
             Input::Wake => turn.wake()?,
             Input::Cancel { reason } => cancel(&mut turn, &reason)?,
+            Input::PastDependsMet { tasks } => turn.past_met(&tasks)?,
             Input::Clear { .. }
             | Input::Mark { .. }
             | Input::MarkRun { .. }
-            | Input::PastDependsMet { .. }
             | Input::RequestInput { .. }
             | Input::Answer { .. }
             | Input::Render { .. } => {
@@ -140,7 +140,7 @@ fn record_outcome(
         turn.step.commands.push(Command::Release { ti });
     }
     if state.is_finished() {
-        turn.skip_unwanted(ti.task)?;
+        turn.skip_unwanted(ti)?;
     }
     if state == TaskInstanceState::Failed {
         turn.fail_fast(ti.task)?;

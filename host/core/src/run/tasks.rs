@@ -1,7 +1,7 @@
 //! The state of one task of a run: its instances, packed small, and what is counted about them.
 //! It refuses to know about other tasks.
 
-use super::event::Fence;
+use super::event::{Fence, Reason};
 use super::expand::Elements;
 use super::xcom::XComs;
 use crate::ids::TaskIndex;
@@ -128,8 +128,20 @@ pub(super) struct Waiting {
 pub(super) struct Skips {
     /// How many instances want the task skipped. It is skipped when all that succeeded do.
     pub(super) wanted: BTreeMap<TaskIndex, u32>,
+    /// Which tasks of the same mapped group each instance wants skipped, at its own map index.
+    pub(super) beside: BTreeMap<i32, Box<[TaskIndex]>>,
     /// Whether they were short circuits.
     pub(super) short_circuit: bool,
+}
+
+impl Skips {
+    pub(super) fn reason(&self) -> Reason {
+        if self.short_circuit {
+            Reason::ShortCircuit
+        } else {
+            Reason::BranchNotTaken
+        }
+    }
 }
 
 /// One task of a run.
@@ -139,7 +151,10 @@ pub(super) struct TaskState {
     first: i32,
     instances: Vec<Instance>,
     pub(super) counts: StateCounts,
+    /// Direct upstream outside the task's own mapped group.
     pub(super) upstream: UpstreamStates,
+    /// What the previous run left lets it go on.
+    pub(super) past_met: bool,
     pub(super) elements: Option<Elements>,
     pub(super) xcoms: XComs,
     pub(super) waiting: BTreeMap<i32, Waiting>,
@@ -155,6 +170,7 @@ impl TaskState {
             instances: vec![Instance::NEW],
             counts,
             upstream: UpstreamStates::default(),
+            past_met: false,
             elements: None,
             xcoms: XComs::default(),
             waiting: BTreeMap::new(),
@@ -163,14 +179,13 @@ impl TaskState {
     }
 
     /// Puts `length` (at least 1) new instances in the place of the one with map index -1.
-    pub(super) fn expand(&mut self, elements: Elements) {
-        let length = elements.length.max(1);
+    pub(super) fn expand(&mut self, length: usize) {
+        let length = length.max(1);
         self.first = 0;
         self.instances = vec![Instance::NEW; length];
         self.counts = StateCounts::default();
         let count = u32::try_from(length).unwrap_or(u32::MAX);
         self.counts.add(TaskInstanceState::None, count);
-        self.elements = Some(elements);
     }
 
     pub(super) fn is_expanded(&self) -> bool {

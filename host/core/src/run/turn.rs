@@ -1,12 +1,15 @@
 //! The deciding half of a step: emits events, lets them settle through the tasks below, ends the run when nothing is left.
 //! Each decision is applied at once, so a later one sees it.
 
+use super::apply::one;
 use super::error::IllegalEvent;
 use super::event::{Command, Event, Reason};
 use super::expand::{self, ExpandEvaluator, ExpandFailure};
+use super::group::Outline;
 use super::plan::indexes;
 use super::state::RunState;
 use super::step::Step;
+use super::tasks::TaskState;
 use crate::dag::spec::ExpandSource;
 use crate::ids::TaskIndex;
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
@@ -19,10 +22,10 @@ use std::ops::Range;
 pub(super) struct Turn<'a> {
     pub(super) run: &'a mut RunState,
     pub(super) now: Timestamp,
-    evaluator: &'a dyn ExpandEvaluator,
+    pub(super) evaluator: &'a dyn ExpandEvaluator,
     pub(super) step: Step,
-    /// Tasks whose upstream changed.
-    open: BTreeSet<TaskIndex>,
+    /// Tasks whose upstream changed, and for which map indexes.
+    open: BTreeSet<(TaskIndex, i32, i32)>,
     /// What the shell will wake the run for, as far as the run has asked before.
     pub(super) asked: Option<Timestamp>,
 }
@@ -46,24 +49,47 @@ impl<'a> Turn<'a> {
 
     /// Applies and records one event, and remembers which tasks have to be looked at again.
     pub(super) fn emit(&mut self, event: Event) -> Result<(), IllegalEvent> {
+        let changed = changed(&event);
+        let before = changed
+            .as_ref()
+            .map(|(task, _)| self.run.outlines_below(*task));
         self.run.apply(&event)?;
-        let task = match &event {
-            Event::StateSet { task, .. } => Some(*task),
-            Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => Some(ti.task),
-            _ => None,
-        };
         self.step.events.push(event);
-        if let Some(task) = task {
-            let plan = &self.run.plan;
-            let below = plan.downstream(task).iter().chain(plan.guarded(task));
-            self.open
-                .extend(below.filter(|task| undecided(self.run, **task)));
+        if let Some((task, range)) = changed {
+            self.open_below(task, &range, &before.unwrap_or_default());
         }
         Ok(())
     }
 
+    /// Looks again at what is below instances `range` of a task: in the same mapped group at the same map indexes, in
+    /// another one only if something that a rule can see differs from `before`.
+    fn open_below(&mut self, task: TaskIndex, range: &Range<i32>, before: &[(TaskIndex, Outline)]) {
+        let plan = self.run.plan.clone();
+        for below in plan.downstream(task).iter().chain(plan.guarded(task)) {
+            if !undecided(self.run, *below) {
+                continue;
+            }
+            let is_expanded = self
+                .run
+                .task_state(*below)
+                .is_ok_and(TaskState::is_expanded);
+            if plan.groups.same(task, *below) && range.start >= 0 {
+                self.open.insert((*below, range.start, range.end));
+            } else if !(is_expanded && before.contains(&(*below, self.run.outline(task, *below)))) {
+                self.open(*below);
+            }
+        }
+    }
+
+    /// Looks at all instances of a task again.
+    pub(super) fn open(&mut self, task: TaskIndex) {
+        self.open.insert((task, i32::MIN, i32::MAX));
+    }
+
     pub(super) fn consider_all(&mut self) {
-        self.open.extend(indexes(&self.run.dag));
+        for task in indexes(&self.run.dag) {
+            self.open(task);
+        }
     }
 
     pub(super) fn want(&mut self, task: TaskIndex, range: Range<i32>) {
@@ -113,24 +139,32 @@ impl<'a> Turn<'a> {
 
     /// Decides every task whose upstream changed, and what follows from that.
     fn settle(&mut self) -> Result<(), IllegalEvent> {
-        while let Some(task) = self.open.pop_first() {
+        while let Some((task, from, to)) = self.open.pop_first() {
             if self.run.state != DagRunState::Running || !undecided(self.run, task) {
                 continue;
             }
-            match self.run.decision(task) {
-                Decision::Wait => {}
-                Decision::Run => self.schedule(task)?,
-                Decision::Skipped => {
-                    let reason = Some(Reason::TriggerRule);
-                    self.decide(task, TaskInstanceState::Skipped, reason)?;
+            match self.run.plan.groups.of(task) {
+                None => self.settle_task(task)?,
+                Some(_) if self.run.task_state(task)?.is_expanded() => {
+                    self.settle_instances(task, from..to)?;
                 }
-                Decision::UpstreamFailed => {
-                    let reason = Some(Reason::TriggerRule);
-                    self.decide(task, TaskInstanceState::UpstreamFailed, reason)?;
-                }
+                Some(group) => self.settle_group(group)?,
             }
         }
         Ok(())
+    }
+
+    fn settle_task(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
+        let decision = self.run.decision(task);
+        let reason = Some(Reason::TriggerRule);
+        match self.run.after_past(task, decision) {
+            Decision::Wait => Ok(()),
+            Decision::Run => self.schedule(task),
+            Decision::Skipped => self.decide(task, TaskInstanceState::Skipped, reason),
+            Decision::UpstreamFailed => {
+                self.decide(task, TaskInstanceState::UpstreamFailed, reason)
+            }
+        }
     }
 
     /// Its trigger rule lets the task run: expands it if it still has to be, and asks for slots.
@@ -206,6 +240,17 @@ impl<'a> Turn<'a> {
             self.step.commands.push(Command::WakeAt { at });
         }
         Ok(self.step)
+    }
+}
+
+/// Whose state an event changes.
+fn changed(event: &Event) -> Option<(TaskIndex, Range<i32>)> {
+    match event {
+        Event::StateSet { task, from, to, .. } => Some((*task, *from..*to)),
+        Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
+            Some((ti.task, one(*ti)))
+        }
+        _ => None,
     }
 }
 

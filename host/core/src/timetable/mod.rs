@@ -5,10 +5,11 @@ mod cron;
 #[cfg(test)]
 mod tests;
 
-pub use cron::{CRON_BYTES_MAX, CronSchedule, preset, zone};
+pub use cron::{CRON_BYTES_MAX, CronSchedule, PRESETS, PRESETS_WITHOUT_CRON, preset, zone};
 
 use crate::dag::spec::{Dag, Schedule, TimetableKind};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// The most runs that [`upcoming`] lists.
 pub const UPCOMING_MAX: usize = 10_000;
@@ -39,7 +40,7 @@ pub enum TimetableError {
 }
 
 /// A run that the timetable makes (Airflow's `DagRunInfo`). All times are UTC instants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DueRun {
     /// What the run is about.
     pub logical_date: Timestamp,
@@ -126,31 +127,33 @@ pub struct Timetable {
 impl Timetable {
     /// The timetable of `dag`. The error names the part of the schedule that is wrong.
     pub fn new(dag: &Dag) -> Result<Self, TimetableError> {
-        let ticks = |ticks| match dag.timetable {
-            TimetableKind::Trigger => Kind::Trigger(ticks),
-            TimetableKind::Interval => Kind::Interval(ticks),
-        };
-        let zone = zone(&dag.timezone)?;
-        let schedule = match &dag.schedule {
-            Schedule::AssetsOrTime(_, timed) => timed.as_ref(),
-            schedule => schedule,
-        };
-        let kind = match schedule {
-            Schedule::None | Schedule::Assets(_) | Schedule::AssetsOrTime(..) => Kind::Never,
-            Schedule::Once => Kind::Once,
-            Schedule::Continuous => Kind::Continuous,
-            Schedule::Cron(text) => ticks(Ticks::Cron(Box::new(CronSchedule::new(text, zone)?))),
-            Schedule::Every(period) if *period <= SignedDuration::ZERO => {
-                return Err(TimetableError::InvalidPeriod { period: *period });
-            }
-            Schedule::Every(period) => ticks(Ticks::Every(*period)),
-        };
+        let kind = kind(&dag.schedule, &dag.timezone, dag.timetable)?;
         Ok(Self {
             kind,
             start_date: dag.start_date,
             end_date: dag.end_date,
             catchup: dag.catchup,
         })
+    }
+
+    /// Every tick of a schedule with a logical date from `start` up to `end`, both included, whatever its DAG's own dates.
+    pub fn between(
+        schedule: &Schedule,
+        timezone: &str,
+        timetable: TimetableKind,
+        (start, end): (Timestamp, Timestamp),
+    ) -> Result<Self, TimetableError> {
+        Ok(Self {
+            kind: kind(schedule, timezone, timetable)?,
+            start_date: Some(start),
+            end_date: Some(end),
+            catchup: true,
+        })
+    }
+
+    /// Whether a run is due as soon as the last one ended.
+    pub fn is_continuous(&self) -> bool {
+        matches!(self.kind, Kind::Continuous)
     }
 
     /// The run after `last`, the latest scheduled run; `now` matters with catchup off, where missed ticks are dropped
@@ -272,6 +275,28 @@ impl Timetable {
         let late = self.end_date.is_some_and(|latest| end > latest);
         (!late).then(|| DueRun::interval(start, end))
     }
+}
+
+fn kind(schedule: &Schedule, timezone: &str, kind: TimetableKind) -> Result<Kind, TimetableError> {
+    let ticks = |ticks| match kind {
+        TimetableKind::Trigger => Kind::Trigger(ticks),
+        TimetableKind::Interval => Kind::Interval(ticks),
+    };
+    let zone = zone(timezone)?;
+    let schedule = match schedule {
+        Schedule::AssetsOrTime(_, timed) => timed.as_ref(),
+        schedule => schedule,
+    };
+    Ok(match schedule {
+        Schedule::None | Schedule::Assets(_) | Schedule::AssetsOrTime(..) => Kind::Never,
+        Schedule::Once => Kind::Once,
+        Schedule::Continuous => Kind::Continuous,
+        Schedule::Cron(text) => ticks(Ticks::Cron(Box::new(CronSchedule::new(text, zone)?))),
+        Schedule::Every(period) if *period <= SignedDuration::ZERO => {
+            return Err(TimetableError::InvalidPeriod { period: *period });
+        }
+        Schedule::Every(period) => ticks(Ticks::Every(*period)),
+    })
 }
 
 /// Where the interval after `last` starts: at its end, or at the tick before that if the schedule changed since.

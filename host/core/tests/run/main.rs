@@ -8,9 +8,12 @@
     reason = "in a test a panic is the answer"
 )]
 
+mod groups;
 mod laws;
 mod mapping;
 mod oracle;
+mod past;
+mod rows;
 mod semantics;
 mod sensors;
 mod speed;

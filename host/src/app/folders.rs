@@ -1,0 +1,308 @@
+//! DAG folders: files become versions in the store when they are saved. A file that became invalid keeps the last good version
+//! and its errors are kept for people; a file that went away makes its DAG stale: no new runs, what runs goes on.
+
+use super::App;
+use super::dags::read_dag;
+use crate::error::{ErrorKind, UserError};
+use crate::scheduler::{DagRow, decode_row, encode_row};
+use crate::store::{Commit, RowWrite, Table};
+use airlock_core::ids::DagId;
+use jiff::Timestamp;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// An editor writes a file in several steps; what is quiet for so long is saved.
+const QUIET: Duration = Duration::from_millis(50);
+/// The most DAG files of one service.
+const FILES_MAX: usize = 100_000;
+/// How deep folders are looked into.
+const DEPTH_MAX: usize = 16;
+/// Rows read at once.
+const PAGE: usize = 1_000;
+/// Key prefix of import errors in `Table::State`.
+const IMPORT_ERROR: &[u8] = b"import_error\0";
+
+/// Folders with DAG files.
+#[derive(Debug, Clone, Default)]
+pub struct DagFolders {
+    folders: Vec<PathBuf>,
+}
+
+impl DagFolders {
+    /// These folders, each looked into up to `DEPTH_MAX` levels.
+    pub fn new(folders: Vec<PathBuf>) -> Self {
+        Self { folders }
+    }
+
+    /// Absolute, so that a file has one name whoever reads it.
+    fn absolute(self) -> Result<Self, UserError> {
+        let absolute = |folder: PathBuf| {
+            folder.canonicalize().map_err(|error| {
+                let message = format!(
+                    "the DAG folder {} cannot be read: {error}",
+                    folder.display()
+                );
+                UserError::new(ErrorKind::NotFound, message)
+                    .hint("make it, or name another with --dags or AIRLOCK_DAGS")
+            })
+        };
+        let folders = self
+            .folders
+            .into_iter()
+            .map(absolute)
+            .collect::<Result<_, _>>()?;
+        Ok(Self { folders })
+    }
+
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let mut files = BTreeSet::new();
+        for folder in &self.folders {
+            collect(folder, 0, &mut files);
+        }
+        files
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if hidden || files.len() >= FILES_MAX {
+            continue;
+        }
+        if path.is_dir() && depth < DEPTH_MAX {
+            collect(&path, depth + 1, files);
+        } else if is_dag_file(&path) {
+            files.insert(path);
+        }
+    }
+}
+
+fn is_dag_file(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    matches!(extension, Some("yaml" | "yml" | "json")) && path.is_file()
+}
+
+/// Why a file's DAG is not as the file says (Airflow's import error).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportError {
+    /// Which file.
+    pub fileloc: String,
+    /// When it was found.
+    pub at: Timestamp,
+    /// What is wrong, with places.
+    pub message: String,
+}
+
+/// Follows the folders until it is dropped.
+pub struct Watch {
+    _watcher: RecommendedWatcher,
+}
+
+impl App {
+    /// Reads every file of the folders, then again whenever one is saved, until the `Watch` is dropped.
+    pub fn follow_dags(self: &Arc<Self>, folders: DagFolders) -> Result<Watch, UserError> {
+        let folders = folders.absolute()?;
+        let (send, changes) = channel();
+        let failed = |error: notify::Error| {
+            UserError::new(
+                ErrorKind::Usage,
+                format!("the DAG folders cannot be watched: {error}"),
+            )
+            .hint("raise fs.inotify.max_user_watches, or serve fewer folders")
+        };
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // The other end is gone when the service stops.
+                let _ = send.send(event);
+            })
+            .map_err(failed)?;
+        // Watched before they are read: what is saved in between is read twice, not never.
+        for folder in &folders.folders {
+            watcher
+                .watch(folder, RecursiveMode::Recursive)
+                .map_err(failed)?;
+        }
+        let mut known = Known::of(self)?;
+        known.read(self, &folders, folders.files());
+        known.forget_missing(self, &folders);
+        let app = Arc::downgrade(self);
+        let work = move || {
+            while let Some(paths) = saved(&changes) {
+                let Some(app) = app.upgrade() else { return };
+                known.read(&app, &folders, paths);
+                known.forget_missing(&app, &folders);
+            }
+        };
+        std::thread::Builder::new()
+            .name("dag-folders".to_owned())
+            .spawn(work)
+            .map_err(|error| UserError::new(ErrorKind::Usage, error))?;
+        Ok(Watch { _watcher: watcher })
+    }
+
+    /// Every file that could not be read, by path.
+    pub fn import_errors(&self) -> Result<Vec<ImportError>, UserError> {
+        let mut errors: Vec<ImportError> = Vec::new();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let rows = self
+                .store
+                .scan(Table::State, IMPORT_ERROR, after.as_deref(), PAGE)?;
+            let Some(last) = rows.last() else {
+                return Ok(errors);
+            };
+            after = Some(last.key.clone());
+            for row in &rows {
+                errors.push(decode_row(&row.value)?);
+            }
+        }
+    }
+
+    fn set_import_error(&self, fileloc: &str, message: Option<String>) -> Result<(), UserError> {
+        let error = message.map(|message| ImportError {
+            fileloc: fileloc.to_owned(),
+            at: Timestamp::now(),
+            message,
+        });
+        let key = [IMPORT_ERROR, fileloc.as_bytes()].concat();
+        if error.is_none() && self.store.get(Table::State, &key)?.is_none() {
+            return Ok(());
+        }
+        let value = error.as_ref().map(encode_row).transpose()?;
+        let write = RowWrite {
+            key,
+            expect: None,
+            value,
+        };
+        let rows = vec![(Table::State, write)];
+        self.store.commit(Commit {
+            rows,
+            ..Commit::default()
+        })?;
+        Ok(())
+    }
+
+    /// A DAG whose file went away, or came back.
+    fn set_stale(&self, dag_id: &DagId, is_stale: bool) -> Result<(), UserError> {
+        let Some(row) = self.dag_row(dag_id)? else {
+            return Ok(());
+        };
+        if row.is_stale != is_stale {
+            self.put_dag_row(&DagRow { is_stale, ..row })?;
+            self.tell_dag(dag_id)?;
+        }
+        Ok(())
+    }
+}
+
+/// The next files that were saved, moved or removed; none when the watcher is gone.
+fn saved(changes: &Receiver<notify::Result<notify::Event>>) -> Option<BTreeSet<PathBuf>> {
+    let mut paths = BTreeSet::new();
+    let mut take = |event: notify::Result<notify::Event>| match event {
+        Ok(event) if !matches!(event.kind, EventKind::Access(_)) => paths.extend(event.paths),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "a DAG folder cannot be watched"),
+    };
+    take(changes.recv().ok()?);
+    loop {
+        match changes.recv_timeout(QUIET) {
+            Ok(event) => take(event),
+            Err(RecvTimeoutError::Timeout) => return Some(paths),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
+}
+
+/// Which file holds which DAG.
+struct Known {
+    dags: BTreeMap<PathBuf, DagId>,
+}
+
+impl Known {
+    fn of(app: &App) -> Result<Self, UserError> {
+        let dags = app.dags()?.into_iter();
+        let dags = dags
+            .map(|row| (PathBuf::from(row.fileloc), row.dag_id))
+            .collect();
+        Ok(Self { dags })
+    }
+
+    fn read(&mut self, app: &App, folders: &DagFolders, paths: BTreeSet<PathBuf>) {
+        for path in paths {
+            if !is_dag_file(&path) || !folders.holds(&path) {
+                continue;
+            }
+            let fileloc = path.display().to_string();
+            let problem = match self.read_one(app, &path, &fileloc) {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::warn!(file = fileloc, "{error}");
+                    Some(error.to_string())
+                }
+            };
+            if let Err(error) = app.set_import_error(&fileloc, problem) {
+                tracing::error!(file = fileloc, %error, "an import error could not be kept");
+            }
+        }
+    }
+
+    fn read_one(&mut self, app: &App, path: &Path, fileloc: &str) -> Result<(), UserError> {
+        let (dag, source, _) = read_dag(path)?;
+        let other = self
+            .dags
+            .iter()
+            .find(|(file, dag_id)| **dag_id == dag.dag_id && *file != path && file.is_file());
+        if let Some((other, dag_id)) = other {
+            let message = format!("{fileloc}: dag_id {dag_id} is taken by {}", other.display());
+            return Err(UserError::new(ErrorKind::Conflict, message)
+                .hint("give one of the two another dag_id"));
+        }
+        let dag_id = dag.dag_id.clone();
+        app.register(dag, source, fileloc)?;
+        app.set_stale(&dag_id, false)?;
+        self.dags.insert(path.to_owned(), dag_id);
+        Ok(())
+    }
+
+    /// DAGs of the folders whose file is gone make no more runs; their errors are gone as well.
+    fn forget_missing(&mut self, app: &App, folders: &DagFolders) {
+        let gone: Vec<(PathBuf, DagId)> = self
+            .dags
+            .iter()
+            .filter(|(path, _)| folders.holds(path) && !path.is_file())
+            .map(|(path, dag_id)| (path.clone(), dag_id.clone()))
+            .collect();
+        for (path, dag_id) in gone {
+            self.dags.remove(&path);
+            // The DAG may have moved to another file.
+            if self.dags.values().any(|other| *other == dag_id) {
+                continue;
+            }
+            if let Err(error) = app.set_stale(&dag_id, true) {
+                tracing::error!(%dag_id, %error, "a DAG whose file is gone could not be marked");
+            }
+        }
+        let errors = app.import_errors().unwrap_or_default();
+        for error in errors
+            .iter()
+            .filter(|error| !Path::new(&error.fileloc).is_file())
+        {
+            if let Err(error) = app.set_import_error(&error.fileloc, None) {
+                tracing::error!(%error, "an import error could not be removed");
+            }
+        }
+    }
+}

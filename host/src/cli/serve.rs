@@ -1,0 +1,191 @@
+//! `airlock serve`: holds a data folder, makes and carries out runs, and answers the commands of other terminals.
+
+use super::args::{Cli, Global, Serve};
+use super::control::{Frame, Request, read_request, socket_path};
+use super::output::say;
+use super::session::{self, Screen, Session};
+use super::settings::{Need, config, data_folder};
+use crate::app::{App, DagFolders};
+use crate::error::{ErrorKind, UserError};
+use clap::Parser;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Commands of other terminals that are carried out at once.
+const TERMINALS_MAX: usize = 64;
+
+pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
+    let begun = Instant::now();
+    let app = Arc::new(App::open(config(global, Need::Execution)?)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .map_err(|error| cannot("start a runtime", &error))?;
+    runtime.block_on(serve(global, app, command, begun))
+}
+
+fn cannot(what: &str, error: &dyn std::fmt::Display) -> UserError {
+    UserError::new(ErrorKind::Usage, format!("cannot {what}: {error}"))
+}
+
+async fn serve(
+    global: &Global,
+    app: Arc<App>,
+    command: Serve,
+    begun: Instant,
+) -> Result<(), UserError> {
+    let stop = |kind| signal(kind).map_err(|error| cannot("listen to signals", &error));
+    let (mut terminate, mut interrupt) = (
+        stop(SignalKind::terminate())?,
+        stop(SignalKind::interrupt())?,
+    );
+    let folders = DagFolders::new(command.dags);
+    let watch = app.follow_dags(folders)?;
+    let listener = listen(&data_folder(global))?;
+    app.start_service().await?;
+    let took = begun.elapsed().as_millis();
+    say(&format!(
+        "airlock {} serves {}: {} DAGs, ready in {took} ms",
+        env!("CARGO_PKG_VERSION"),
+        data_folder(global).display(),
+        app.dags()?.len()
+    ));
+    let terminals = Arc::new(AtomicUsize::new(0));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => answer(&app, stream, &terminals),
+                Err(error) => tracing::warn!(%error, "a terminal could not be accepted"),
+            },
+        }
+    }
+    drop(watch);
+    say("stopping: what runs is taken up again at the next start");
+    let (path, _descriptor) = socket_path(&data_folder(global))
+        .map_err(|error| cannot("name the control socket", &error))?;
+    // A socket that is gone already is as good.
+    let _ = std::fs::remove_file(path);
+    Ok(())
+}
+
+/// The lock of the data folder is ours, so a socket that is there belongs to a process that is gone.
+fn listen(folder: &Path) -> Result<UnixListener, UserError> {
+    let failed = |error: std::io::Error| {
+        cannot(
+            &format!("make the control socket in {}", folder.display()),
+            &error,
+        )
+    };
+    let (path, _descriptor) = socket_path(folder).map_err(failed)?;
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, owner_only).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Carries a command out on a thread of its own; commands wait, and must not make the others wait.
+fn answer(app: &Arc<App>, stream: tokio::net::UnixStream, terminals: &Arc<AtomicUsize>) {
+    if !same_user(&stream) || terminals.load(Ordering::Relaxed) >= TERMINALS_MAX {
+        // The other end reads the end of the stream and says so.
+        return;
+    }
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    if stream.set_nonblocking(false).is_err() {
+        return;
+    }
+    let (app, terminals) = (app.clone(), terminals.clone());
+    terminals.fetch_add(1, Ordering::Relaxed);
+    let thread = std::thread::Builder::new().name("terminal".to_owned());
+    let counted = terminals.clone();
+    let spawned = thread.spawn(move || {
+        carry_out(app, stream);
+        counted.fetch_sub(1, Ordering::Relaxed);
+    });
+    if spawned.is_err() {
+        terminals.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The socket's mode keeps others out; this holds even where a file system ignores modes.
+fn same_user(stream: &tokio::net::UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+}
+
+fn carry_out(app: Arc<App>, stream: UnixStream) {
+    let request = read_request(&stream);
+    let screen = Arc::new(Remote(Mutex::new(stream)));
+    let code = match request {
+        Ok(request) => run_for(app, screen.clone(), request),
+        Err(error) => {
+            screen.err(&format!("{error}\n"));
+            error.exit_code()
+        }
+    };
+    screen.send(&Frame::Exit(code));
+}
+
+fn run_for(app: Arc<App>, screen: Arc<Remote>, request: Request) -> u8 {
+    let session = Session {
+        app,
+        screen: screen.clone(),
+        folder: request.folder,
+        stdin: request.stdin.into(),
+        user: request.user,
+    };
+    let cli = Cli::try_parse_from(std::iter::once("airlock".to_owned()).chain(request.arguments));
+    let result = match cli {
+        Ok(cli) => session::lend(session, || super::carry_out(&cli.global, cli.command)),
+        // The other program parsed it before.
+        Err(error) => Err(UserError::new(ErrorKind::Usage, error)),
+    };
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            screen.err(&format!("{error}\n"));
+            error.exit_code()
+        }
+    }
+}
+
+/// A terminal at the other end of the socket.
+struct Remote(Mutex<UnixStream>);
+
+impl Remote {
+    fn send(&self, frame: &Frame) -> bool {
+        let Ok(mut line) = serde_json::to_vec(frame) else {
+            return false;
+        };
+        line.push(b'\n');
+        let mut stream = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.write_all(&line).is_ok()
+    }
+}
+
+impl Screen for Remote {
+    fn out(&self, text: &str) -> bool {
+        self.send(&Frame::Out(text.to_owned()))
+    }
+
+    fn err(&self, text: &str) -> bool {
+        self.send(&Frame::Err(text.to_owned()))
+    }
+}
