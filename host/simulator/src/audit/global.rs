@@ -11,9 +11,6 @@ use airlock_core::run::event::{Command, Event, Fence, Input, Outcome};
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use jiff::Timestamp;
 
-/// More than so many task instances that do not fit may hide one that does (the dispatcher looks past that many).
-const PASSED_OVER_MAX: usize = 64;
-
 /// A task instance that wants slots.
 #[derive(Clone, Copy)]
 struct Candidate<'a> {
@@ -45,6 +42,11 @@ const LIMITS: &[Rule] = &[
         name: "max_active_tis_per_dagrun_is_never_exceeded",
         sentence: "No more than max_active_tis_per_dagrun instances of a task hold slots in a run.",
         holds: fits_task,
+    },
+    Rule {
+        name: "max_active_tis_per_dag_is_never_exceeded",
+        sentence: "No more than max_active_tis_per_dag instances of a task hold slots over all runs of its DAG.",
+        holds: fits_dag,
     },
 ];
 
@@ -137,6 +139,19 @@ fn fits_task(candidate: &Candidate<'_>) -> bool {
     limit.is_none_or(|limit| candidate.ledger.active(candidate.run, candidate.ti.task).1 < limit)
 }
 
+fn fits_dag(candidate: &Candidate<'_>) -> bool {
+    let dag = |run: RunKey| candidate.world.arrival(run).map(|arrival| arrival.dag);
+    let own = dag(candidate.run);
+    let holders = candidate.ledger.holders();
+    let active = holders
+        .filter(|(run, ti, _)| ti.task == candidate.ti.task && dag(*run) == own)
+        .count();
+    let limit = candidate
+        .task()
+        .and_then(|task| task.max_active_tis_per_dag);
+    limit.is_none_or(|limit| active < limit as usize)
+}
+
 /// Every task instance that wants slots.
 fn candidates<'a>(audit: &'a Audit, world: &'a World) -> impl Iterator<Item = Candidate<'a>> {
     let all = audit.ledger.wants.iter();
@@ -176,17 +191,14 @@ pub(super) fn check_admission(
         Some(other) if candidates(audit, world).count() <= PASSED_OVER_MAX => Err(ORDER.broken(
             format!("{} before run {} {:?}", place(), other.run.0, other.ti),
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
 impl Audit {
     /// Slots were given out: nothing that fits is left, and the counts agree.
     pub(crate) fn given_out(&self, world: &World, shell: &Shell) -> Checked<()> {
-        let waiting = candidates(self, world).count();
-        if let Some(left) = candidates(self, world).find(Candidate::fits)
-            && waiting <= PASSED_OVER_MAX
-        {
+        if let Some(left) = candidates(self, world).find(Candidate::fits) {
             return Err(IDLE.broken(format!("run {} {:?}", left.run.0, left.ti)));
         }
         for (pool, _, used, _) in shell.dispatcher.pools() {

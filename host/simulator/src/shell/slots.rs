@@ -1,25 +1,12 @@
-//! The shell's side of the dispatcher: limits of a run, what wants slots, who is admitted.
+//! The shell's side of the dispatcher: what wants slots, who is admitted.
 
 use super::Batch;
 use crate::audit::Checked;
 use crate::sim::Sim;
-use airlock_core::dag::spec::Dag;
-use airlock_core::dispatch::{RunLimits, RunNumber, Want};
+use airlock_core::dispatch::{RunNumber, Want};
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::Input;
 use airlock_core::task_instance::state::TaskInstanceState;
-
-pub(super) fn run_limits(dag: &Dag) -> RunLimits {
-    let per_task = dag
-        .tasks
-        .iter()
-        .zip(0..)
-        .filter_map(|(task, index)| Some((TaskIndex(index), task.max_active_tis_per_dagrun?)));
-    RunLimits {
-        max_active_tasks: dag.max_active_tasks,
-        per_task: per_task.collect(),
-    }
-}
 
 impl Sim {
     pub(super) fn want(&mut self, number: RunNumber, task: TaskIndex, range: (i32, i32)) {

@@ -5,7 +5,7 @@ use super::{Batch, Effect, LiveRun, Message, Promise};
 use crate::audit::{Checked, Violation};
 use crate::sim::Sim;
 use crate::world::RunKey;
-use airlock_core::dispatch::RunNumber;
+use airlock_core::dispatch::{RunLimits, RunNumber};
 use airlock_core::run::event::Input;
 use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
@@ -80,7 +80,6 @@ impl Sim {
             Message::SetPool(name, slots) => {
                 self.audit.pool_set(name.clone(), slots);
                 self.shell.dispatcher.set_pool(name, slots);
-                self.shell.dispatcher.unpark_all();
                 Ok(())
             }
             Message::Failed => {
@@ -123,7 +122,7 @@ impl Sim {
     pub(super) fn adopt(&mut self, key: RunKey, state: RunState, head: usize) -> RunNumber {
         let number = self.shell.next_number;
         self.shell.next_number += 1;
-        let limits = super::slots::run_limits(state.dag());
+        let limits = RunLimits::of(state.dag());
         self.shell.dispatcher.add_run(number, limits);
         self.shell.numbers.insert(key, number);
         let dag = self.world.arrival(key).map_or(0, |arrival| arrival.dag);

@@ -102,6 +102,9 @@ fn scarcity(draw: &mut Draw, task: &mut Task) -> Result<(), String> {
     if draw.chance(15) {
         task.max_active_tis_per_dagrun = Some(draw.count(1, 2));
     }
+    if draw.chance(15) {
+        task.max_active_tis_per_dag = Some(draw.count(1, 3));
+    }
     Ok(())
 }
 
