@@ -138,10 +138,11 @@ fn by_guards(model: &DagModel, book: &Book, task: TaskIndex) -> Verdict {
     let states: Vec<State> = model.family.guards(task).iter().flat_map(states).collect();
     if states.iter().any(|state| failed(*state)) {
         Verdict::UpstreamFailed
+    } else if states.iter().any(|state| !state.is_finished()) {
+        // It may still fail, and a failure counts for more than a skip.
+        Verdict::Wait
     } else if states.contains(&State::Skipped) {
         Verdict::Skip
-    } else if states.iter().any(|state| !state.is_finished()) {
-        Verdict::Wait
     } else {
         Verdict::Run
     }

@@ -1,5 +1,6 @@
 //! Invariants over all runs: slots, their order, durability, what was acknowledged.
 
+use super::book::Book;
 use super::ledger::Ledger;
 use super::{Audit, Checked, Invariant, Violation};
 use crate::shell::Shell;
@@ -67,7 +68,7 @@ const ACCOUNTS: Invariant<()> = Invariant {
 };
 const RUNS: Invariant<()> = Invariant {
     name: "max_active_runs_is_never_exceeded",
-    sentence: "No more than max_active_runs runs of a DAG are running.",
+    sentence: "A run is started only while fewer than max_active_runs runs of its DAG are running.",
     holds: (),
 };
 const COMMANDS: Invariant<()> = Invariant {
@@ -188,11 +189,30 @@ pub(super) fn check_admission(
     let order = admitted.order();
     let mut others = candidates(audit, world);
     match others.find(|other| other.order() < order && other.fits()) {
-        Some(other) if candidates(audit, world).count() <= PASSED_OVER_MAX => Err(ORDER.broken(
-            format!("{} before run {} {:?}", place(), other.run.0, other.ti),
-        )),
+        Some(other) => Err(ORDER.broken(format!(
+            "{} before run {} {:?}",
+            place(),
+            other.run.0,
+            other.ti
+        ))),
         None => Ok(()),
     }
+}
+
+/// An input that starts a run: are fewer running than may?
+pub(super) fn check_start(audit: &Audit, world: &World, run: RunKey, input: &Input) -> Checked<()> {
+    let (Input::Start, Some(model)) = (input, world.model(run)) else {
+        return Ok(());
+    };
+    let dag = |run: RunKey| world.arrival(run).map(|arrival| arrival.dag);
+    let is_running = |(key, book): &(&RunKey, &Book)| {
+        dag(**key) == dag(run) && book.started_at.is_some() && book.finished.is_none()
+    };
+    let running = audit.books.iter().filter(is_running).count();
+    if running < model.dag.max_active_runs as usize {
+        return Ok(());
+    }
+    Err(RUNS.broken(format!("run {} would be the {}th", run.0, running + 1)))
 }
 
 impl Audit {
@@ -203,15 +223,6 @@ impl Audit {
         }
         for (pool, _, used, _) in shell.dispatcher.pools() {
             self.check_pool(pool, used)?;
-        }
-        for (dag, active) in &shell.active {
-            let limit = world
-                .dags
-                .get(*dag)
-                .map_or(0, |model| model.dag.max_active_runs);
-            if active.running > limit {
-                return Err(RUNS.broken(format!("{} runs of dag {dag}", active.running)));
-            }
         }
         Ok(())
     }

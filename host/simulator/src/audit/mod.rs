@@ -184,6 +184,7 @@ impl Audit {
         };
         stepped::check_before(&before, input, step)?;
         global::check_admission(self, world, run.key, input)?;
+        global::check_start(self, world, run.key, input)?;
         for event in &step.events {
             self.event(world, run.key, event, Some(now))?;
         }

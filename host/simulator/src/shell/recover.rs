@@ -5,7 +5,8 @@ use crate::audit::{Checked, Violation};
 use crate::sim::Sim;
 use crate::world::RunKey;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::run::event::{Event, Input};
+use airlock_core::ids::TaskInstanceKey;
+use airlock_core::run::event::{Command, Event, Fence, Input};
 use airlock_core::run::state::RunState;
 
 impl Sim {
@@ -38,11 +39,12 @@ impl Sim {
         let mut numbers = Vec::new();
         for (key, state, head) in runs {
             if !state.state().is_finished() {
-                numbers.push(self.adopt(key, state, head));
+                let (lost, commands) = (state.live_attempts(), state.resume());
+                numbers.push((self.adopt(key, state, head), lost, commands));
             }
         }
-        for number in numbers {
-            self.take_up(number)?;
+        for (number, lost, commands) in numbers {
+            self.take_up(number, lost, commands)?;
         }
         let mut batch = Batch::default();
         for dag in 0..self.world.dags.len() {
@@ -105,11 +107,12 @@ impl Sim {
     }
 
     /// What was live in an earlier process is lost, what waits is waited for again.
-    fn take_up(&mut self, number: RunNumber) -> Checked<()> {
-        let Some(run) = self.shell.runs.get(&number) else {
-            return Ok(());
-        };
-        let (lost, commands) = (run.state.live_attempts(), run.state.resume());
+    fn take_up(
+        &mut self,
+        number: RunNumber,
+        lost: Vec<(TaskInstanceKey, Fence)>,
+        commands: Vec<Command>,
+    ) -> Checked<()> {
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch)?;
         for (ti, fence) in lost {
