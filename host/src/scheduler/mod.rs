@@ -3,6 +3,7 @@
 //! `Executor`, durability is the `Store`'s.
 
 mod batch;
+mod callbacks;
 mod codec;
 mod engine;
 mod expand;
@@ -17,6 +18,9 @@ mod rows;
 mod stored;
 mod view;
 
+pub use callbacks::{
+    CALLBACK_PREFIX, CallbackCall, CallbackKind, CallbackWork, EMAIL_PREFIX, of_run,
+};
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{

@@ -146,6 +146,7 @@ impl Engine {
             row,
             head,
             watchers: Vec::new(),
+            tries: BTreeMap::new(),
         };
         self.runs.insert(number, run);
         self.follow_past(number);
