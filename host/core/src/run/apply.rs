@@ -48,6 +48,13 @@ impl RunState {
             _ if self.state.is_finished() => {
                 Err(self.run_is("an event after RunFinished", "not finished"))
             }
+            other => self.apply_unfinished(other),
+        }
+    }
+
+    /// The events that are legal only between `RunQueued` and `RunFinished`.
+    fn apply_unfinished(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        match event {
             Event::RunStarted { at } => self.apply_started(*at),
             Event::TaskExpanded { task, elements } => self.apply_expanded(*task, elements),
             Event::StateSet {
@@ -84,9 +91,7 @@ impl RunState {
             Event::SlaMissed { tasks, .. } => self.apply_sla_missed(tasks),
             Event::DeadlineMissed { deadline, .. } => self.apply_deadline_missed(*deadline),
             Event::Rendered { ti, .. } => self.check_live("Rendered", *ti),
-            Event::PastDependsMet { .. } | Event::GroupExpanded { .. } => {
-                Err(self.run_is("the event", "of a newer Airlock"))
-            }
+            _ => Err(self.run_is("the event", "of a newer Airlock")),
         }
     }
 
@@ -153,7 +158,8 @@ impl RunState {
             return Err(illegal("it is not mapped".to_owned()));
         };
         let undecided = !state.is_expanded() && state.counts.get(TaskInstanceState::None) == 1;
-        if !undecided && !(state.is_expanded() && state.revise) {
+        let revised = state.is_expanded() && state.revise;
+        if !undecided && !revised {
             return Err(illegal("it is expanded or decided already".to_owned()));
         }
         let elements = expand::parse(expand, json).map_err(illegal)?;

@@ -8,8 +8,9 @@ use super::apply::instance_is;
 use super::error::IllegalEvent;
 use super::event::{Command, Event, Fence};
 use super::expand::Elements;
+use super::plan::ancestors;
 use super::state::RunState;
-use super::tasks::Resume;
+use super::tasks::{Resume, TaskState};
 use super::turn::Turn;
 use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
@@ -18,6 +19,10 @@ use std::ops::Range;
 
 /// Which task instances a clear takes beside the tasks it names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in Airflow, under the same name"
+)]
 pub struct ClearOptions {
     /// Everything above the named tasks too.
     pub upstream: bool,
@@ -42,7 +47,7 @@ impl RunState {
         let mut taken: BTreeSet<TaskIndex> = tasks.iter().copied().collect();
         for task in tasks {
             if options.upstream {
-                taken.extend(self.plan.ancestors(&self.dag, *task));
+                taken.extend(ancestors(&self.dag, *task));
             }
             if options.downstream {
                 taken.extend(self.plan.descendants(*task));
@@ -91,7 +96,7 @@ impl RunState {
         }
         let below = self.plan.descendants(task);
         let mut scope = Vec::new();
-        for setup in self.plan.ancestors(&self.dag, task) {
+        for setup in ancestors(&self.dag, task) {
             let mut ends = teardowns(setup).peekable();
             let relevant = ends.peek().is_none() || ends.any(|end| below.contains(&end));
             if relevant && is(&setup, |task| task.is_setup) {
@@ -272,7 +277,7 @@ impl Turn<'_> {
         let reopens = self.run.state.is_finished();
         let mut cleared = false;
         for (task, from, to) in instances {
-            let Some(all) = self.run.tasks.get(task.get()).map(|state| state.range()) else {
+            let Some(all) = self.run.tasks.get(task.get()).map(TaskState::range) else {
                 continue;
             };
             let (task, range) = (*task, (*from).max(all.start)..(*to).min(all.end));

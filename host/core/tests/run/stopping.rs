@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, Task, TriggerRule};
-use airlock_core::run::event::{AttemptErrorKind, Input};
+use airlock_core::run::event::{AttemptErrorKind, Input, Outcome};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::task_instance::state::TaskInstanceState::*;
 
