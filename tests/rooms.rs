@@ -106,6 +106,18 @@ const WALLS: &[Wall] = &[
         rule: "tracking knows the store alone",
     },
     Wall {
+        room: "host/src/secrets",
+        forbidden: &[
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::cli",
+        ],
+        rule: "secrets knows the store alone: who may have one is decided elsewhere",
+    },
+    Wall {
         room: "host/src/executor",
         forbidden: &["crate::cli", "crate::app", "sled", "wasmtime"],
         rule: "the executor carries attempts out: it knows the sandbox and the capabilities, not who asked",

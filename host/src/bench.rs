@@ -1,6 +1,10 @@
 //! Measures this machine: bare wasmtime against the same task through the whole orchestrator with durable commits.
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
+mod size;
+
+pub use size::{SizeReport, Start, fill, start};
+
 use crate::app::{App, RegisteredDag, TriggerRequest};
 use crate::error::{ErrorKind, UserError};
 use crate::sandbox::bindings::airlock::operator::types::TaskContext;
@@ -243,10 +247,15 @@ fn cpu_seconds() -> f64 {
     .as_secs_f64()
 }
 
-/// Largest resident set so far, from `/proc/self/status`; NaN where there is none.
+/// Largest resident set so far.
 fn peak_rss_bytes() -> f64 {
+    memory_bytes("VmHWM:")
+}
+
+/// A figure of `/proc/self/status`, bytes; NaN where there is none.
+fn memory_bytes(name: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| {
         line.trim()
             .trim_end_matches("kB")

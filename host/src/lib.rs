@@ -11,5 +11,6 @@ pub mod plugins;
 pub mod render;
 pub mod sandbox;
 pub mod scheduler;
+pub mod secrets;
 pub mod store;
 pub mod tracking;

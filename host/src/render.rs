@@ -3,9 +3,11 @@
 
 use crate::sandbox::bindings::airlock::operator::types::{Input, TaskContext};
 use crate::scheduler::{Attempt, RunView};
+use crate::secrets::is_sensitive;
 use airlock_core::dag::spec::Task;
 use airlock_core::template::{
-    Context, DagValues, RunValues, TaskValues, TemplateError, XComSource, is_plain, render,
+    Context, DagValues, Lookup, RunValues, TaskValues, TemplateError, XComSource, is_plain, render,
+    rendered_fields,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -40,9 +42,18 @@ pub fn context(view: &Arc<RunView>, task: Option<TaskValues>) -> Context {
         run_after: header.run_after,
         conf: json(&header.conf),
         params: json(&header.params),
+        asset_events: header.asset_events.clone(),
         ..RunValues::default()
     };
     Context::new(dag, run, task, view.clone())
+}
+
+/// What rendering an attempt's config came to.
+pub struct Rendered {
+    /// For the guest.
+    pub context: TaskContext,
+    /// For people: what each template came to, as a JSON object; none without templates.
+    pub fields: Option<String>,
 }
 
 /// What the guest of an attempt is told: the config with its templates rendered and the map index's element merged in.
@@ -50,7 +61,8 @@ pub fn task_context(
     attempt: &Attempt,
     task: &Task,
     operator: String,
-) -> Result<TaskContext, TemplateError> {
+    lookup: Arc<dyn Lookup>,
+) -> Result<Rendered, TemplateError> {
     let view = &attempt.run;
     let header = &view.header;
     let inputs = task.inputs.iter().filter_map(|(name, input)| {
@@ -61,9 +73,10 @@ pub fn task_context(
             value,
         })
     });
-    Ok(TaskContext {
+    let (config, fields) = config(attempt, task, lookup)?;
+    let context = TaskContext {
         operator,
-        config: config(attempt, task)?,
+        config,
         dag_id: view.dag.dag_id.to_string(),
         run_id: header.run_id.to_string(),
         run_type: header.run_type.as_str().to_owned(),
@@ -77,7 +90,8 @@ pub fn task_context(
         data_interval_end: date(header.data_interval_end),
         params: header.params.clone(),
         inputs: inputs.collect(),
-    })
+    };
+    Ok(Rendered { context, fields })
 }
 
 fn date(at: Option<Timestamp>) -> Option<String> {
@@ -86,20 +100,27 @@ fn date(at: Option<Timestamp>) -> Option<String> {
 
 /// The rendered config as JSON text. The element is data, never a template: it came from an XCom or was rendered when the task
 /// was expanded.
-fn config(attempt: &Attempt, task: &Task) -> Result<String, TemplateError> {
+fn config(
+    attempt: &Attempt,
+    task: &Task,
+    lookup: Arc<dyn Lookup>,
+) -> Result<(String, Option<String>), TemplateError> {
     let empty = matches!(&task.config, Value::Null);
-    let rendered = match &attempt.element {
-        None if empty => return Ok("{}".to_owned()),
-        None if is_plain(&task.config) => return Ok(task.config.to_string()),
-        Some(element) if empty => return Ok(element.clone()),
-        _ if is_plain(&task.config) => task.config.clone(),
-        _ => render(
-            &task.config,
-            &context(&attempt.run, Some(task_values(attempt, task))),
-        )?,
+    let (rendered, fields) = match &attempt.element {
+        None if empty => return Ok(("{}".to_owned(), None)),
+        None if is_plain(&task.config) => return Ok((task.config.to_string(), None)),
+        Some(element) if empty => return Ok((element.clone(), None)),
+        _ if is_plain(&task.config) => (task.config.clone(), None),
+        _ => {
+            let values = task_values(attempt, task);
+            let context = context(&attempt.run, Some(values)).with_lookup(lookup);
+            let rendered = render(&task.config, &context)?;
+            let fields = rendered_fields(&task.config, &rendered, &is_sensitive);
+            (rendered, Some(Value::Object(fields).to_string()))
+        }
     };
     let Some(element) = &attempt.element else {
-        return Ok(rendered.to_string());
+        return Ok((rendered.to_string(), fields));
     };
     let mut members = match rendered {
         Value::Object(members) => members,
@@ -108,7 +129,7 @@ fn config(attempt: &Attempt, task: &Task) -> Result<String, TemplateError> {
     if let Value::Object(element) = json(element) {
         members.extend(element);
     }
-    Ok(Value::Object(members).to_string())
+    Ok((Value::Object(members).to_string(), fields))
 }
 
 fn task_values(attempt: &Attempt, task: &Task) -> TaskValues {
@@ -118,5 +139,11 @@ fn task_values(attempt: &Attempt, task: &Task) -> TaskValues {
         map_index: attempt.ti.map_index,
         try_number: attempt.try_number,
         retries: task.retries,
+        pool: task.pool.to_string(),
+        queue: task.queue.clone(),
+        inlets: task.inlets.clone(),
+        outlets: task.outlets.clone(),
+        map_index_template: task.map_index_template.clone(),
+        task_reschedule_count: attempt.poke_number.saturating_sub(1),
     }
 }

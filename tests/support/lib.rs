@@ -105,6 +105,8 @@ impl Airlock {
             "AIRLOCK_PLUGINS",
             "AIRLOCK_STORAGE_ROOT",
             "AIRLOCK_LOG",
+            "AIRLOCK_SECRETS",
+            "AIRLOCK_SECRET_KEY",
         ] {
             command.env_remove(name);
         }

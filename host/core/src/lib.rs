@@ -3,6 +3,7 @@
 
 pub mod dag;
 pub mod dispatch;
+pub mod failed_deps;
 pub mod grant;
 pub mod ids;
 pub mod run;

@@ -85,7 +85,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("schedule: 0 2 * * 1 2024", "", &["invalid-cron"]),
     ("schedule: {every: 0s}", "", &["out-of-range"]),
     (
-        "schedule: {every: 15m, assets: [a]}",
+        "schedule: {every: 15m, cron: \"@daily\"}",
         "",
         &["invalid-schedule"],
     ),
@@ -189,7 +189,7 @@ fn each_mistake_has_its_code() {
     assert_eq!(codes("- a"), ["wrong-type"]);
     assert_eq!(codes("dag_id: d"), ["no-tasks"]);
     assert_eq!(codes("a: 1\n---\nb: 2"), ["second-document"]);
-    assert_eq!(codes("a: [1"), ["yaml-syntax"]);
+    assert_eq!(codes("dag_id: [1"), ["wrong-type", "yaml-syntax"]);
 }
 
 #[test]

@@ -1,25 +1,36 @@
 //! The application handle: what the command line, the API and the pages go through. It opens the rooms in the right order and
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
+mod connections;
 mod dags;
 mod folders;
+mod import;
 mod models;
 mod open;
 mod pools;
+mod retention;
 mod runs;
+mod task_instances;
+mod variables;
 
+pub use connections::ConnectionRow;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use folders::{DagFolders, ImportError, Watch};
+pub use import::{Exported, Imported, OnExisting};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;
-pub use runs::{RunDetail, TriggerRequest};
+pub use retention::{Cleaned, RetentionPolicy};
+pub use runs::{RunDetail, TriggerRequest, XComRow};
+pub use task_instances::TaskInstanceDetail;
+pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
 use crate::executor::LogStore;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
+use crate::secrets::{Secrets, SecretsError};
 use crate::store::{CommitError, Store, StoreError};
 use crate::tracking::{Registry, Tracking};
 use std::sync::Arc;
@@ -33,6 +44,7 @@ pub struct App {
     plugins: Arc<Plugins>,
     tracking: Arc<Tracking>,
     registry: Arc<Registry>,
+    secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
     _scratch: Option<open::Scratch>,
 }
@@ -108,6 +120,17 @@ impl From<CommitError> for UserError {
             told.hint(STORE_FAILED_HINT)
         } else {
             told
+        }
+    }
+}
+
+impl From<SecretsError> for UserError {
+    fn from(error: SecretsError) -> Self {
+        match error {
+            SecretsError::Store(error) => error.into(),
+            SecretsError::Commit(error) => error.into(),
+            error @ SecretsError::Sealed { .. } => Self::new(ErrorKind::Store, error),
+            error => Self::new(ErrorKind::Usage, error),
         }
     }
 }

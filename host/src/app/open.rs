@@ -7,6 +7,7 @@ use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
+use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
@@ -41,6 +42,8 @@ pub struct Config {
     pub threads: usize,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
+    /// The secrets folder or file that is looked at before the environment and the store.
+    pub secrets: Option<PathBuf>,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -117,12 +120,14 @@ impl App {
         let tracking = Arc::new(Tracking::new(store.clone(), clock.clone()));
         let registry = Arc::new(Registry::new(store.clone(), clock));
         let logs = Arc::new(LogStore::new(folder.join("logs"), config.echo));
+        let secrets = Arc::new(Secrets::new(store.clone(), &folder, config.secrets));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
             plugins: plugins.clone(),
             handle: starter.handle(),
             store: store.clone(),
+            secrets: secrets.clone(),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),
@@ -154,6 +159,7 @@ impl App {
             plugins,
             tracking,
             registry,
+            secrets,
             logs,
             _scratch: scratch,
         })

@@ -59,7 +59,7 @@ pub struct XComRow {
 }
 
 /// Every XCom of a run.
-fn xcom_rows(state: &RunState) -> Vec<XComRow> {
+pub(super) fn xcom_rows(state: &RunState) -> Vec<XComRow> {
     let mut rows = Vec::new();
     for (ti, _) in state.all_instances() {
         let task_id = state

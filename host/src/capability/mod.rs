@@ -29,9 +29,10 @@ pub use http::{
     HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,
 };
-pub use secrets::{EnvironmentSecrets, SECRET_BYTES_MAX, SecretSource};
+pub use secrets::{SECRET_BYTES_MAX, SecretSource};
 pub use session::{SessionContext, session};
 pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX};
+pub use vault::Vault;
 pub use xcom::{RunPort, XCOM_BYTES_MAX, XCOM_DEPTH_MAX, XCOM_KEY_BYTES_MAX, check_value};
 
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;

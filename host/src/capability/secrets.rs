@@ -1,7 +1,7 @@
 //! `airlock:operator/secrets`: hands out placeholders. The value is looked up when a guest asks, under its grant; it goes into the
 //! vault and never into the guest.
 
-use super::vault::{Secret, Vault};
+use super::vault::Vault;
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::SecretsPort;
@@ -11,26 +11,11 @@ use std::sync::Arc;
 
 /// The largest secret, bytes.
 pub const SECRET_BYTES_MAX: usize = 16 << 10;
-/// What every placeholder begins with. Nothing in it is changed by URL, header or JSON syntax.
-const PLACEHOLDER_PREFIX: &str = "airlock-secret-";
 
 /// Where values come from.
 pub trait SecretSource: Send + Sync {
     /// The value, or none where there is none. May block. The error must not hold the value.
     fn value(&self, name: &str) -> Result<Option<String>, String>;
-}
-
-/// Values from the environment of the host: `AIRLOCK_SECRET_<NAME>`.
-pub struct EnvironmentSecrets;
-
-impl SecretSource for EnvironmentSecrets {
-    fn value(&self, name: &str) -> Result<Option<String>, String> {
-        match std::env::var(format!("AIRLOCK_SECRET_{name}")) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err("it is not UTF-8".to_owned()),
-        }
-    }
 }
 
 /// The secrets that one attempt may use.
@@ -61,14 +46,8 @@ impl SecretsPort for Secrets {
         let (source, vault) = (Arc::clone(&self.source), self.vault.clone());
         blocking(move || {
             let value = look_up(&*source, &name)?;
-            let random = super::random_hex()
-                .map_err(|error| CapabilityError::Unavailable(error.to_string()))?;
-            Ok(vault.add(Secret {
-                placeholder: format!("{PLACEHOLDER_PREFIX}{random}"),
-                name,
-                value,
-                hosts,
-            }))
+            let placeholder = vault.stand_in(&name, value, hosts);
+            placeholder.map_err(|error| CapabilityError::Unavailable(error.to_string()))
         })
         .await
     }
@@ -83,7 +62,7 @@ fn look_up(source: &dyn SecretSource, name: &str) -> Answer<String> {
         }
         Ok(Some(value)) => Ok(value),
         Ok(None) => Err(CapabilityError::NotFound(format!(
-            "secret {name:?} is not set; set AIRLOCK_SECRET_{name} for the host"
+            "secret {name:?} is not set; `airlock variables set {name} -` or `airlock connections set {name} --conn-uri URI` keeps it (of a connection, its password), or set AIRLOCK_SECRET_{name} for the host"
         ))),
         Err(reason) => Err(CapabilityError::Unavailable(format!(
             "secret {name:?} cannot be read: {reason}"
@@ -93,6 +72,7 @@ fn look_up(source: &dyn SecretSource, name: &str) -> Answer<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vault::PLACEHOLDER_PREFIX;
     use super::*;
 
     struct Fixed;

@@ -40,6 +40,8 @@ pub struct SessionContext {
     pub registry: Registry,
     /// Values of secrets.
     pub secrets: Arc<dyn SecretSource>,
+    /// Placeholders that the attempt's config holds already, and what its log and XComs must not show.
+    pub vault: Vault,
     /// Addresses of names; `SystemResolver` unless in a test.
     pub resolver: Arc<dyn Resolver>,
     /// Where lines go.
@@ -49,7 +51,7 @@ pub struct SessionContext {
 /// The ports of one attempt. Calls need a tokio runtime with time and IO.
 pub fn session(context: SessionContext) -> Ports {
     let grants = Arc::new(context.grants);
-    let vault = Vault::default();
+    let vault = context.vault;
     let files = Files::new(Arc::clone(&grants), &context.base_dir);
     let memory = Budget::new(DATASET_BYTES_MAX);
     let dataset = Dataset::new(files.clone(), memory.clone());

@@ -84,6 +84,7 @@ fn house(grants: Grants) -> House {
     let store = Arc::new(MemoryStore::default());
     let clock: Clock = Arc::new(|| 1_000);
     let ports = session(SessionContext {
+        vault: crate::capability::Vault::default(),
         grants,
         base_dir: folder.path().to_owned(),
         actor: Actor {

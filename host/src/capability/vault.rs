@@ -39,13 +39,42 @@ pub(super) struct NotForHost {
     pub(super) name: String,
 }
 
-/// Shared by the ports of one attempt.
+/// What every placeholder begins with. Nothing in it is changed by URL, header or JSON syntax.
+pub(super) const PLACEHOLDER_PREFIX: &str = "airlock-secret-";
+
+/// Shared by the ports of one attempt and by what prepares it.
 #[derive(Clone, Default)]
-pub(super) struct Vault {
+pub struct Vault {
     secrets: Arc<Mutex<Vec<Secret>>>,
+    /// Values that the guest has in the clear and nobody else may read.
+    masked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Vault {
+    /// A placeholder for `value`, which may go to `hosts` alone. The same name has the same placeholder.
+    pub fn stand_in(
+        &self,
+        name: &str,
+        value: String,
+        hosts: Vec<String>,
+    ) -> std::io::Result<String> {
+        let random = super::random_hex()?;
+        Ok(self.add(Secret {
+            name: name.to_owned(),
+            placeholder: format!("{PLACEHOLDER_PREFIX}{random}"),
+            value,
+            hosts,
+        }))
+    }
+
+    /// Hides `value` in everything that the attempt leaves behind.
+    pub fn mask(&self, value: &str) {
+        let mut masked = lock(&self.masked);
+        if !masked.iter().any(|known| known == value) {
+            masked.push(value.to_owned());
+        }
+    }
+
     /// The placeholder of a secret that was asked for before.
     pub(super) fn placeholder(&self, name: &str) -> Option<String> {
         let secrets = lock(&self.secrets);
@@ -105,16 +134,59 @@ impl Vault {
     }
 
     /// Hides values in text that is kept or shown.
-    pub(super) fn redact(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let mut redacted = text.to_owned();
-        for secret in lock(&self.secrets).iter() {
-            for form in forms(&secret.value) {
+        let mut cover = |value: &str| {
+            for form in forms(value) {
                 if redacted.contains(&form) {
                     redacted = redacted.replace(&form, "***");
                 }
             }
+        };
+        for secret in lock(&self.secrets).iter() {
+            cover(&secret.value);
+        }
+        for value in lock(&self.masked).iter() {
+            cover(value);
         }
         redacted
+    }
+
+    /// Hides values in the texts of a JSON value, which stays JSON; anything else as text.
+    pub fn redact_json(&self, json: &str) -> String {
+        let redacted = self.redact(json);
+        if redacted == json {
+            return redacted;
+        }
+        match serde_json::from_str::<serde_json::Value>(json) {
+            Ok(value) => self.redact_value(value).to_string(),
+            Err(_) => redacted,
+        }
+    }
+
+    fn redact_value(&self, value: serde_json::Value) -> serde_json::Value {
+        use serde_json::Value;
+        match value {
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| self.redact_value(item))
+                .collect(),
+            Value::Object(members) => members
+                .into_iter()
+                .map(|(key, member)| (self.redact(&key), self.redact_value(member)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+            Value::String(text) => Value::from(self.redact(&text)),
+            plain => {
+                let text = plain.to_string();
+                let redacted = self.redact(&text);
+                if redacted == text {
+                    plain
+                } else {
+                    Value::from(redacted)
+                }
+            }
+        }
     }
 }
 
@@ -259,6 +331,19 @@ mod tests {
             assert!(hidden.starts_with(b"before airlock-secret-1"), "{leak}");
         }
         assert_eq!(vault.redact("nothing here"), "nothing here");
+    }
+
+    #[test]
+    fn what_is_masked_is_hidden_and_json_stays_json() {
+        let vault = Vault::default();
+        vault.mask("12345678");
+        vault.mask("hunter2\"x");
+        let json = r#"{"pin":12345678,"say":"it is hunter2\"x","n":1}"#;
+        let shown = vault.redact_json(json);
+        assert_eq!(shown, r#"{"pin":"***","say":"it is ***","n":1}"#);
+        assert_eq!(vault.redact_json(r#"{"n":1}"#), r#"{"n":1}"#);
+        let sent = vault.fill(b"12345678", "h", 443, Site::Raw).unwrap();
+        assert_eq!(sent, b"12345678", "a masked value is no placeholder");
     }
 
     #[test]

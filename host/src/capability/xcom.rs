@@ -35,7 +35,7 @@ pub(super) struct Xcom {
 impl XcomPort for Xcom {
     async fn push(&self, key: String, value: String) -> Answer<()> {
         check_key(&key)?;
-        let value = self.vault.redact(&value);
+        let value = self.vault.redact_json(&value);
         check_value(&value)?;
         let pushed = self.run.push_xcom(&key, value).await;
         pushed.map_err(CapabilityError::Unavailable)

@@ -3,6 +3,7 @@
 
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
+use super::args_admin::{Connections, Pools, Variables};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -57,6 +58,16 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub plugin_folders: Vec<PathBuf>,
+    /// Folder with one file a secret (`variables/KEY`, `connections/ID`), or one TOML or JSON file with these tables
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "AIRLOCK_SECRETS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub secrets: Option<PathBuf>,
     /// Task instances that may run at once
     #[arg(
         long,
@@ -67,6 +78,26 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub parallelism: Option<u32>,
+    /// Days for which finished runs are kept [default: for ever]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DAYS",
+        env = "AIRLOCK_RETENTION_DAYS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub retention_days: Option<u32>,
+    /// Finished runs of each DAG that are kept [default: all]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        env = "AIRLOCK_RETENTION_RUNS",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub retention_runs: Option<u32>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -98,6 +129,12 @@ pub enum Command {
     /// Manage pools
     #[command(subcommand)]
     Pools(Pools),
+    /// Manage variables
+    #[command(subcommand)]
+    Variables(Variables),
+    /// Manage connections
+    #[command(subcommand)]
+    Connections(Connections),
     /// Maintain the store
     #[command(subcommand)]
     Db(Db),
@@ -250,6 +287,17 @@ pub enum Tasks {
         #[arg(value_name = "FILE_OR_ID")]
         dag: String,
     },
+    /// Show a task instance: its state, its tries, what its templates came to, its XComs, its error and where its log is
+    Show {
+        #[expect(missing_docs, reason = "a comment would become help text")]
+        #[command(flatten)]
+        run: RunArgs,
+        /// Which task
+        task_id: String,
+        /// Which element of a mapped task
+        #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
+        map_index: i32,
+    },
     /// Run one task alone, without its upstream and without recording it
     Test {
         /// A DAG file or a dag_id
@@ -305,24 +353,6 @@ pub enum Plugins {
     },
 }
 
-/// Verbs of `airlock pools`.
-#[derive(Debug, Subcommand)]
-pub enum Pools {
-    /// List pools
-    List,
-    /// Create or resize a pool
-    Set {
-        /// Its name
-        name: String,
-        /// Its slots; -1 is unlimited
-        #[arg(allow_hyphen_values = true)]
-        slots: i64,
-        /// Free text
-        #[arg(default_value = "")]
-        description: String,
-    },
-}
-
 /// Verbs of `airlock db`.
 #[derive(Debug, Subcommand)]
 pub enum Db {
@@ -338,6 +368,27 @@ pub enum Db {
         /// The file to read
         file: PathBuf,
     },
+    /// Seal variables and connections with a new key; with AIRLOCK_SECRET_KEY=NEW,OLD, with NEW
+    RotateKey,
+    /// Remove finished runs with their events and logs, then DAG versions and blobs that nothing names any more
+    Clean(Clean),
+}
+
+/// What goes. Runs that have not ended and the newest run of each type of a DAG always stay.
+#[derive(Debug, Args)]
+pub struct Clean {
+    /// Runs that ended before this [default: --retention-days ago]
+    #[arg(long, value_name = "TIME")]
+    pub before: Option<String>,
+    /// All but the N newest finished runs of each DAG; with --before, what both let go [default: --retention-runs]
+    #[arg(long, value_name = "N")]
+    pub keep: Option<usize>,
+    /// Only count what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do it
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// What to measure.
@@ -355,4 +406,19 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure the start on a store full of finished runs, and nothing else
+    #[arg(long)]
+    pub size: bool,
+    /// Finished runs in the full store
+    #[arg(long, default_value_t = 100_000, requires = "size")]
+    pub runs: usize,
+    /// DAGs in the full store
+    #[arg(long, default_value_t = 1_000, requires = "size")]
+    pub dags: usize,
+    /// Keep the full store in this folder
+    #[arg(long, value_name = "DIR", requires = "size")]
+    pub store: Option<PathBuf>,
+    /// Measure the start on the data folder: what --size does in a process of its own
+    #[arg(long, hide = true)]
+    pub start: bool,
 }

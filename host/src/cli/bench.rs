@@ -4,11 +4,23 @@ use super::args::{Bench, Global};
 use super::output::{print, print_json, say};
 use super::settings::{Need, block_on, config};
 use crate::app::{App, Config, Data, PoolRow};
-use crate::bench::{Shape, measure};
+use crate::bench::{Shape, SizeReport, Start, fill, measure, start};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
+use std::path::Path;
+use std::time::Instant;
 
 pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
+    if args.start {
+        let config = Config {
+            echo: None,
+            ..config(global, Need::Execution)?
+        };
+        return print_json(&block_on(start(config))??);
+    }
+    if args.size {
+        return size(global, args);
+    }
     let base = config(global, Need::Execution)?;
     let threads = args.threads.unwrap_or(base.threads);
     // On the disk of the data folder, because the temporary folder may be memory; never among the user's own runs.
@@ -65,8 +77,69 @@ fn bench(
             name,
             slots: -1,
             description: String::new(),
+            include_deferred: false,
         })
         .await?;
         measure(&app, folder, shape).await
     })?
+}
+
+/// Fills a store, then lets processes of their own start on it and on an empty one.
+fn size(global: &Global, args: &Bench) -> Result<(), UserError> {
+    let scratch = std::env::current_dir()
+        .unwrap_or_default()
+        .join(format!(".airlock-size-{}", std::process::id()));
+    let full = args.store.clone().unwrap_or_else(|| scratch.join("full"));
+    let result = size_in(args, &full, &scratch.join("empty"));
+    let _ = std::fs::remove_dir_all(&scratch);
+    let report = result?;
+    if global.json {
+        return print_json(&report);
+    }
+    let mut text = format!(
+        "{} DAGs, {} finished runs, filled in {:.1} s\n",
+        report.dags, report.runs, report.fill_s
+    );
+    for (name, start) in [("empty", &report.empty), ("full", &report.full)] {
+        text += &format!(
+            "{name:6} open {:8.1} ms   resident {:7.1} MiB   trigger to running {:7.2} ms\n",
+            start.open_ms, start.rss_mib, start.trigger_to_running_ms
+        );
+    }
+    print(&text)
+}
+
+fn size_in(args: &Bench, full: &Path, empty: &Path) -> Result<SizeReport, UserError> {
+    let began = Instant::now();
+    let is_new = !full.exists();
+    if is_new {
+        fill(full, args.dags, args.runs)?;
+    }
+    let fill_s = began.elapsed().as_secs_f64();
+    // Once for what only the first start pays: compiled components, page cache.
+    start_process(empty)?;
+    let (empty, full) = (start_process(empty)?, start_process(full)?);
+    Ok(SizeReport {
+        dags: args.dags,
+        runs: args.runs,
+        fill_s,
+        open_ratio: full.open_ms / empty.open_ms,
+        trigger_ratio: full.trigger_to_running_ms / empty.trigger_to_running_ms,
+        empty,
+        full,
+    })
+}
+
+fn start_process(folder: &Path) -> Result<Start, UserError> {
+    let failed =
+        |what: String| UserError::new(ErrorKind::Bug, format!("the measured process {what}"));
+    let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+    let output = std::process::Command::new(program)
+        .args(["bench", "--start", "--data"])
+        .arg(folder)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| failed(format!("ended with {}: {error}", output.status)))
 }

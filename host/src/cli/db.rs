@@ -1,9 +1,9 @@
 //! `airlock db`.
 
-use super::args::{Db, Global};
+use super::args::{Clean, Db, Global};
 use super::output::{print, print_json, say};
-use super::settings::{Need, config, open};
-use crate::app::App;
+use super::settings::{Need, config, open, retention, timestamp};
+use crate::app::{App, Cleaned, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use serde_json::json;
 use std::fs::File;
@@ -15,6 +15,12 @@ pub(super) fn run(global: &Global, command: Db) -> Result<(), UserError> {
         Db::Check => check(global),
         Db::Export { file } => export(global, &file),
         Db::Import { file } => import(global, &file),
+        Db::Clean(args) => clean(global, &args),
+        Db::RotateKey => {
+            let count = open(global, Need::State)?.rotate_key()?;
+            say(&format!("{count} secrets are sealed with the new key"));
+            Ok(())
+        }
     }
 }
 
@@ -72,4 +78,77 @@ fn import(global: &Global, path: &Path) -> Result<(), UserError> {
     let records = app.store().import(&mut BufReader::new(file))?;
     say(&format!("{}: {records} records", path.display()));
     Ok(())
+}
+
+/// Runs that go before the next line of progress.
+const CLEAN_STEP: usize = 2_000;
+
+fn policy(global: &Global, args: &Clean) -> Result<RetentionPolicy, UserError> {
+    let before = args.before.as_deref().map(timestamp).transpose()?;
+    let given = RetentionPolicy {
+        before,
+        keep: args.keep,
+    };
+    let policy = if given == RetentionPolicy::default() {
+        retention(global, jiff::Timestamp::now())
+    } else {
+        given
+    };
+    if policy == RetentionPolicy::default() {
+        let message = "nothing says which runs may go";
+        return Err(UserError::new(ErrorKind::Usage, message).hint(
+            "give --before TIME or --keep N, or set retention_days or retention_runs in airlock.toml",
+        ));
+    }
+    Ok(policy)
+}
+
+fn clean(global: &Global, args: &Clean) -> Result<(), UserError> {
+    let policy = policy(global, args)?;
+    let app = open(global, Need::State)?;
+    if args.dry_run || !args.yes {
+        let runs = app.cleanable(policy)?;
+        if !args.dry_run {
+            let message = format!("{runs} finished runs would go, with their events and logs");
+            return Err(UserError::new(ErrorKind::Usage, message)
+                .hint("add --yes to remove them; `airlock db export` makes a copy before"));
+        }
+        return tell(
+            global,
+            &json!({"runs": runs, "dry_run": true}),
+            &format!("{runs} runs would go\n"),
+        );
+    }
+    let mut all = Cleaned::default();
+    loop {
+        let step = app.clean(policy, CLEAN_STEP, all.next.as_ref())?;
+        all.runs += step.runs;
+        all.unreadable += step.unreadable;
+        all.dag_versions += step.dag_versions;
+        all.blobs += step.blobs;
+        all.blob_bytes += step.blob_bytes;
+        all.next = step.next;
+        if all.next.is_none() {
+            break;
+        }
+        say(&format!("{} runs removed", all.runs));
+    }
+    app.store().checkpoint()?;
+    let text = format!(
+        "{} runs, {} DAG versions and {} blobs ({} bytes) removed; {} runs could not be read and stay\n",
+        all.runs, all.dag_versions, all.blobs, all.blob_bytes, all.unreadable
+    );
+    let value = json!({
+        "runs": all.runs, "unreadable": all.unreadable, "dag_versions": all.dag_versions,
+        "blobs": all.blobs, "blob_bytes": all.blob_bytes, "dry_run": false,
+    });
+    tell(global, &value, &text)
+}
+
+fn tell(global: &Global, value: &serde_json::Value, text: &str) -> Result<(), UserError> {
+    if global.json {
+        print_json(value)
+    } else {
+        print(text)
+    }
 }

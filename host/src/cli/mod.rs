@@ -1,9 +1,12 @@
 //! The command line: parses, asks the application handle, prints. Data goes to stdout, everything else to stderr.
 //! It refuses to know sled or wasmtime, and to decide anything.
 
+mod admin;
 pub mod args;
+pub mod args_admin;
 mod bench;
 mod control;
+mod connections;
 mod dags;
 mod db;
 mod models;
@@ -16,7 +19,9 @@ mod serve;
 mod session;
 mod settings;
 mod settings_file;
+mod task_instance;
 mod tasks;
+mod variables;
 
 use crate::error::{ErrorKind, UserError};
 use args::{Cli, Command};
@@ -109,6 +114,8 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Models(command) => models::run(global, command),
         Command::Plugins(command) => plugins::run(global, command),
         Command::Pools(command) => pools::run(global, command),
+        Command::Variables(command) => variables::run(global, command),
+        Command::Connections(command) => connections::run(global, command),
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),

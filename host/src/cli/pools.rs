@@ -1,9 +1,11 @@
 //! `airlock pools`.
 
-use super::args::{Global, Pools};
+use super::admin::{import_file, open_new, report, write_export};
+use super::args::Global;
+use super::args_admin::Pools;
 use super::output::{print, print_json, say, table};
-use super::settings::{Need, block_on, config, open};
-use crate::app::{App, PoolRow};
+use super::settings::{Need, block_on, open};
+use crate::app::PoolRow;
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
 
@@ -14,44 +16,63 @@ pub(super) fn run(global: &Global, command: Pools) -> Result<(), UserError> {
             if global.json {
                 return print_json(&pools);
             }
-            let row = |pool: &PoolRow| {
-                vec![
-                    pool.name.to_string(),
-                    pool.slots.to_string(),
-                    pool.description.clone(),
-                ]
-            };
-            print(&table(
-                &["pool", "slots", "description"],
-                &pools.iter().map(row).collect::<Vec<_>>(),
-            ))
+            print(&pools_table(&pools))
+        }
+        Pools::Get { name } => {
+            let pool = open(global, Need::State)?.pool(&name)?;
+            if global.json {
+                return print_json(&pool);
+            }
+            print(&pools_table(&[pool]))
         }
         Pools::Set {
             name,
             slots,
             description,
+            include_deferred,
         } => {
-            if slots < -1 || slots > i64::from(u32::MAX) {
-                return Err(UserError::new(
-                    ErrorKind::Usage,
-                    format!("{slots} is no size of a pool"),
-                )
-                .hint("-1 is unlimited"));
-            }
             let name =
                 PoolName::parse(&name).map_err(|error| UserError::new(ErrorKind::Usage, error))?;
-            // A pool may be the first thing that a new data folder gets.
-            let app = App::open(crate::app::Config {
-                recover: false,
-                ..config(global, Need::Execution)?
-            })?;
-            block_on(app.set_pool(PoolRow {
-                name: name.clone(),
+            let pool = PoolRow {
+                name,
                 slots,
                 description,
-            }))??;
-            say(&format!("pool {name}: {slots} slots"));
+                include_deferred,
+            };
+            pool.check()?;
+            let done = format!("pool {}: {slots} slots", pool.name);
+            block_on(open_new(global)?.set_pool(pool))??;
+            say(&done);
             Ok(())
         }
+        Pools::Delete { name } => {
+            block_on(open(global, Need::State)?.delete_pool(&name))??;
+            say(&format!("pool {name} is deleted"));
+            Ok(())
+        }
+        Pools::Import(args) => {
+            let (members, on_existing) = import_file(&args)?;
+            let imported = block_on(open_new(global)?.import_pools(members, on_existing))??;
+            report(global, "pools", &imported)
+        }
+        Pools::Export { file } => {
+            let exported = open(global, Need::State)?.export_pools()?;
+            write_export(&file, "pools", &exported)
+        }
     }
+}
+
+fn pools_table(pools: &[PoolRow]) -> String {
+    let row = |pool: &PoolRow| {
+        vec![
+            pool.name.to_string(),
+            pool.slots.to_string(),
+            if pool.include_deferred { "yes" } else { "no" }.to_owned(),
+            pool.description.clone(),
+        ]
+    };
+    table(
+        &["pool", "slots", "include_deferred", "description"],
+        &pools.iter().map(row).collect::<Vec<_>>(),
+    )
 }

@@ -54,7 +54,7 @@ fn usage(error: impl std::fmt::Display) -> UserError {
 }
 
 /// `latest` is the run that was recorded last.
-fn find(app: &App, args: &RunArgs) -> Result<(DagId, RunId), UserError> {
+pub(super) fn find(app: &App, args: &RunArgs) -> Result<(DagId, RunId), UserError> {
     let dag_id = DagId::parse(&args.dag_id).map_err(usage)?;
     if args.run_id != "latest" {
         return Ok((dag_id, RunId::parse(&args.run_id).map_err(usage)?));

@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::session;
-use crate::app::{App, Config, Data};
+use crate::app::{App, Config, Data, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
 use std::io::Write;
@@ -78,6 +78,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
                 )
             })?,
         },
+        secrets: global.secrets.clone(),
         plugin_folders: global.plugin_folders.clone(),
         parallelism: global
             .parallelism
@@ -86,6 +87,20 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         recover: need == Need::Execution,
         echo,
     })
+}
+
+/// What the settings let go at `now`; with neither setting, nothing.
+pub(super) fn retention(global: &Global, now: jiff::Timestamp) -> RetentionPolicy {
+    let days = global.retention_days.map(|days| {
+        let hours = jiff::SignedDuration::from_hours(i64::from(days) * 24);
+        now.checked_sub(hours).unwrap_or(jiff::Timestamp::MIN)
+    });
+    RetentionPolicy {
+        before: days,
+        keep: global
+            .retention_runs
+            .map(|runs| usize::try_from(runs).unwrap_or(usize::MAX)),
+    }
 }
 
 /// Compiled components belong to the user, so that a throw-away run does not compile again; without a home, to the data folder.

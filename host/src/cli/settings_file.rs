@@ -9,7 +9,15 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 4] = ["data", "storage_root", "plugins", "parallelism"];
+const KEYS: [&str; 7] = [
+    "data",
+    "storage_root",
+    "plugins",
+    "secrets",
+    "parallelism",
+    "retention_days",
+    "retention_runs",
+];
 
 /// Fills what neither a flag nor the environment said.
 pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
@@ -27,12 +35,19 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "storage_root" => {
                 global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
+            "secrets" => global.secrets = global.secrets.or(Some(path(&key, value)?)),
             "plugins" if global.plugin_folders.is_empty() => {
                 global.plugin_folders = paths(&key, value)?;
             }
             "plugins" => {}
             "parallelism" => {
                 global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
+            }
+            "retention_days" => {
+                global.retention_days = global.retention_days.or(Some(number(&key, &value)?));
+            }
+            "retention_runs" => {
+                global.retention_runs = global.retention_runs.or(Some(number(&key, &value)?));
             }
             other => return Err(unknown(other)),
         }

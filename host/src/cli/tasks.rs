@@ -29,6 +29,11 @@ pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
                 &task_rows(&dag),
             ))
         }
+        Tasks::Show {
+            run,
+            task_id,
+            map_index,
+        } => super::task_instance::show(global, &run, &task_id, map_index),
         Tasks::Test {
             dag,
             task_id,

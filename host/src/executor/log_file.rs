@@ -53,6 +53,11 @@ impl LogStore {
         Self { folder, echo }
     }
 
+    /// The folder that holds the logs of a task instance, one file an attempt; it may not exist yet.
+    pub fn path(&self, stream: &LogStream<'_>) -> PathBuf {
+        self.folder.join(stream.folder())
+    }
+
     /// The log of one attempt; makes no file yet.
     pub(super) fn open(
         &self,
@@ -78,9 +83,22 @@ impl LogStore {
         }
     }
 
+    /// Where the logs of a task instance are, if there are any.
+    pub fn folder_of(&self, stream: &LogStream<'_>) -> PathBuf {
+        self.folder.join(stream.folder())
+    }
+
+    /// Removes every attempt's log of a task instance; none is no error.
+    pub fn remove(&self, stream: &LogStream<'_>) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(self.folder_of(stream)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Every attempt's log of one try (or of all), in order, as text; empty where nothing was logged.
     pub fn read(&self, stream: &LogStream<'_>, try_number: Option<u32>) -> std::io::Result<String> {
-        let folder = self.folder.join(stream.folder());
+        let folder = self.folder_of(stream);
         let mut names: Vec<_> = match std::fs::read_dir(&folder) {
             Ok(entries) => entries
                 .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -1,6 +1,7 @@
 //! The executor: turns an attempt into a task request for the sandbox and its report into an outcome for the scheduler.
 //! It owns live attempts and their cancel signals. It refuses to decide anything about a run.
 
+mod attempt_secrets;
 mod limits;
 mod log_file;
 mod run_port;
@@ -8,11 +9,14 @@ mod run_port;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use run_port::StoreDagState;
 
-use crate::capability::{self, EnvironmentSecrets, SessionContext, SystemResolver};
+use attempt_secrets::AttemptSecrets;
+
+use crate::capability::{self, SessionContext, SystemResolver, Vault};
 use crate::plugins::Plugins;
 use crate::render;
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
 use crate::scheduler::{Attempt, Executor, Handle};
+use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use airlock_core::dag::spec::Task;
@@ -34,6 +38,8 @@ pub struct Parts {
     pub handle: Handle,
     /// States of other DAGs, blobs.
     pub store: Arc<dyn Store>,
+    /// Variables and connections.
+    pub secrets: Arc<Secrets>,
     /// Experiments.
     pub tracking: Arc<Tracking>,
     /// Models.
@@ -114,12 +120,27 @@ impl Executor for LocalExecutor {
 }
 
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
-    match prepare(parts, attempt, cancel).await {
+    let vault = Vault::default();
+    let outcome = match prepare(parts, attempt, cancel, &vault).await {
         Ok(request) => {
             let report = parts.sandbox.run(request).await;
             with_denials(report.outcome, &report.denied)
         }
         Err(error) => Outcome::Error(error),
+    };
+    redacted(outcome, &vault)
+}
+
+/// What an attempt says at its end is kept and shown, so no value of a secret may be in it.
+fn redacted(outcome: Outcome, vault: &Vault) -> Outcome {
+    match outcome {
+        Outcome::Success(Some(value)) => Outcome::Success(Some(vault.redact_json(&value))),
+        Outcome::Skip(reason) => Outcome::Skip(vault.redact(&reason)),
+        Outcome::Error(error) => Outcome::Error(AttemptError {
+            message: vault.redact(&error.message),
+            ..error
+        }),
+        other => other,
     }
 }
 
@@ -183,18 +204,26 @@ async fn prepare(
     parts: &Arc<Parts>,
     attempt: &Attempt,
     cancel: CancelSignal,
+    vault: &Vault,
 ) -> Result<TaskRequest, AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag
         .task(attempt.ti.task)
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
     let (plugin, operator) = resolve(parts, &task.operator).await?;
-    let context = render::task_context(attempt, task, operator)
-        .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     let grants = match &task.grants {
         Some(own) => dag.grants.narrow(own),
         None => dag.grants.clone(),
     };
+    let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
+    let secrets = Arc::new(secrets);
+    let rendered = render::task_context(attempt, task, operator, secrets.clone())
+        .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
+    if let Some(fields) = rendered.fields {
+        let (run, ti, fence) = (attempt.run.number, attempt.ti, attempt.fence);
+        let fields = vault.redact_json(&fields);
+        parts.handle.render(run, ti, fence, fields);
+    }
     let limits = limits::attempt_limits(task, &grants.limits);
     let granted = InterfaceSet::from_grants(&grants);
     let log = parts.logs.open(
@@ -215,13 +244,14 @@ async fn prepare(
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
-        secrets: Arc::new(EnvironmentSecrets),
+        secrets,
+        vault: vault.clone(),
         resolver: Arc::new(SystemResolver),
         log: Box::new(log),
     });
     Ok(TaskRequest {
         plugin,
-        context,
+        context: rendered.context,
         limits,
         ports: session,
         granted,

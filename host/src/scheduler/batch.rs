@@ -23,18 +23,22 @@ pub(super) enum Effect {
     },
     Reply(Reply<()>, Result<(), SchedulerError>),
     Notify(mpsc::UnboundedSender<Notice>, Notice),
+    /// Told whether the commits were made.
+    Then(Box<dyn FnOnce(Result<(), SchedulerError>) + Send>),
 }
 
 /// Gathers a turn's changes; one commit a run.
 #[derive(Default)]
 pub(super) struct Batch {
     commits: BTreeMap<RunNumber, Commit>,
+    /// Rows that belong to no run's commit; they come last, so that what they refer to is there.
+    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
     effects: Vec<Effect>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.commits.is_empty() && self.effects.is_empty()
+        self.commits.is_empty() && self.rows.is_empty() && self.effects.is_empty()
     }
 
     pub(super) fn effect(&mut self, effect: Effect) {
@@ -81,6 +85,38 @@ impl Batch {
         }
     }
 
+    /// The index row of a run that was reopened.
+    pub(super) fn unfinished(&mut self, run: RunNumber, row: &RunRow) {
+        let key = unfinished_key(&row.dag_id, &row.run_id);
+        let name = row.run_id.as_str().as_bytes().to_vec();
+        self.row(Some(run), INDEX, key, Some(name));
+    }
+
+    /// Writes or removes a row in the commit of the run `anchor` if this turn has one, else after all runs' commits. The last
+    /// write of a turn wins.
+    pub(super) fn row(
+        &mut self,
+        anchor: Option<RunNumber>,
+        table: Table,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) {
+        let is_same = |(other, write): &(Table, RowWrite)| *other == table && write.key == key;
+        for commit in self.commits.values_mut() {
+            commit.rows.retain(|row| !is_same(row));
+        }
+        self.rows.remove(&(table, key.clone()));
+        match anchor.and_then(|run| self.commits.get_mut(&run)) {
+            Some(commit) => {
+                let expect = None;
+                commit.rows.push((table, RowWrite { key, expect, value }));
+            }
+            None => {
+                self.rows.insert((table, key), value);
+            }
+        }
+    }
+
     /// The index rows of a new run; a taken run id or logical date makes the commit fail.
     pub(super) fn new_run(&mut self, run: RunNumber, row: &RunRow) {
         let Some(commit) = self.commits.get_mut(&run) else {
@@ -117,9 +153,17 @@ impl Batch {
         executor: &Arc<dyn Executor>,
         handle: &Handle,
     ) {
-        let Self { commits, effects } = self;
+        let Self {
+            commits,
+            rows,
+            effects,
+        } = self;
         let executor = executor.clone();
         let handle = handle.clone();
+        let mut commits: Vec<Commit> = commits.into_values().collect();
+        if !rows.is_empty() {
+            commits.push(rows_alone(rows));
+        }
         if commits.is_empty() {
             return act(effects, &executor);
         }
@@ -133,7 +177,18 @@ impl Batch {
                     }
                 }
             });
-        store.submit(commits.into_values().collect(), done);
+        store.submit(commits, done);
+    }
+}
+
+fn rows_alone(rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>) -> Commit {
+    let write = |((table, key), value)| {
+        let expect = None;
+        (table, RowWrite { key, expect, value })
+    };
+    Commit {
+        rows: rows.into_iter().map(write).collect(),
+        ..Commit::default()
     }
 }
 
@@ -150,14 +205,18 @@ fn act(effects: Vec<Effect>, executor: &Arc<dyn Executor>) {
             // A caller or watcher that is gone needs no answer.
             Effect::Reply(reply, result) => drop(reply.send(result)),
             Effect::Notify(watcher, notice) => drop(watcher.send(notice)),
+            Effect::Then(tell) => tell(Ok(())),
         }
     }
 }
 
 fn refuse(effects: Vec<Effect>, error: &str) {
     for effect in effects {
-        if let Effect::Reply(reply, _) = effect {
-            let _ = reply.send(Err(SchedulerError::Store(error.to_owned())));
+        let failed = Err(SchedulerError::Store(error.to_owned()));
+        match effect {
+            Effect::Reply(reply, _) => drop(reply.send(failed)),
+            Effect::Then(tell) => tell(failed),
+            _ => {}
         }
     }
 }

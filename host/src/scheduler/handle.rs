@@ -1,11 +1,12 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
-use super::message::{Message, Notice, Reply, SchedulerError};
+use super::message::{BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, Reply, SchedulerError};
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
-use airlock_core::run::event::{Fence, Outcome, RunHeader};
+use airlock_core::failed_deps::FailedDep;
+use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
 use airlock_core::task_instance::state::DagRunState;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -80,6 +81,60 @@ impl Handle {
         .await
     }
 
+    /// Changes a run, live or ended, durably; yields which task instances are concerned, in the state they had.
+    pub async fn change(
+        &self,
+        dag_id: DagId,
+        run_id: RunId,
+        change: Change,
+    ) -> Result<Vec<ChangedInstance>, SchedulerError> {
+        self.ask(|reply| Message::Change {
+            dag_id,
+            run_id,
+            change,
+            reply,
+        })
+        .await
+    }
+
+    /// Makes, changes or shows a backfill.
+    pub async fn backfill(
+        &self,
+        dag_id: DagId,
+        change: BackfillChange,
+    ) -> Result<BackfillReply, SchedulerError> {
+        self.ask(|reply| Message::Backfill {
+            dag_id,
+            change,
+            reply,
+        })
+        .await
+    }
+
+    /// Records durably that an asset was updated.
+    pub async fn asset_updated(&self, event: AssetEvent) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::AssetUpdated { event, reply })
+            .await
+    }
+
+    /// Why a task instance does not run.
+    pub async fn failed_deps(
+        &self,
+        dag_id: DagId,
+        run_id: RunId,
+        task_id: String,
+        map_index: i32,
+    ) -> Result<Vec<FailedDep>, SchedulerError> {
+        self.ask(|reply| Message::FailedDeps {
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+            reply,
+        })
+        .await
+    }
+
     /// Stores an XCom durably.
     pub async fn push_xcom(
         &self,
@@ -98,6 +153,16 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Records what the templates of an attempt came to: a JSON object, for people. Nobody waits for it.
+    pub fn render(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, fields: String) {
+        let _ = self.tell(Message::Render {
+            run,
+            ti,
+            fence,
+            fields,
+        });
     }
 
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
@@ -137,6 +202,11 @@ impl Handle {
     /// Stops the scheduler's thread after what is in its inbox.
     pub fn shutdown(&self) {
         let _ = self.tell(Message::Shutdown);
+    }
+
+    /// Puts a message behind what is in the inbox.
+    pub(super) fn again(&self, message: Message) {
+        let _ = self.tell(message);
     }
 
     pub(super) fn failed(&self, reason: String) {

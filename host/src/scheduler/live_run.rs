@@ -1,5 +1,6 @@
 //! A run in memory: the pure state, its view for attempts, its row and its stream's head.
 
+use super::expand::Evaluator;
 use super::message::{Attempt, Notice};
 use super::records::RunRow;
 use super::view::RunView;
@@ -25,6 +26,13 @@ pub(super) struct LiveRun {
 }
 
 impl LiveRun {
+    /// What expands mapped tasks of this run.
+    pub(super) fn evaluator(&self) -> Evaluator {
+        Evaluator {
+            view: self.view.clone(),
+        }
+    }
+
     /// Follows an event that `state` has applied: the row, the view and what watchers hear of it.
     /// Returns whether the row changed.
     pub(super) fn follow(&mut self, event: &Event) -> bool {

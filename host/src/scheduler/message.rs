@@ -8,7 +8,10 @@ use super::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
-use airlock_core::run::event::{Fence, Json, Outcome, RunHeader};
+use airlock_core::failed_deps::FailedDep;
+use airlock_core::run::ClearOptions;
+use airlock_core::run::event::{AssetEvent, Fence, Json, Outcome, RunHeader};
+use airlock_core::schedule::{Backfill, BackfillRequest, PlannedDate};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -51,6 +54,13 @@ pub enum Message {
         value: Json,
         reply: Reply<()>,
     },
+    /// What the templates of an attempt came to.
+    Render {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        fields: Json,
+    },
     /// An attempt ended.
     Finish {
         run: RunNumber,
@@ -71,10 +81,129 @@ pub enum Message {
         notices: mpsc::UnboundedSender<Notice>,
         reply: Reply<DagRunState>,
     },
+    /// A person changes a run.
+    Change {
+        dag_id: DagId,
+        run_id: RunId,
+        change: Change,
+        reply: Reply<Vec<ChangedInstance>>,
+    },
+    /// The last commit of a run is durable: it may be read back.
+    Closed { dag_id: DagId, run_id: RunId },
+    /// Make, change or show a backfill.
+    Backfill {
+        dag_id: DagId,
+        change: BackfillChange,
+        reply: Reply<BackfillReply>,
+    },
+    /// An asset was updated by something that is no task instance.
+    AssetUpdated {
+        event: AssetEvent,
+        reply: Reply<()>,
+    },
+    /// Why a task instance does not run.
+    FailedDeps {
+        dag_id: DagId,
+        run_id: RunId,
+        task_id: String,
+        map_index: i32,
+        reply: Reply<Vec<FailedDep>>,
+    },
     /// The store took no commit: nothing may be acknowledged any more.
     Failed(String),
     /// Stop after what is in the inbox; attempts that are live are lost and found again at the next start.
     Shutdown,
+}
+
+/// Which task instances of a run a person means.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Tasks by id; empty for all.
+    pub task_ids: Vec<String>,
+    /// What comes with them, and which of them.
+    pub options: ClearOptions,
+}
+
+/// Which version of its DAG a cleared run goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// The one that it began with.
+    Original,
+    /// The one that new runs take.
+    Latest,
+}
+
+/// What a person changes about a run.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant says what its members are for")]
+pub enum Change {
+    /// Run task instances again.
+    Clear {
+        selection: Selection,
+        dry_run: bool,
+        version: Version,
+    },
+    /// Give task instances a state.
+    Mark {
+        selection: Selection,
+        state: TaskInstanceState,
+        by: String,
+    },
+    /// End the run in a state.
+    MarkRun { state: DagRunState, by: String },
+    /// Answer what a task instance asked.
+    Answer {
+        task_id: String,
+        map_index: i32,
+        answer: Json,
+        by: String,
+    },
+    /// Set an XCom, or delete it.
+    EditXCom {
+        task_id: String,
+        map_index: i32,
+        key: String,
+        value: Option<Json>,
+        by: String,
+    },
+}
+
+/// A task instance that a change concerns, in the state it had before.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ChangedInstance {
+    /// Its task.
+    pub task_id: String,
+    /// -1 when unmapped.
+    pub map_index: i32,
+    /// Its state before.
+    pub state: TaskInstanceState,
+}
+
+/// What a person asks about backfills of a DAG.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant says what its members are for")]
+pub enum BackfillChange {
+    /// What it would do.
+    DryRun(BackfillRequest),
+    /// Begin.
+    Create { id: u64, request: BackfillRequest },
+    /// Make and start no more of its runs, or go on.
+    Pause { id: u64, is_paused: bool },
+    /// End it: its queued runs are cancelled, its running ones go on.
+    Cancel { id: u64 },
+    /// The one that has not ended.
+    Show,
+}
+
+/// See [`BackfillChange`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackfillReply {
+    /// It is so.
+    Done,
+    /// What a dry run found.
+    Planned(Vec<PlannedDate>),
+    /// The one that has not ended, if there is one.
+    Active(Option<Box<Backfill>>),
 }
 
 /// A task instance as commands and pages show it.

@@ -9,9 +9,12 @@ mod expand;
 mod handle;
 mod live_run;
 mod message;
+mod queries;
 mod records;
 mod recovery;
+mod rendered;
 mod rows;
+mod stored;
 mod view;
 
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
@@ -19,11 +22,13 @@ pub use handle::Handle;
 pub use message::{
     Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow,
 };
+pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
-    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, run_key, run_stream,
-    runs_prefix, unfinished_key,
+    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, date_prefix, run_key,
+    run_stream, runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 

@@ -61,6 +61,15 @@ pub struct RunRow {
     pub end_date: Option<Timestamp>,
     /// Digest of its DAG version, in hex.
     pub dag_version: String,
+    /// The backfill that it is part of.
+    #[serde(default)]
+    pub backfill_id: Option<u64>,
+    /// Who or what made it.
+    #[serde(default)]
+    pub triggered_by: String,
+    /// Free text of the person who asked for it.
+    #[serde(default)]
+    pub note: String,
 }
 
 /// The stream that holds a run's events.
@@ -89,7 +98,45 @@ pub fn unfinished_key(dag_id: &DagId, run_id: &RunId) -> Vec<u8> {
 /// Prefix of `unfinished_key`.
 pub const UNFINISHED_PREFIX: &[u8] = b"run.unfinished\0";
 
-/// Index of runs by logical date: what `(dag_id, logical_date)` being unique and sensors on other DAGs read.
+/// Index of runs by logical date, the newest first: what `(dag_id, logical_date)` being unique, sensors on other DAGs and
+/// `latest_run_before` read. The value is the run id.
 pub fn date_key(dag_id: &DagId, logical_date: Timestamp) -> Vec<u8> {
-    format!("run.date\0{dag_id}\0{logical_date}").into_bytes()
+    let mut key = date_prefix(dag_id);
+    // Of one width, the sign bit turned so that times before 1970 are smaller, all bits turned so that the newest is first.
+    let ordered = logical_date.as_nanosecond().cast_unsigned() ^ (1 << 127);
+    key.extend_from_slice(&(!ordered).to_be_bytes());
+    key
+}
+
+/// Prefix of the `date_key`s of one DAG.
+pub fn date_prefix(dag_id: &DagId) -> Vec<u8> {
+    format!("run.date\0{dag_id}\0").into_bytes()
+}
+
+/// Key of a DAG's `DagSchedule` in `Table::State`.
+pub fn schedule_key(dag_id: &DagId) -> Vec<u8> {
+    format!("schedule\0{dag_id}").into_bytes()
+}
+
+/// Key of a backfill that has ended in `Table::State`.
+pub fn backfill_key(dag_id: &DagId, id: u64) -> Vec<u8> {
+    format!("backfill\0{dag_id}\0{id:020}").into_bytes()
+}
+
+/// Prefix of the keys of all backfills of a DAG that have ended.
+pub fn backfills_prefix(dag_id: &DagId) -> Vec<u8> {
+    format!("backfill\0{dag_id}\0").into_bytes()
+}
+
+/// Key of an asset event in `Table::State`, oldest first for each asset.
+pub fn asset_event_key(uri: &str, at: Timestamp, source: &str) -> Vec<u8> {
+    format!("asset_event\0{uri}\0{:020}\0{source}", at.as_microsecond()).into_bytes()
+}
+
+/// Prefix of the keys of all events of one asset, or with an empty `uri` of all assets.
+pub fn asset_events_prefix(uri: &str) -> Vec<u8> {
+    match uri {
+        "" => b"asset_event\0".to_vec(),
+        uri => format!("asset_event\0{uri}\0").into_bytes(),
+    }
 }

@@ -25,6 +25,12 @@ struct Past {
 }
 
 impl Times {
+    /// When a task instance started first and ended last.
+    pub fn dates(&self, ti: TaskInstanceKey) -> (Option<Timestamp>, Option<Timestamp>) {
+        let past = self.instances.get(&ti);
+        past.map_or((None, None), |past| (past.start, past.end))
+    }
+
     /// Follows an event that was applied.
     pub(super) fn follow(&mut self, event: &Event) {
         match event {
@@ -114,6 +120,9 @@ impl RunRow {
             start_date: None,
             end_date: None,
             dag_version: crate::store::Digest(dag_version).to_string(),
+            backfill_id: header.backfill_id,
+            triggered_by: header.triggered_by.clone(),
+            note: header.note.clone(),
         }
     }
 }

@@ -1,27 +1,35 @@
 //! Content-addressed files `blobs/ab/<sha256>`. It owns their durability: whole, synced and named before anybody may name them in
-//! a commit. It refuses bytes that do not match their name, and never removes a blob: callers keep digests in payloads that the
-//! store cannot read.
+//! a commit. It refuses bytes that do not match their name, and to remove a blob that was put a moment ago: the commit that names
+//! it may be on its way.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::codec::digest;
 use super::files;
-use super::types::{Digest, StoreError};
+use super::types::{BLOB_GRACE_MS, Collected, Digest, StoreError};
 
 /// How many digests are remembered as durable before the memory is emptied.
 const KNOWN_MAX: usize = 65_536;
 const TMP: &str = "tmp";
 
+/// What this process knows about blobs. A collection holds it while it removes one.
+#[derive(Default)]
+struct Memory {
+    /// Proved durable, so that the same bytes again cost nothing.
+    known: HashSet<Digest>,
+    /// When each was last put, milliseconds since the epoch. Who put one and is gone names it no more, so nothing older counts.
+    put_at: HashMap<Digest, i64>,
+}
+
 /// The folder of blobs.
 pub(super) struct BlobStore {
     root: PathBuf,
-    /// Proved durable by this process, so that the same bytes again cost nothing.
-    known: Mutex<HashSet<Digest>>,
+    memory: Mutex<Memory>,
     next_tmp: AtomicU64,
 }
 
@@ -34,7 +42,7 @@ impl BlobStore {
         std::fs::create_dir(&tmp).map_err(files::refused("create", &tmp))?;
         Ok(Self {
             root: root.to_owned(),
-            known: Mutex::default(),
+            memory: Mutex::default(),
             next_tmp: AtomicU64::new(0),
         })
     }
@@ -46,11 +54,15 @@ impl BlobStore {
     }
 
     /// Makes blobs durable; folders are synced once each, at the end.
-    pub(super) fn put(&self, blobs: &[(Digest, impl AsRef<[u8]>)]) -> Result<(), StoreError> {
+    pub(super) fn put(
+        &self,
+        blobs: &[(Digest, impl AsRef<[u8]>)],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         let mut dirs = BTreeSet::new();
         let mut written = Vec::new();
         for (digest, bytes) in blobs {
-            if self.is_known(digest) {
+            if self.hold(digest, now_ms) {
                 continue;
             }
             let path = self.path(digest);
@@ -79,19 +91,54 @@ impl BlobStore {
         std::fs::rename(&tmp, path).map_err(files::refused("name", path))
     }
 
-    fn is_known(&self, digest: &Digest) -> bool {
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(digest)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a blob from being collected for a while; answers whether it is known to be durable.
+    fn hold(&self, digest: &Digest, now_ms: i64) -> bool {
+        let mut memory = self.memory();
+        let at = memory.put_at.entry(*digest).or_insert(now_ms);
+        *at = now_ms.max(*at);
+        memory.known.contains(digest)
     }
 
     fn remember(&self, digests: &[Digest]) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + digests.len() > KNOWN_MAX {
-            known.clear();
+        let mut memory = self.memory();
+        if memory.known.len() + digests.len() > KNOWN_MAX {
+            memory.known.clear();
         }
-        known.extend(digests);
+        memory.known.extend(digests);
+    }
+
+    /// Blobs that nobody put within the grace.
+    pub(super) fn old(&self, now_ms: i64) -> Result<HashSet<Digest>, StoreError> {
+        let since = now_ms.saturating_sub(BLOB_GRACE_MS);
+        self.memory().put_at.retain(|_, at| *at > since);
+        let all = self.list()?;
+        let memory = self.memory();
+        let is_old = |digest: &Digest| !memory.put_at.contains_key(digest);
+        Ok(all.into_iter().filter(is_old).collect())
+    }
+
+    /// Removes those of `blobs` that nobody put since they were found to be `old`. A crash in between leaves blobs that nothing
+    /// names, for the next collection.
+    pub(super) fn remove(&self, blobs: &HashSet<Digest>) -> Result<Collected, StoreError> {
+        let mut collected = Collected::default();
+        for digest in blobs {
+            let path = self.path(digest);
+            // Whoever puts the same bytes now waits, and then finds that they are not there.
+            let mut memory = self.memory();
+            if memory.put_at.contains_key(digest) {
+                continue;
+            }
+            memory.known.remove(digest);
+            let metadata = path.metadata().map_err(files::refused("read", &path))?;
+            files::remove(&path)?;
+            collected.blobs += 1;
+            collected.bytes += metadata.len();
+        }
+        Ok(collected)
     }
 
     /// A blob whose bytes match its name.
@@ -117,7 +164,10 @@ impl BlobStore {
                 continue;
             }
             for path in list_dir(&shard)? {
-                found.extend(path.file_name().and_then(|name| parse_name(name.to_str()?)));
+                found.extend(
+                    path.file_name()
+                        .and_then(|name| Digest::parse(name.to_str()?)),
+                );
             }
         }
         found.sort();
@@ -129,15 +179,4 @@ fn list_dir(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     std::fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
         .map_err(files::refused("list", dir))
-}
-
-fn parse_name(name: &str) -> Option<Digest> {
-    let mut digest = [0; 32];
-    if name.len() != 64 || !name.is_ascii() {
-        return None;
-    }
-    for (index, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(name.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(Digest(digest))
 }

@@ -209,22 +209,45 @@ pub(super) fn parse_lease(bytes: &[u8]) -> Result<(Fence, i64, &str), Malformed>
     ))
 }
 
-/// A claimed item: `fence | queue | worker | payload`.
-pub(super) fn claim(fence: Fence, queue: &str, worker: &str, payload: &[u8]) -> Vec<u8> {
+/// A claimed item: `fence | until | queue | worker | payload`.
+pub(super) fn claim(
+    fence: Fence,
+    until_ms: i64,
+    queue: &str,
+    worker: &str,
+    payload: &[u8],
+) -> Vec<u8> {
     let mut out = number(fence);
+    out.extend_from_slice(&until_ms.to_le_bytes());
     put_short(&mut out, queue.as_bytes());
     put_short(&mut out, worker.as_bytes());
     out.extend_from_slice(payload);
     out
 }
 
-/// A claimed item's fence and payload.
-pub(super) fn parse_claim(bytes: &[u8]) -> Result<(Fence, &[u8]), Malformed> {
+/// A claimed item as found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim<'a> {
+    pub(super) fence: Fence,
+    /// When somebody else may have it, milliseconds since the epoch.
+    pub(super) until_ms: i64,
+    pub(super) queue: &'a str,
+    /// Encoded.
+    pub(super) payload: &'a [u8],
+}
+
+pub(super) fn parse_claim(bytes: &[u8]) -> Result<Claim<'_>, Malformed> {
     let mut reader = Reader::value(bytes)?;
     let fence = reader.u64()?;
+    let until_ms = reader.u64()?.cast_signed();
+    let queue = reader.text()?;
     reader.text()?;
-    reader.text()?;
-    Ok((fence, reader.0))
+    Ok(Claim {
+        fence,
+        until_ms,
+        queue,
+        payload: reader.0,
+    })
 }
 
 /// Packs payloads of events that follow each other: `count | (length | payload)*`.

@@ -134,6 +134,11 @@ impl Index {
     /// Takes over changes and the position they reach, in one batch.
     pub(super) fn apply(&self, changes: &Memtable) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
+        for stream in changes.removed_streams() {
+            for pair in self.range(&keys::chunks(stream)) {
+                batch.remove(pair?.0);
+            }
+        }
         changes.for_index(|key, value| match value {
             Some(value) => batch.insert(key, value),
             None => batch.remove(key),

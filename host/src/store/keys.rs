@@ -16,6 +16,7 @@ const TIMER: u8 = b'T';
 const DUE: u8 = b'D';
 const QUEUE: u8 = b'Q';
 const CLAIM: u8 = b'C';
+const EXPIRY: u8 = b'X';
 const IDEMPOTENCY: u8 = b'I';
 const META: u8 = b'M';
 
@@ -142,10 +143,15 @@ pub(super) fn timer(timer: &[u8]) -> Vec<u8> {
     plain(TIMER, timer)
 }
 
-/// A timer by its time. The sign bit is turned so that times before 1970 come first.
+/// A time whose byte order is its order: the sign bit is turned, so that times before 1970 come first.
+fn ordered(at_ms: i64) -> [u8; 8] {
+    (at_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// A timer by its time.
 pub(super) fn due(at_ms: i64, timer: &[u8]) -> Vec<u8> {
     let mut key = key(DUE, 8 + timer.len());
-    key.extend_from_slice(&(at_ms.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key.extend_from_slice(&ordered(at_ms));
     key.extend_from_slice(timer);
     key
 }
@@ -188,6 +194,33 @@ pub(super) fn parse_waiting(key: &[u8]) -> Option<u64> {
 /// An item that is claimed.
 pub(super) fn claim(item: u64) -> Vec<u8> {
     plain(CLAIM, &item.to_be_bytes())
+}
+
+/// All claimed items.
+pub(super) fn claims() -> Range {
+    Range::prefix(plain(CLAIM, &[]))
+}
+
+/// Every key of this layout.
+pub(super) fn everything() -> Range {
+    Range::prefix(vec![KEY_FORMAT])
+}
+
+/// A claimed item by the time when somebody else may have it. Its end is that of a waiting key.
+pub(super) fn expiry(queue: &str, until_ms: i64, item: u64) -> Vec<u8> {
+    let mut key = named(EXPIRY, queue.as_bytes(), 16);
+    key.extend_from_slice(&ordered(until_ms));
+    key.extend_from_slice(&item.to_be_bytes());
+    key
+}
+
+/// Claimed items of a queue that somebody else may have at `now_ms`, the longest overdue first.
+pub(super) fn expired_until(queue: &str, now_ms: i64) -> Range {
+    let all = Range::prefix(named(EXPIRY, queue.as_bytes(), 0));
+    let end = now_ms
+        .checked_add(1)
+        .map_or(all.end, |next| Some(expiry(queue, next, 0)));
+    Range { end, ..all }
 }
 
 /// What a commit with this idempotency key got.
@@ -261,7 +294,7 @@ pub(super) fn family(key: &[u8]) -> Option<Family> {
         [KEY_FORMAT, TIMER] => Some(Family::Timer),
         [KEY_FORMAT, QUEUE] => Some(Family::Waiting),
         [KEY_FORMAT, CLAIM] => Some(Family::Claim),
-        [KEY_FORMAT, LEASE | DUE | IDEMPOTENCY | META] => Some(Family::Other),
+        [KEY_FORMAT, LEASE | DUE | EXPIRY | IDEMPOTENCY | META] => Some(Family::Other),
         _ => None,
     }
 }

@@ -130,7 +130,7 @@ impl<'v> Group<'v> {
             Some(value) => {
                 codec::parse_claim(&value)
                     .map_err(|bad| bad.at("a claim"))?
-                    .0
+                    .fence
             }
         };
         if current == 0 || current != ack.fence {
@@ -161,11 +161,15 @@ impl<'v> Group<'v> {
             head += commit.events.len() as Seq;
             self.append(&stream.0, first, commit.events)?;
         }
+        for stream in &commit.remove_streams {
+            memtable::encode_remove_stream(&mut self.frames, &stream.0);
+            self.pending.remove_stream(&stream.0);
+        }
         for (table, write) in commit.rows {
             self.write_row(table, write)?;
         }
         for ack in &commit.acks {
-            self.delete(keys::claim(ack.item));
+            self.drop_claim(ack.item)?;
         }
         for (index, (queue, payload)) in (0..).zip(commit.enqueue) {
             let mut value = codec::versioned(1, None, payload.len());
@@ -246,13 +250,7 @@ impl<'v> Group<'v> {
         limit(key.len(), "lease's key", KEY_BYTES_MAX)?;
         limit(holder.len(), "lease's holder", KEY_BYTES_MAX)?;
         let place = "a lease";
-        let now_ms = match self.get(&keys::clock())? {
-            None => now_ms,
-            Some(value) => codec::parse_number(&value)
-                .map_err(|bad| bad.at(place))?
-                .cast_signed()
-                .max(now_ms),
-        };
+        let now_ms = self.not_before(now_ms)?;
         let mut fence = self.next;
         if let Some(value) = self.get(&keys::lease(key))? {
             let (held, until, by) = codec::parse_lease(&value).map_err(|bad| bad.at(place))?;
@@ -270,48 +268,106 @@ impl<'v> Group<'v> {
         Ok(Lease { fence, until_ms })
     }
 
+    /// The time, or the newest that anything was decided at if the clock went back behind that.
+    fn not_before(&self, now_ms: i64) -> Result<i64, StoreError> {
+        let newest = self.get(&keys::clock())?;
+        newest.map_or(Ok(now_ms), |value| {
+            let newest = codec::parse_number(&value).map_err(|bad| bad.at("the clock"))?;
+            Ok(newest.cast_signed().max(now_ms))
+        })
+    }
+
     /// Claims waiting items. An error leaves the group as it was. Their fence is the position of the claim.
     pub(super) fn claim(
         &mut self,
         queue: &str,
         worker: &str,
         max: usize,
+        (now_ms, ttl_ms): (i64, u64),
     ) -> Result<Vec<WorkItem>, Refusal> {
         limit(queue.len(), "queue's name", KEY_BYTES_MAX)?;
         limit(worker.len(), "worker's name", KEY_BYTES_MAX)?;
-        let range = keys::queue(queue);
-        let over = self
-            .pending
-            .range(&range)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        let waiting = self.view.scan(&range, over, max.min(CLAIM_ITEMS_MAX))?;
-        if waiting.is_empty() {
+        let max = max.min(CLAIM_ITEMS_MAX);
+        let now_ms = self.not_before(now_ms)?;
+        let mut takes = self.expired(queue, now_ms, max)?;
+        takes.extend(self.waiting(queue, max - takes.len())?);
+        if takes.is_empty() {
             return Ok(Vec::new());
         }
         // All that can fail comes before the first effect.
         let fence = self.next;
-        let mut items = Vec::with_capacity(waiting.len());
-        let mut claims = Vec::with_capacity(waiting.len());
-        for (key, value) in waiting {
-            let place = "a queue";
-            let item = keys::parse_waiting(&key).ok_or_else(|| codec::Malformed.at(place))?;
-            let (_, payload) = codec::parse_row(&value).map_err(|bad| bad.at(place))?;
-            claims.push((key, item, codec::claim(fence, queue, worker, payload)));
-            let payload = self.open_payload(payload, place)?;
+        let mut items = Vec::with_capacity(takes.len());
+        for take in &takes {
             items.push(WorkItem {
-                item,
+                item: take.item,
                 fence,
+                payload: self.open_payload(&take.payload, "a queue")?,
+            });
+        }
+        let until_ms = now_ms.saturating_add(i64::try_from(ttl_ms).unwrap_or(i64::MAX));
+        let (position, start) = self.begin();
+        for take in takes {
+            self.delete(take.from);
+            let claim = codec::claim(fence, until_ms, queue, worker, &take.payload);
+            self.put(keys::claim(take.item), claim);
+            let expiry = keys::expiry(queue, until_ms, take.item);
+            self.put(expiry, vec![codec::VALUE_FORMAT]);
+        }
+        self.put(keys::clock(), codec::number(now_ms.cast_unsigned()));
+        self.end(position, start);
+        Ok(items)
+    }
+
+    /// Items that nobody claimed, oldest first.
+    fn waiting(&self, queue: &str, max: usize) -> Result<Vec<Take>, StoreError> {
+        let mut takes = Vec::new();
+        for (from, value) in self.scan(&keys::queue(queue), max)? {
+            let bad = |bad: codec::Malformed| bad.at("a queue");
+            let item = keys::parse_waiting(&from).ok_or_else(|| bad(codec::Malformed))?;
+            let (_, payload) = codec::parse_row(&value).map_err(bad)?;
+            let payload = payload.to_vec();
+            takes.push(Take {
+                from,
+                item,
                 payload,
             });
         }
-        let (position, start) = self.begin();
-        for (key, item, claim) in claims {
-            self.put(keys::claim(item), claim);
-            self.delete(key);
+        Ok(takes)
+    }
+
+    /// Items whose claim has lasted longer than its time: their worker is taken for dead.
+    fn expired(&self, queue: &str, now_ms: i64, max: usize) -> Result<Vec<Take>, StoreError> {
+        let mut takes = Vec::new();
+        for (from, _) in self.scan(&keys::expired_until(queue, now_ms), max)? {
+            let bad = |bad: codec::Malformed| bad.at("a claim");
+            let item = keys::parse_waiting(&from).ok_or_else(|| bad(codec::Malformed))?;
+            let value = self.get(&keys::claim(item))?;
+            let value = value.ok_or_else(|| bad(codec::Malformed))?;
+            let payload = codec::parse_claim(&value).map_err(bad)?.payload.to_vec();
+            takes.push(Take {
+                from,
+                item,
+                payload,
+            });
         }
-        self.end(position, start);
-        Ok(items)
+        Ok(takes)
+    }
+
+    fn scan(&self, range: &keys::Range, max: usize) -> Result<memtable::Pairs, StoreError> {
+        let pending = self.pending.range(range);
+        let over = pending.map(|(key, value)| (key.clone(), value.clone()));
+        self.view.scan(range, over.collect(), max)
+    }
+
+    fn drop_claim(&mut self, item: u64) -> Result<(), StoreError> {
+        let key = keys::claim(item);
+        let Some(value) = self.get(&key)? else {
+            return Ok(());
+        };
+        let claim = codec::parse_claim(&value).map_err(|bad| bad.at("a claim"))?;
+        self.delete(keys::expiry(claim.queue, claim.until_ms, item));
+        self.delete(key);
+        Ok(())
     }
 
     /// A payload whose blob may still be waiting in this group.
@@ -361,6 +417,15 @@ impl<'v> Group<'v> {
     }
 }
 
+/// An item on its way to a worker.
+struct Take {
+    /// The key by which it was found; it goes.
+    from: Vec<u8>,
+    item: u64,
+    /// Encoded.
+    payload: Vec<u8>,
+}
+
 /// The most items of one claim, however many were asked for.
 pub(super) const CLAIM_ITEMS_MAX: usize = 1_024;
 
@@ -390,6 +455,15 @@ fn check_limits(commit: &Commit) -> Result<(), CommitError> {
         key(stream.0.len(), "stream's name")?;
     } else if !commit.events.is_empty() {
         limit(commit.events.len(), "list of events without a stream", 0)?;
+    }
+    for stream in &commit.remove_streams {
+        key(stream.0.len(), "stream's name")?;
+        let appended_to = commit.stream.as_ref().is_some_and(|(to, _)| to == stream);
+        limit(
+            usize::from(appended_to),
+            "list of removed streams with the stream appended to",
+            0,
+        )?;
     }
     for guard in &commit.guards {
         key(guard.lease.len(), "lease's key")?;

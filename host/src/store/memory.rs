@@ -13,8 +13,8 @@ use super::keys::{self, Range};
 use super::machine::{Group, Refusal};
 use super::memtable::{Memtable, Overlay, Pairs, merge_scan};
 use super::types::{
-    CheckReport, Commit, CommitError, Digest, Event, Lease, Position, Receipt, Row, Seq,
-    StoreError, StreamId, Table, WorkItem,
+    BLOB_GRACE_MS, CheckReport, Collected, Commit, CommitError, Digest, Event, Lease, Position,
+    Receipt, Row, Seq, StoreError, StreamId, Table, WorkItem,
 };
 use super::view::{self, View};
 use super::{Done, Store, codec};
@@ -29,6 +29,8 @@ pub struct MemoryStore {
 struct State {
     all: Memtable,
     blobs: HashMap<Digest, Vec<u8>>,
+    /// When each blob was last put, milliseconds since the epoch.
+    put_at: HashMap<Digest, i64>,
     position: Position,
 }
 
@@ -67,11 +69,14 @@ impl MemoryStore {
             .filter(|(_, value)| value.is_none())
             .map(|(key, _)| key.clone())
             .collect();
+        let removed: Vec<_> = pending.removed_streams().map(str::to_owned).collect();
         state.all.merge(pending)?;
-        for key in gone {
-            state.all.kv.remove(&key);
+        state.all.settle(&gone, &removed);
+        let now_ms = self.clock.now_ms();
+        for (digest, bytes) in blobs {
+            state.blobs.insert(digest, bytes);
+            state.put_at.insert(digest, now_ms);
         }
-        state.blobs.extend(blobs);
         Ok(answer)
     }
 }
@@ -165,15 +170,42 @@ impl Store for MemoryStore {
         view::due(&*self.state(), now_ms, max)
     }
 
-    fn claim(&self, queue: &str, worker: &str, max: usize) -> Result<Vec<WorkItem>, StoreError> {
-        self.with_group(|group| group.claim(queue, worker, max))
+    fn claim(
+        &self,
+        queue: &str,
+        worker: &str,
+        max: usize,
+        ttl_ms: u64,
+    ) -> Result<Vec<WorkItem>, StoreError> {
+        let now_ms = self.clock.now_ms();
+        self.with_group(|group| group.claim(queue, worker, max, (now_ms, ttl_ms)))
             .map_err(store_error)
     }
 
     fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = codec::digest(bytes);
-        self.state().blobs.insert(digest, bytes.to_vec());
+        let mut state = self.state();
+        state.blobs.insert(digest, bytes.to_vec());
+        state.put_at.insert(digest, self.clock.now_ms());
         Ok(digest)
+    }
+
+    fn collect_blobs(&self) -> Result<Collected, StoreError> {
+        let mut state = self.state();
+        let since = self.clock.now_ms().saturating_sub(BLOB_GRACE_MS);
+        state.put_at.retain(|_, at| *at > since);
+        let all = state.blobs.keys().copied();
+        let old = all.filter(|digest| !state.put_at.contains_key(digest));
+        let unnamed = view::unnamed_blobs(&*state, old.collect())?;
+        let mut collected = Collected::default();
+        for bytes in unnamed
+            .iter()
+            .filter_map(|digest| state.blobs.remove(digest))
+        {
+            collected.blobs += 1;
+            collected.bytes += bytes.len() as u64;
+        }
+        Ok(collected)
     }
 
     fn get_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {

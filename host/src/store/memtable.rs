@@ -20,6 +20,7 @@ const ENTRY_OVERHEAD: usize = 64;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const APPEND: u8 = 3;
+const REMOVE_STREAM: u8 = 4;
 
 /// The newest events of one stream.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Tail {
     pub(super) first: Seq,
     /// Encoded payloads, dense.
     pub(super) events: Vec<Bytes>,
+    /// The stream was removed before the first of `events`: whatever lies under this layer is gone.
+    pub(super) removed: bool,
 }
 
 impl Tail {
@@ -92,9 +95,39 @@ impl Memtable {
             tail.events.append(&mut events);
         } else {
             self.bytes += stream.len() + ENTRY_OVERHEAD;
-            self.tails.insert(stream.to_owned(), Tail { first, events });
+            let tail = Tail {
+                first,
+                events,
+                removed: false,
+            };
+            self.tails.insert(stream.to_owned(), tail);
         }
         Ok(())
+    }
+
+    /// Removes a stream, here and under this layer.
+    pub(super) fn remove_stream(&mut self, stream: &str) {
+        let removed = Tail {
+            removed: true,
+            ..Tail::default()
+        };
+        if self.tails.insert(stream.to_owned(), removed).is_none() {
+            self.bytes += stream.len() + ENTRY_OVERHEAD;
+            self.entries += 1;
+        }
+    }
+
+    /// Drops what only tells a layer beneath that something is gone, where there is none.
+    pub(super) fn settle(&mut self, gone: &[Vec<u8>], removed: &[String]) {
+        for key in gone {
+            self.kv.remove(key);
+        }
+        for stream in removed {
+            match self.tails.get_mut(stream) {
+                Some(tail) if !tail.events.is_empty() => tail.removed = false,
+                _ => drop(self.tails.remove(stream)),
+            }
+        }
     }
 
     /// Takes over newer changes.
@@ -103,6 +136,12 @@ impl Memtable {
             self.put(key, value);
         }
         for (stream, tail) in newer.tails {
+            if tail.removed {
+                self.remove_stream(&stream);
+                if tail.events.is_empty() {
+                    continue;
+                }
+            }
             self.append(&stream, tail.first, tail.events)?;
         }
         self.last = self.last.max(newer.last);
@@ -139,6 +178,7 @@ impl Memtable {
                     .map_err(bad)?;
                 self.append(stream, first, events)?;
             }
+            REMOVE_STREAM => self.remove_stream(reader.text().map_err(bad)?),
             _ => return Err(Malformed.at(place)),
         }
         Ok(())
@@ -168,7 +208,13 @@ impl Memtable {
             .collect()
     }
 
-    /// Everything as it goes into the index: keys, chunks of events, heads.
+    /// Streams that what lies under this layer has no more.
+    pub(super) fn removed_streams(&self) -> impl Iterator<Item = &str> {
+        let removed = self.tails.iter().filter(|(_, tail)| tail.removed);
+        removed.map(|(stream, _)| stream.as_str())
+    }
+
+    /// Everything as it goes into the index: keys, chunks of events, heads. Chunks of `removed_streams` must be gone by then.
     pub(super) fn for_index(&self, mut each: impl FnMut(Vec<u8>, Option<&[u8]>)) {
         for (key, value) in &self.kv {
             each(key.clone(), value.as_deref());
@@ -177,7 +223,9 @@ impl Memtable {
             for (first, chunk) in chunks(tail) {
                 each(keys::chunk(stream, first), Some(&chunk));
             }
-            each(keys::head(stream), Some(&codec::number(tail.head())));
+            let head = codec::number(tail.head());
+            let is_gone = tail.removed && tail.events.is_empty();
+            each(keys::head(stream), (!is_gone).then_some(head.as_slice()));
         }
     }
 }
@@ -256,6 +304,12 @@ pub(super) fn encode_append(out: &mut Vec<u8>, stream: &str, first: Seq, events:
     for event in events {
         codec::put_long(out, event);
     }
+}
+
+/// Writes a stream's removal into a frame's contents.
+pub(super) fn encode_remove_stream(out: &mut Vec<u8>, stream: &str) {
+    out.push(REMOVE_STREAM);
+    codec::put_short(out, stream.as_bytes());
 }
 
 /// Begins a frame's contents.

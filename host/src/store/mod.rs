@@ -34,9 +34,9 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 
 pub use types::{
-    Ack, COMMIT_BYTES_MAX, CheckReport, Commit, CommitError, Digest, Event, Fence, Guard,
-    KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq, StoreError, StreamId, Table,
-    TimerWrite, VALUE_BYTES_MAX, WorkItem,
+    Ack, BLOB_GRACE_MS, COMMIT_BYTES_MAX, CheckReport, Collected, Commit, CommitError, Digest,
+    Event, Fence, Guard, KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq,
+    StoreError, StreamId, Table, TimerWrite, VALUE_BYTES_MAX, WorkItem,
 };
 
 use std::io::{Read, Write};
@@ -92,11 +92,24 @@ pub trait Store: Send + Sync + 'static {
     /// Up to `max` timers due at or before `now_ms` (milliseconds since the epoch), earliest first: key and payload.
     fn due(&self, now_ms: i64, max: usize) -> Result<Vec<(i64, Row)>, StoreError>;
 
-    /// Up to `max` work items of a queue that are neither acknowledged nor claimed, oldest first; claimed by `worker` with a new fence.
-    fn claim(&self, queue: &str, worker: &str, max: usize) -> Result<Vec<WorkItem>, StoreError>;
+    /// Up to `max` work items of a queue that are not acknowledged, and not claimed or claimed longer ago than the `ttl_ms` of
+    /// that claim: first what was left by others, then the oldest. They are `worker`'s for `ttl_ms`, with a new fence; whoever
+    /// had them before can acknowledge them no more.
+    fn claim(
+        &self,
+        queue: &str,
+        worker: &str,
+        max: usize,
+        ttl_ms: u64,
+    ) -> Result<Vec<WorkItem>, StoreError>;
 
     /// Stores bytes under their SHA-256, durably, before it returns. The same bytes again cost nothing.
     fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+
+    /// Removes blobs that no row, event, timer or work item holds or names, and that nobody put within `BLOB_GRACE_MS`. A value
+    /// names a blob by the 64 hexadecimal digits of its digest, anywhere in its bytes. A value that comes later and names an older
+    /// blob must follow a `put_blob` of it.
+    fn collect_blobs(&self) -> Result<Collected, StoreError>;
 
     /// Reads a blob and checks its digest.
     fn get_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;

@@ -15,6 +15,8 @@ pub type Key = Vec<u8>;
 pub const KEY_BYTES_MAX: usize = 1_024;
 /// The largest single event or row value, bytes. Values over 4 KiB are kept in blobs by the backend.
 pub const VALUE_BYTES_MAX: usize = 16 << 20;
+/// A blob is not collected for so long after it was put, milliseconds: time for the commit that names it.
+pub const BLOB_GRACE_MS: i64 = 60 * 60 * 1_000;
 /// The most bytes of one commit.
 pub const COMMIT_BYTES_MAX: usize = 64 << 20;
 
@@ -78,15 +80,23 @@ pub struct Digest(pub [u8; 32]);
 
 impl Digest {
     /// Reads 64 hexadecimal digits.
-    pub fn parse(hex: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        let pairs: &[[u8; 2]; 32] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
         let mut digest = [0; 32];
-        if hex.len() != 64 || !hex.is_ascii() {
-            return None;
-        }
-        for (place, byte) in digest.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(hex.get(place * 2..place * 2 + 2)?, 16).ok()?;
+        for (byte, [high, low]) in digest.iter_mut().zip(pairs) {
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
         }
         Some(Self(digest))
+    }
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }
 
@@ -139,6 +149,9 @@ pub struct Commit {
     pub acks: Vec<Ack>,
     /// Timers to set or clear.
     pub timers: Vec<TimerWrite>,
+    /// Streams that are there no more, with all their events; one that is not there is no error. None of them may be the
+    /// stream appended to: the next commit may begin it again, from 0.
+    pub remove_streams: Vec<StreamId>,
     /// A second commit with the same key answers the first one's receipt and changes nothing.
     pub idempotency_key: Option<Vec<u8>>,
 }
@@ -285,6 +298,15 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// What a collection of blobs removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// How many.
+    pub blobs: u64,
+    /// How many bytes they had.
+    pub bytes: u64,
 }
 
 /// What a check found.

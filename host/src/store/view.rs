@@ -1,10 +1,12 @@
 //! Reading the one key space, whatever lies under it: rows, events, timers. It owns how stored values become answers, and
 //! refuses values that do not decode.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::codec::{self, Payload};
-use super::keys::{self, Range};
+use super::keys::{self, Family, Range};
 use super::memtable::{Overlay, Pairs};
 use super::types::{Digest, Event, Position, Row, Seq, StoreError, StreamId, Table};
 
@@ -24,6 +26,87 @@ pub(super) trait View {
 
 /// How far back an idempotency key is remembered, in positions. Older keys are as good as new, and checkpoints drop them.
 pub(super) const IDEMPOTENCY_POSITIONS: Position = 10_000_000;
+
+/// Keys that are looked at in one go where all of them are.
+const PAGE: usize = 4_096;
+
+/// How many hex digits name a blob.
+const HEX_DIGITS: usize = 64;
+
+/// Gives every key and value of a range to `each`, page by page: changes meanwhile may or may not be among them.
+fn for_each(
+    view: &dyn View,
+    mut range: Range,
+    mut each: impl FnMut(&[u8], &[u8]) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    loop {
+        let page = view.scan(&range, Overlay::new(), PAGE)?;
+        for (key, value) in &page {
+            each(key, value)?;
+        }
+        let Some((last, _)) = page.into_iter().next_back() else {
+            return Ok(());
+        };
+        range.start = last;
+        range.after = true;
+    }
+}
+
+/// Encoded payloads in a value; none if it is not what the codec wrote.
+fn payloads<'v>(key: &[u8], value: &'v [u8]) -> Option<Vec<&'v [u8]>> {
+    Some(match keys::family(key)? {
+        Family::Events => codec::parse_chunk(value).ok()?,
+        Family::Row | Family::Waiting => vec![codec::parse_row(value).ok()?.1],
+        Family::Timer => vec![codec::parse_timer(value).ok()?.2],
+        Family::Claim => vec![codec::parse_claim(value).ok()?.payload],
+        Family::Head | Family::Other => Vec::new(),
+    })
+}
+
+/// Those of `blobs` that no stored value holds or names in hex. What does not decode ends the search: nothing may be
+/// removed on a guess.
+pub(super) fn unnamed_blobs(
+    view: &dyn View,
+    mut blobs: HashSet<Digest>,
+) -> Result<HashSet<Digest>, StoreError> {
+    // An item that is claimed during the search moves from a place not seen yet to one seen already: claims come again.
+    for range in [keys::everything(), keys::claims()] {
+        for_each(view, range, |key, value| {
+            if blobs.is_empty() {
+                return Ok(());
+            }
+            let place = || format!("the value of key {}", key.escape_ascii());
+            let found = payloads(key, value).ok_or_else(|| codec::Malformed.at(&place()))?;
+            for payload in found {
+                match Payload::parse(payload).map_err(|bad| bad.at(&place()))? {
+                    Payload::Inline(bytes) => drop_named(&mut blobs, bytes),
+                    Payload::Blob(digest) => {
+                        blobs.remove(&digest);
+                        // It may have been removed with its value since.
+                        if let Some(bytes) = view.blob(&digest)? {
+                            drop_named(&mut blobs, &bytes);
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(blobs)
+}
+
+/// Drops digests that stand in `bytes` as hex.
+fn drop_named(blobs: &mut HashSet<Digest>, bytes: &[u8]) {
+    let words = bytes.split(|byte| !byte.is_ascii_hexdigit());
+    for word in words.filter(|word| word.len() >= HEX_DIGITS) {
+        for digits in word.windows(HEX_DIGITS) {
+            let digest = std::str::from_utf8(digits).ok().and_then(Digest::parse);
+            digest.iter().for_each(|digest| {
+                blobs.remove(digest);
+            });
+        }
+    }
+}
 
 /// The caller's bytes behind an encoded payload.
 pub(super) fn open_payload(

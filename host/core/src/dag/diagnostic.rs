@@ -133,6 +133,20 @@ impl Sink {
         });
     }
 
+    /// Adds the errors of `part` that lie before the line `until` and whose code is not in `without`.
+    pub(super) fn take_errors_before(&mut self, part: Self, until: u32, without: &[&str]) {
+        let kept =
+            |one: &Diagnostic| one.is_error() && one.line < until && !without.contains(&one.code);
+        for one in part.list.into_iter().filter(kept) {
+            let span = Span {
+                line: one.line,
+                column: one.column,
+                len: one.span_len,
+            };
+            self.push(one.severity, span, one.code, one.message, one.hint);
+        }
+    }
+
     /// Whether a hint may still cost a search through all tasks.
     pub(super) fn wants_searches(&self) -> bool {
         self.list.len() < SEARCHES_MAX

@@ -2,18 +2,29 @@
 //! `parse` never fails: it returns what it found and everything that is wrong with it, each with its place.
 //! It refuses files, clocks and plugins: whether an operator exists is checked where plugins are known.
 
+mod check_templates;
 pub mod diagnostic;
 pub mod digest;
+mod edges;
 pub mod graph;
+mod names;
 mod params;
 mod quantity;
 mod read;
+mod read_callback;
 mod read_dag;
+mod read_deadline;
+mod read_expand;
 mod read_grants;
+mod read_group;
+mod read_policy;
+mod read_schedule;
 mod read_task;
+#[cfg(test)]
+mod schema_tests;
 pub mod spec;
 mod suggest;
-mod templates;
+pub(crate) mod templates;
 mod validate;
 mod when;
 mod yaml;
@@ -28,6 +39,10 @@ pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 
 /// The most tasks a DAG may have.
 pub const TASKS_MAX: usize = 10_000;
+/// The most task groups a DAG may have.
+pub const GROUPS_MAX: usize = 1_000;
+/// The most direct dependencies a DAG may have: two groups can make as many as the product of their tasks.
+pub const EDGES_MAX: usize = 200_000;
 /// The most elements that an `expand` written in the file may make (Airflow's `max_map_length`).
 pub const MAP_LENGTH_MAX: usize = 1024;
 /// The JSON Schema (draft 2020-12) of a DAG file, for editors.
@@ -42,10 +57,32 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// What the part of a file before a mistake in its YAML cannot tell: the rest may say it.
+const UNKNOWABLE: [&str; 9] = [
+    "invalid-assets",
+    "invalid-deadline",
+    "invalid-schedule",
+    "retry-rule",
+    "no-tasks",
+    "empty-group",
+    "missing-key",
+    "unknown-task",
+    "template-syntax",
+];
+
 /// Reads one DAG from YAML (or JSON, which is YAML). Never fails and never panics, whatever `text` holds.
 pub fn parse(text: &str) -> Parsed {
     let mut sink = diagnostic::Sink::new();
-    let dag = yaml::load(text, &mut sink).and_then(|root| read_dag::read(&root, text, &mut sink));
+    let dag = match yaml::load(text, &mut sink) {
+        yaml::Loaded::Whole(root) => read_dag::read(&root, text, &mut sink),
+        yaml::Loaded::Part(root, until) => {
+            let mut part = diagnostic::Sink::new();
+            read_dag::read(&root, text, &mut part);
+            sink.take_errors_before(part, until, &UNKNOWABLE);
+            None
+        }
+        yaml::Loaded::Nothing => None,
+    };
     let failed = sink.has_errors();
     Parsed {
         dag: dag.filter(|_| !failed),

@@ -3,12 +3,10 @@
 
 use super::diagnostic::{Sink, Span, quoted};
 use super::quantity;
-use super::spec::Callback;
 use super::suggest;
 use super::yaml::{Entry, Kind, Node};
 use crate::ids::{DagId, InvalidId, OperatorName, PoolName, TaskId};
 use jiff::SignedDuration;
-use serde_json::Value;
 
 /// A type that a YAML value can hold. `None` comes with an error in the sink.
 pub(super) trait FromNode: Sized {
@@ -38,11 +36,12 @@ pub(super) fn wrong_type(node: &Node<'_>, what: &str, expected: &str, sink: &mut
     sink.error_hint(node.span, "wrong-type", message, hint);
 }
 
-/// The members of a task or of the DAG, and the defaults behind them.
+/// The members of a task, a group or the DAG, and the defaults behind them.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'n, 't> {
     pub(super) own: &'n [Entry<'t>],
-    pub(super) defaults: &'n [Entry<'t>],
+    /// The first of a name counts.
+    pub(super) defaults: &'n [&'n Entry<'t>],
 }
 
 impl<'n, 't> Fields<'n, 't> {
@@ -53,7 +52,7 @@ impl<'n, 't> Fields<'n, 't> {
 
     pub(super) fn entry(&self, key: &str) -> Option<&'n Entry<'t>> {
         let own = self.own_entry(key);
-        let entry = own.or_else(|| self.defaults.iter().find(|entry| entry.key == key))?;
+        let entry = own.or_else(|| self.defaults.iter().copied().find(|entry| entry.key == key))?;
         (!entry.value.is_null()).then_some(entry)
     }
 
@@ -276,7 +275,8 @@ pub(super) fn texts_with_spans(
     }
 }
 
-fn id<T>(
+/// A text that `parse` takes as an id.
+pub(super) fn id<T>(
     node: &Node<'_>,
     what: &str,
     parse: fn(&str) -> Result<T, InvalidId>,
@@ -320,27 +320,3 @@ macro_rules! id_from_node {
     )*};
 }
 id_from_node!(DagId, TaskId, OperatorName, PoolName);
-
-/// A callback: `{operator, config}`, or the operator's name alone.
-impl FromNode for Callback {
-    fn from_node(node: &Node<'_>, what: &str, sink: &mut Sink) -> Option<Self> {
-        let empty = Value::Object(serde_json::Map::new());
-        if node.as_str().is_some() {
-            let operator = OperatorName::from_node(node, "operator", sink)?;
-            return Some(Self {
-                operator,
-                config: empty,
-            });
-        }
-        let fields = members(node, what, &["operator", "config"], sink)?;
-        if fields.node("operator").is_none() {
-            let message = format!("`{what}` names no operator");
-            let hint = "write {operator: notify.slack, config: {...}}".to_owned();
-            sink.error_hint(node.span, "missing-key", message, hint);
-        }
-        Some(Self {
-            operator: fields.get("operator", sink)?,
-            config: fields.node("config").map_or(empty, Node::to_json),
-        })
-    }
-}

@@ -1,22 +1,26 @@
 //! One task of the file, with its defaults applied; names of other tasks stay texts with their places.
+//! `resources` is taken and means nothing, as in Airflow: what a task may use, its grants and its pool say.
 //! It refuses keys that no task has, and leaves whatever needs the other tasks to `validate`.
 
-use super::MAP_LENGTH_MAX;
 use super::diagnostic::{Sink, Span, quoted};
-use super::read::{Fields, FromNode, choice, members, texts_with_spans, unknown_key, wrong_type};
-use super::read_dag;
+use super::names::Name;
+use super::read::{
+    Fields, FromNode, choice, id, members, texts_with_spans, unknown_key, wrong_type,
+};
+use super::read_callback::{callbacks, either};
+use super::read_group::{self, GroupDraft};
 use super::spec::{
-    DEFAULT_POOL, DEFAULT_QUEUE, Expand, ExpandSource, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
+    DEFAULT_POOL, DEFAULT_QUEUE, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
     SENSOR_TIMEOUT_DEFAULT, SensorMode, SensorSpec, Task, TriggerRule, WeightRule,
 };
 use super::suggest;
-use super::yaml::{Entry, Kind, Node, to_map};
-use crate::ids::{OperatorName, PoolName, TaskId};
-use serde_json::{Map, Value};
+use super::yaml::{Entry, Kind, Node};
+use super::{read_dag, read_expand, read_policy, read_schedule};
+use crate::ids::{GroupIndex, ID_BYTES_MAX, OperatorName, PoolName, TaskId, TaskIndex};
 use std::collections::BTreeMap;
 
 /// The keys of a task.
-pub(super) const KEYS: [&str; 43] = [
+pub(super) const KEYS: [&str; 58] = [
     "task_id",
     "operator",
     "config",
@@ -60,10 +64,26 @@ pub(super) const KEYS: [&str; 43] = [
     "on_failure_callback",
     "on_success_callback",
     "on_retry_callback",
+    "on_execute_callback",
+    "on_skipped_callback",
+    "retry_policy",
+    "queue",
+    "ignore_first_depends_on_past",
+    "wait_for_past_depends_before_skipping",
+    "never_fail",
+    "silent_fail",
+    "deferrable",
+    "inlets",
+    "outlets",
+    "doc_md",
+    "map_index_template",
+    "name",
+    "resources",
 ];
 /// Keys that name one task or its edges and so cannot be a default.
-pub(super) const NO_DEFAULT: [&str; 8] = [
+pub(super) const NO_DEFAULT: [&str; 9] = [
     "task_id",
+    "name",
     "depends_on",
     "inputs",
     "expand",
@@ -125,12 +145,23 @@ pub(super) struct Draft<'n, 't> {
     pub(super) upstream: Vec<Reference>,
     /// The name of each input, its task's place in `upstream`, and its key.
     pub(super) inputs: Vec<(String, usize, String)>,
+    /// What each of `upstream` means; filled when names are resolved.
+    pub(super) found: Vec<Option<Name>>,
+    /// What it waits for directly, and where the file says so; filled when names are resolved.
+    pub(super) edges: Vec<(TaskIndex, Span)>,
+}
+
+/// Where a task stands: in a group or not, and the defaults there.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'n, 't> {
+    pub(super) group: Option<(GroupIndex, &'n GroupDraft<'n, 't>)>,
+    pub(super) defaults: &'n [&'n Entry<'t>],
 }
 
 /// Reads one element of `tasks`; `None` comes with an error.
 pub(super) fn read<'n, 't>(
     node: &'n Node<'t>,
-    defaults: &'n [Entry<'t>],
+    place: Place<'n, 't>,
     sink: &mut Sink,
 ) -> Option<Draft<'n, 't>> {
     let Some(own) = node.as_mapping() else {
@@ -138,29 +169,64 @@ pub(super) fn read<'n, 't>(
         return None;
     };
     check_keys(own, sink);
-    let fields = Fields { own, defaults };
+    let fields = Fields {
+        own,
+        defaults: place.defaults,
+    };
     let id_node = required(node, own, "task_id", sink);
-    let task_id = id_node.and_then(|node| TaskId::from_node(node, "task_id", sink));
+    let short = id_node.and_then(|node| TaskId::from_node(node, "task_id", sink));
+    let prefix = place.group.map(|(_, group)| group.id_text.as_str());
+    let id_text = full_id(prefix, id_node.and_then(Node::as_str).unwrap_or_default());
+    let span = id_node.map_or(node.span, |id| id.span);
+    let task_id = short.and_then(|_| checked_id(&id_text, span, sink));
     if fields.node("operator").is_none() {
         required(node, own, "operator", sink);
     }
     let operator = fields.get::<OperatorName>("operator", sink);
     let (mut upstream, inputs) = references(fields, sink);
     let is_teardown = teardown(fields, &mut upstream, sink);
-    let task = build(fields, task_id, operator, is_teardown, sink)?;
+    let mut task = build(fields, task_id, operator, is_teardown, sink)?;
+    task.task_group = place.group.map(|(index, _)| index);
+    if task.expand.is_some() && place.group.is_some_and(|(_, group)| group.is_mapped) {
+        read_group::nested(fields, "a task", "task", sink);
+        task.expand = None;
+    }
     Some(Draft {
-        id_text: id_node
-            .and_then(Node::as_str)
-            .map_or_else(String::new, str::to_owned),
-        span: id_node.map_or(node.span, |id| id.span),
+        id_text,
+        span,
         task,
         fields,
         upstream,
         inputs,
+        found: Vec::new(),
+        edges: Vec::new(),
     })
 }
 
-fn required<'n, 't>(
+/// A task's or group's id with that of the group round it before it. Without an id of its own it stays empty.
+pub(super) fn full_id(prefix: Option<&str>, short: &str) -> String {
+    match prefix {
+        Some(prefix) if !short.is_empty() => format!("{prefix}.{short}"),
+        _ => short.to_owned(),
+    }
+}
+
+/// The full id as a value. Its parts are checked by themselves: only its length can be wrong.
+pub(super) fn checked_id(full: &str, span: Span, sink: &mut Sink) -> Option<TaskId> {
+    let id = TaskId::parse(full);
+    if full.len() > ID_BYTES_MAX {
+        let message = format!(
+            "the full id {} has {} bytes; at most {ID_BYTES_MAX} are allowed",
+            quoted(full),
+            full.len()
+        );
+        let hint = "shorten it, or the ids of the groups that it is in".to_owned();
+        sink.error_hint(span, "invalid-id", message, hint);
+    }
+    id.ok()
+}
+
+pub(super) fn required<'n, 't>(
     owner: &Node<'t>,
     own: &'n [Entry<'t>],
     key: &str,
@@ -168,12 +234,12 @@ fn required<'n, 't>(
 ) -> Option<&'n Node<'t>> {
     let found = own.iter().find(|entry| entry.key == key);
     if found.is_none() {
-        let example = if key == "operator" {
-            "probe"
-        } else {
-            "train_model"
+        let (noun, example) = match key {
+            "operator" => ("task", "probe"),
+            "group_id" => ("group", "features"),
+            _ => ("task", "train_model"),
         };
-        let message = format!("the task has no `{key}`");
+        let message = format!("the {noun} has no `{key}`");
         sink.error_hint(
             owner.span,
             "missing-key",
@@ -202,10 +268,22 @@ fn check_keys(own: &[Entry<'_>], sink: &mut Sink) {
 pub(super) fn key_hint(key: &str) -> Option<String> {
     let other = match key {
         "upstream" | "dependencies" | "needs" | "upstream_task_ids" => "depends_on",
-        "id" | "name" => "task_id",
+        "id" => "task_id",
         "type" | "uses" => "operator",
         "op_kwargs" | "op_args" | "with" | "params" | "args" | "parameters" => "config",
         "task_concurrency" => "max_active_tis_per_dag",
+        "doc" | "doc_json" | "doc_rst" | "doc_yaml" => "doc_md",
+        "executor" | "executor_config" => "queue",
+        "run_as_user" => {
+            return Some(
+                "a sandboxed operator has no user: `grants` say what it may do".to_owned(),
+            );
+        }
+        "task_group" => {
+            return Some(
+                "write the task under the `tasks` of an element of `task_groups`".to_owned(),
+            );
+        }
         _ => {
             return suggest::hint(key, KEYS, || {
                 let dag = read_dag::KEYS.contains(&key);
@@ -308,25 +386,26 @@ fn build(
 ) -> Option<Task> {
     let wait_for_downstream = fields.or("wait_for_downstream", false, sink);
     let depends_on_past = fields.or("depends_on_past", false, sink);
-    let expand = expand(fields, sink);
+    let expand = read_expand::expand(fields, sink);
+    let retries = fields.or("retries", 0, sink);
     Some(Task {
         // An invalid id or operator is an error already; the stand-in lets the other checks go on.
         task_id: task_id.or_else(|| TaskId::parse("invalid").ok())?,
         task_group: None,
         operator: operator.or_else(|| OperatorName::parse("invalid").ok())?,
-        config: config(fields, expand.as_ref(), sink),
+        config: read_expand::config(fields, expand.as_ref(), sink),
         depends_on: Vec::new(),
         inputs: BTreeMap::new(),
         expand,
         trigger_rule: trigger_rule(fields, is_teardown, sink),
-        retries: fields.or("retries", 0, sink),
+        retries,
         retry_delay: fields.or("retry_delay", RETRY_DELAY_DEFAULT, sink),
         retry_exponential_backoff: backoff(fields, sink),
         max_retry_delay: fields.positive("max_retry_delay", sink),
         execution_timeout: fields.positive("execution_timeout", sink),
         sla: fields.positive("sla", sink),
-        retry_policy: Vec::new(),
-        queue: DEFAULT_QUEUE.to_owned(),
+        retry_policy: read_policy::read(fields, retries, sink),
+        queue: queue(fields, sink),
         pool: match fields.get("pool", sink) {
             Some(pool) => pool,
             None => PoolName::parse(DEFAULT_POOL).ok()?,
@@ -335,8 +414,12 @@ fn build(
         priority_weight: fields.or("priority_weight", 1, sink),
         weight_rule: fields.choice("weight_rule", &WEIGHT_RULES, WeightRule::Downstream, sink),
         depends_on_past: depends_on_past || wait_for_downstream,
-        ignore_first_depends_on_past: false,
-        wait_for_past_depends_before_skipping: false,
+        ignore_first_depends_on_past: fields.or("ignore_first_depends_on_past", false, sink),
+        wait_for_past_depends_before_skipping: fields.or(
+            "wait_for_past_depends_before_skipping",
+            false,
+            sink,
+        ),
         wait_for_downstream,
         max_active_tis_per_dag: fields.at_least_one("max_active_tis_per_dag", sink),
         max_active_tis_per_dagrun: fields.at_least_one("max_active_tis_per_dagrun", sink),
@@ -347,27 +430,22 @@ fn build(
         do_xcom_push: fields.or("do_xcom_push", true, sink),
         multiple_outputs: fields.or("multiple_outputs", false, sink),
         grants: fields.get("grants", sink),
-        inlets: Vec::new(),
-        outlets: Vec::new(),
-        doc_md: None,
-        map_index_template: None,
-        task_display_name: fields.get("task_display_name", sink),
+        inlets: read_schedule::uris(fields, "inlets", sink),
+        outlets: read_schedule::uris(fields, "outlets", sink),
+        doc_md: fields.get("doc_md", sink),
+        map_index_template: fields.get("map_index_template", sink),
+        task_display_name: either(fields, "task_display_name", "name", sink)
+            .and_then(|node| String::from_node(node, "task_display_name", sink)),
         owner: fields.get("owner", sink),
         email: emails(fields, sink),
         // Airflow's defaults: silent only where no address is given.
         email_on_failure: fields.or("email_on_failure", true, sink),
         email_on_retry: fields.or("email_on_retry", true, sink),
-        on_execute: Vec::new(),
-        on_failure: fields
-            .get("on_failure_callback", sink)
-            .into_iter()
-            .collect(),
-        on_success: fields
-            .get("on_success_callback", sink)
-            .into_iter()
-            .collect(),
-        on_retry: fields.get("on_retry_callback", sink).into_iter().collect(),
-        on_skipped: Vec::new(),
+        on_execute: callbacks(fields, "on_execute_callback", sink),
+        on_failure: callbacks(fields, "on_failure_callback", sink),
+        on_success: callbacks(fields, "on_success_callback", sink),
+        on_retry: callbacks(fields, "on_retry_callback", sink),
+        on_skipped: callbacks(fields, "on_skipped_callback", sink),
     })
 }
 
@@ -418,18 +496,59 @@ fn backoff(fields: Fields<'_, '_>, sink: &mut Sink) -> f64 {
 }
 
 fn sensor(fields: Fields<'_, '_>, sink: &mut Sink) -> SensorSpec {
+    let soft_fail = fields.or("soft_fail", false, sink);
+    let never_fail = fields.or("never_fail", false, sink);
+    if let (true, true, Some(entry)) = (soft_fail, never_fail, fields.entry("never_fail")) {
+        let message = "`soft_fail` and `never_fail` exclude each other".to_owned();
+        let hint =
+            "never_fail skips on any error of a poke, soft_fail only at the timeout: keep one";
+        sink.error_hint(
+            entry.key_span,
+            "soft-and-never-fail",
+            message,
+            hint.to_owned(),
+        );
+    }
     SensorSpec {
-        mode: fields.choice("mode", &MODES, SensorMode::Poke, sink),
+        mode: mode(fields, sink),
         poke_interval: fields
             .positive("poke_interval", sink)
             .unwrap_or(POKE_INTERVAL_DEFAULT),
         timeout: fields.or("timeout", SENSOR_TIMEOUT_DEFAULT, sink),
-        soft_fail: fields.or("soft_fail", false, sink),
-        never_fail: false,
-        silent_fail: false,
+        soft_fail,
+        never_fail,
+        silent_fail: fields.or("silent_fail", false, sink),
         exponential_backoff: fields.or("exponential_backoff", false, sink),
         max_wait: fields.positive("max_wait", sink),
     }
+}
+
+/// `deferrable` means what the mode reschedule does: nothing is held while waiting. A task's own word goes before
+/// a default's.
+fn mode(fields: Fields<'_, '_>, sink: &mut Sink) -> SensorMode {
+    let mode = fields.choice("mode", &MODES, SensorMode::Poke, sink);
+    if !fields.or("deferrable", false, sink) {
+        return mode;
+    }
+    let own = |key| fields.own_entry(key);
+    match (own("mode"), own("deferrable")) {
+        (Some(entry), Some(_)) if mode == SensorMode::Poke && !entry.value.is_null() => {
+            let message = "`deferrable` and the mode poke exclude each other".to_owned();
+            let hint = "remove `mode`: nothing is held while a deferrable sensor waits".to_owned();
+            sink.error_hint(entry.key_span, "deferrable-poke", message, hint);
+            mode
+        }
+        (Some(_), None) => mode,
+        _ => SensorMode::Reschedule,
+    }
+}
+
+/// The hosts' settings name queues too, so that only what an id may hold is allowed.
+fn queue(fields: Fields<'_, '_>, sink: &mut Sink) -> String {
+    let id = fields
+        .node("queue")
+        .and_then(|node| id(node, "queue", TaskId::parse, sink));
+    id.map_or_else(|| DEFAULT_QUEUE.to_owned(), String::from)
 }
 
 /// A list, or a text with `,` or `;` between the addresses.
@@ -452,142 +571,4 @@ fn emails(fields: Fields<'_, '_>, sink: &mut Sink) -> Vec<String> {
         }
     }
     out
-}
-
-/// `config` and `partial` together; what `expand` sets may not be set here as well.
-fn config(fields: Fields<'_, '_>, expand: Option<&Expand>, sink: &mut Sink) -> Value {
-    let mut merged = Map::new();
-    for key in ["config", "partial"] {
-        let Some(node) = fields.node(key) else {
-            continue;
-        };
-        let Some(entries) = node.as_mapping() else {
-            let expected = "a mapping: what the operator reads";
-            wrong_type(node, key, expected, sink);
-            continue;
-        };
-        for entry in entries {
-            let expanded = match expand {
-                Some(Expand::Product(keys)) => keys.iter().any(|(key, _)| *key == entry.key),
-                _ => false,
-            };
-            let other = if expanded { "expand" } else { "config" };
-            if expanded || merged.contains_key(&*entry.key) && key == "partial" {
-                sink.error_hint(
-                    entry.key_span,
-                    "config-twice",
-                    format!("{} is set here and in `{other}`", quoted(&entry.key)),
-                    "keep one of them".to_owned(),
-                );
-            }
-        }
-        merged.extend(to_map(entries));
-    }
-    Value::Object(merged)
-}
-
-fn expand(fields: Fields<'_, '_>, sink: &mut Sink) -> Option<Expand> {
-    let product = fields
-        .own_entry("expand")
-        .filter(|entry| !entry.value.is_null());
-    let kwargs = fields
-        .own_entry("expand_kwargs")
-        .filter(|entry| !entry.value.is_null());
-    match (product, kwargs) {
-        (Some(_), Some(second)) => {
-            sink.error_hint(
-                second.key_span,
-                "expand-twice",
-                "the task has both `expand` and `expand_kwargs`".to_owned(),
-                "`expand` makes the cross product of its keys, `expand_kwargs` takes one mapping for each instance: keep one".to_owned(),
-            );
-            None
-        }
-        (Some(product), None) => expand_product(&product.value, sink),
-        (None, Some(kwargs)) => expand_kwargs(&kwargs.value, sink),
-        (None, None) => None,
-    }
-}
-
-fn expand_product(node: &Node<'_>, sink: &mut Sink) -> Option<Expand> {
-    let Some(entries) = node.as_mapping() else {
-        wrong_type(
-            node,
-            "expand",
-            "a mapping from config keys to lists or templates",
-            sink,
-        );
-        return None;
-    };
-    if entries.is_empty() {
-        let message = "`expand` names no key".to_owned();
-        let hint = "write expand: {key: [a, b]}, or remove it".to_owned();
-        sink.error_hint(node.span, "empty-expand", message, hint);
-        return None;
-    }
-    let mut keys = Vec::with_capacity(entries.len());
-    let mut length: usize = 1;
-    for entry in entries {
-        let Some(source) = source(&entry.value, &entry.key, sink) else {
-            continue;
-        };
-        if let ExpandSource::Literal(items) = &source {
-            length = length.saturating_mul(items.len());
-        }
-        keys.push((entry.key.clone().into_owned(), source));
-    }
-    check_length(node, length, sink);
-    Some(Expand::Product(keys))
-}
-
-fn expand_kwargs(node: &Node<'_>, sink: &mut Sink) -> Option<Expand> {
-    let source = source(node, "expand_kwargs", sink)?;
-    if let (ExpandSource::Literal(items), Kind::Sequence(nodes)) = (&source, &node.kind) {
-        check_length(node, items.len(), sink);
-        for node in nodes.iter().filter(|node| node.as_mapping().is_none()) {
-            wrong_type(node, "expand_kwargs", "a list of mappings", sink);
-        }
-    } else if node.as_mapping().is_some() {
-        wrong_type(
-            node,
-            "expand_kwargs",
-            "a list of mappings or a template",
-            sink,
-        );
-    }
-    Some(Expand::Kwargs(source))
-}
-
-fn check_length(node: &Node<'_>, length: usize, sink: &mut Sink) {
-    if length > MAP_LENGTH_MAX {
-        sink.error_hint(
-            node.span,
-            "map-too-long",
-            format!("this makes {length} task instances; at most {MAP_LENGTH_MAX} are allowed"),
-            "give each instance a batch of elements".to_owned(),
-        );
-    }
-}
-
-/// A list, a mapping (its pairs, as in Airflow), or one template for the whole value.
-fn source(node: &Node<'_>, what: &str, sink: &mut Sink) -> Option<ExpandSource> {
-    match &node.kind {
-        Kind::Sequence(items) => Some(ExpandSource::Literal(
-            items.iter().map(Node::to_json).collect(),
-        )),
-        Kind::Mapping(entries) => {
-            let pair = |entry: &Entry<'_>| {
-                Value::from(vec![Value::from(&*entry.key), entry.value.to_json()])
-            };
-            Some(ExpandSource::Literal(entries.iter().map(pair).collect()))
-        }
-        Kind::String(text) if text.contains("{{") => {
-            Some(ExpandSource::Template(text.clone().into_owned()))
-        }
-        _ => {
-            let expected = "a list, or a template such as \"{{ xcom_pull('a') }}\"";
-            wrong_type(node, what, expected, sink);
-            None
-        }
-    }
 }

@@ -484,6 +484,10 @@ pub enum WeightRule {
 
 /// How a sensor waits. Ignored by operators that never answer `not-yet`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in Airflow, under the same name"
+)]
 pub struct SensorSpec {
     /// Whether it keeps its slot between pokes.
     pub mode: SensorMode,

@@ -4,6 +4,7 @@
 use super::diagnostic::{Sink, Span};
 use super::yaml::{Kind, Node};
 use minijinja::Environment;
+use serde_json::Value;
 
 /// The longest single template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 64 << 10;
@@ -110,6 +111,34 @@ impl<'t> Templates<'t> {
             })
         };
         exact().unwrap_or(whole)
+    }
+}
+
+/// The literal task ids that a template pulls.
+pub(crate) fn pulled_task_ids(text: &str) -> impl Iterator<Item = &str> {
+    pulled(text).into_iter().map(|(_, task_id)| task_id)
+}
+
+/// Every text under `value` with the ids that it pulls replaced by what `full` makes of them.
+/// Recursion is bounded by the depth limit.
+pub(super) fn qualify(value: &mut Value, full: &dyn Fn(&str) -> Option<String>) {
+    match value {
+        Value::String(text) => qualify_text(text, full),
+        Value::Array(items) => items.iter_mut().for_each(|item| qualify(item, full)),
+        Value::Object(members) => members
+            .values_mut()
+            .for_each(|member| qualify(member, full)),
+        _ => {}
+    }
+}
+
+/// As `qualify`, for one text.
+pub(super) fn qualify_text(text: &mut String, full: &dyn Fn(&str) -> Option<String>) {
+    let new = |(offset, id): (usize, &str)| Some((offset..offset + id.len(), full(id)?));
+    let edits: Vec<_> = pulled(text).into_iter().filter_map(new).collect();
+    // From the end on, so that the places before it stay.
+    for (place, id) in edits.into_iter().rev() {
+        text.replace_range(place, &id);
     }
 }
 
@@ -227,5 +256,13 @@ mod tests {
             Vec::<&str>::new()
         );
         assert_eq!(pulled("{{ xcom_pull('a') }}"), [(14, "a")]);
+    }
+
+    #[test]
+    fn only_pulled_ids_are_replaced() {
+        let mut value = serde_json::json!({"x": ["{{ xcom_pull('a') + ti.xcom_pull(task_ids=['b', 'a']) }}", "a", 1]});
+        qualify(&mut value, &|id| (id == "a").then(|| "g.a".to_owned()));
+        let expected = serde_json::json!({"x": ["{{ xcom_pull('g.a') + ti.xcom_pull(task_ids=['b', 'g.a']) }}", "a", 1]});
+        assert_eq!(value, expected);
     }
 }

@@ -1,15 +1,16 @@
 //! What only the whole DAG can tell: references, cycles, templates, and settings that exclude each other.
-//! It refuses to look at plugins and runs: operators and branch targets are known there.
+//! It refuses to look at plugins and runs: operators are known there, and what they choose.
 
-use super::diagnostic::{Sink, quoted};
-use super::graph::{Graph, UpstreamSets, cycles};
+use super::diagnostic::{Sink, Span, quoted};
+use super::graph::{Graph, cycles};
+use super::names::{Name, Names};
 use super::read::Fields;
+use super::read_group::GroupDraft;
 use super::read_task::Draft;
-use super::spec::{Dag, Input, Schedule, Task, TriggerRule};
-use super::suggest;
-use super::templates::{Pull, Templates};
+use super::spec::{Dag, Schedule, Task, TaskGroup, TriggerRule};
+use super::yaml::{Kind, Node};
+use super::{check_templates, edges};
 use crate::ids::TaskIndex;
-use std::collections::{BTreeSet, HashMap};
 
 /// Checks of the DAG's own settings against each other.
 pub(super) fn dag(dag: &Dag, fields: Fields<'_, '_>, sink: &mut Sink) {
@@ -47,123 +48,162 @@ pub(super) fn dag(dag: &Dag, fields: Fields<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// The tasks with their references resolved; what cannot be resolved is an error in `sink`.
-pub(super) fn tasks(
+/// The groups and tasks with their references resolved; what cannot be resolved is an error in `sink`.
+pub(super) fn join(
     dag: &Dag,
     fields: Fields<'_, '_>,
-    drafts: Vec<Draft<'_, '_>>,
+    groups: &[GroupDraft<'_, '_>],
+    mut drafts: Vec<Draft<'_, '_>>,
     text: &str,
     sink: &mut Sink,
-) -> Vec<Task> {
-    let index = index(&drafts, sink);
-    let mut drafts = drafts;
-    let mut setups = BTreeSet::new();
-    for (place, draft) in drafts.iter_mut().enumerate() {
-        resolve(place, draft, &index, &mut setups, sink);
+) -> (Vec<TaskGroup>, Vec<Task>) {
+    let names = Names::new(groups, &drafts, sink);
+    edges::resolve(&names, groups, &mut drafts, sink);
+    for draft in &drafts {
         settings(dag, draft, sink);
     }
-    for setup in setups {
-        if let Some(draft) = drafts.get_mut(setup.get()) {
-            draft.task.is_setup = true;
-        }
-    }
-    for draft in drafts
-        .iter()
-        .filter(|draft| draft.task.is_setup && draft.task.is_teardown)
-    {
-        let message = format!("{} is both a setup and a teardown", quoted(&draft.id_text));
-        sink.error_hint(
-            draft.span,
-            "setup-and-teardown",
-            message,
-            "make two tasks of it".to_owned(),
-        );
-    }
+    sla(dag, fields, &drafts, sink);
     let graph = graph(&drafts, sink);
-    check_templates(fields, &drafts, &index, graph.as_ref(), text, sink);
-    drafts.into_iter().map(|draft| draft.task).collect()
+    if let Some(graph) = &graph {
+        branches(&names, &drafts, graph, sink);
+    }
+    let mut check = check_templates::Check::new(&names, &drafts, graph.as_ref(), text);
+    check.dag(fields, sink);
+    check.groups(groups, sink);
+    check.tasks(sink);
+    let full = check_templates::full_ids(&names, groups, drafts.as_mut_slice());
+    (full, drafts.into_iter().map(|draft| draft.task).collect())
 }
 
-fn index(drafts: &[Draft<'_, '_>], sink: &mut Sink) -> HashMap<String, TaskIndex> {
-    let mut index = HashMap::with_capacity(drafts.len());
-    for (place, draft) in drafts.iter().enumerate() {
-        let Ok(place) = u32::try_from(place) else {
-            break;
-        };
-        let earlier = index
-            .get(&draft.id_text)
-            .and_then(|at: &TaskIndex| drafts.get(at.get()));
-        if let Some(earlier) = earlier {
-            if !draft.id_text.is_empty() {
-                let message = format!("a second task is called {}", quoted(&draft.id_text));
-                let hint = format!("the first is at line {}; rename one", earlier.span.line);
-                sink.error_hint(draft.span, "duplicate-task", message, hint);
-            }
-        } else {
-            index.insert(draft.id_text.clone(), TaskIndex(place));
-        }
-    }
-    index
-}
-
-fn resolve(
-    place: usize,
-    draft: &mut Draft<'_, '_>,
-    index: &HashMap<String, TaskIndex>,
-    setups: &mut BTreeSet<TaskIndex>,
-    sink: &mut Sink,
-) {
-    let mut found = Vec::with_capacity(draft.upstream.len());
-    for reference in &draft.upstream {
-        let target = index.get(&reference.task_id).copied();
-        let name = quoted(&reference.task_id);
-        if target.is_none() {
-            let hint = near(&reference.task_id, index, sink);
-            let message = format!(
-                "`{}` names {name}, which is no task of this DAG",
-                reference.key
-            );
-            sink.error_hint(reference.span, "unknown-task", message, hint);
-        } else if target.is_some_and(|target| target.get() == place) {
-            let message = format!("{name} depends on itself");
-            sink.error_hint(
-                reference.span,
-                "self-dependency",
-                message,
-                "remove it".to_owned(),
-            );
-        }
-        if let (Some(target), "teardown") = (target, reference.key) {
-            setups.insert(target);
-        }
-        found.push(target.filter(|target| target.get() != place));
-    }
-    let mut edges: Vec<TaskIndex> = found.iter().flatten().copied().collect();
-    edges.sort_unstable();
-    edges.dedup();
-    draft.task.depends_on = edges;
-    for (name, reference, key) in &draft.inputs {
-        if let Some(Some(task)) = found.get(*reference).copied() {
-            let key = key.clone();
-            draft.task.inputs.insert(name.clone(), Input { task, key });
-        }
-    }
-}
-
+/// Settings of one task that exclude or need each other.
 fn settings(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
+    let task = &draft.task;
+    if task.is_setup && task.is_teardown {
+        let message = format!("{} is both a setup and a teardown", quoted(&draft.id_text));
+        let hint = "make two tasks of it".to_owned();
+        sink.error_hint(draft.span, "setup-and-teardown", message, hint);
+    }
     let fits = matches!(
-        draft.task.trigger_rule,
+        task.trigger_rule,
         TriggerRule::AllSuccess | TriggerRule::AllDoneSetupSuccess
     );
     if dag.fail_fast && !fits {
-        let span = draft
-            .fields
-            .node("trigger_rule")
-            .map_or(draft.span, |node| node.span);
+        let node = draft.fields.node("trigger_rule");
+        let span = node.map_or(draft.span, |node| node.span);
         let message = "`fail_fast` allows only the trigger rule all_success".to_owned();
         let hint = "remove the task's `trigger_rule`, or the DAG's `fail_fast`".to_owned();
         sink.error_hint(span, "fail-fast-rule", message, hint);
     }
+    for key in ["email_on_failure", "email_on_retry"] {
+        let asked = draft.fields.entry(key);
+        let asked = asked.filter(|entry| matches!(entry.value.kind, Kind::Bool(true)));
+        if let (Some(entry), true) = (asked, task.email.is_empty()) {
+            let message = format!("`{key}` has no effect without `email`");
+            let hint = "add `email: name@host`, or remove it".to_owned();
+            sink.warning(entry.key_span, "email-without-address", message, hint);
+        }
+    }
+    past(draft, sink);
+}
+
+/// What only refines `depends_on_past` does nothing alone.
+fn past(draft: &Draft<'_, '_>, sink: &mut Sink) {
+    let task = &draft.task;
+    let refined = [
+        (
+            "ignore_first_depends_on_past",
+            task.ignore_first_depends_on_past,
+        ),
+        (
+            "wait_for_past_depends_before_skipping",
+            task.wait_for_past_depends_before_skipping,
+        ),
+    ];
+    for (key, is_set) in refined {
+        // A default is for those tasks that need it.
+        let entry = draft.fields.own_entry(key);
+        if let (Some(entry), true, false) = (entry, is_set, task.depends_on_past) {
+            let message = format!("`{key}` has no effect without `depends_on_past`");
+            let hint = "add `depends_on_past: true`, or remove it".to_owned();
+            sink.warning(entry.key_span, "without-depends-on-past", message, hint);
+        }
+    }
+}
+
+/// `on_sla_miss` is called for tasks with an `sla` only.
+fn sla(dag: &Dag, fields: Fields<'_, '_>, drafts: &[Draft<'_, '_>], sink: &mut Sink) {
+    let entry = fields
+        .entry("on_sla_miss")
+        .or_else(|| fields.entry("sla_miss_callback"));
+    let Some(entry) = entry.filter(|_| !dag.on_sla_miss.is_empty()) else {
+        return;
+    };
+    if drafts.iter().all(|draft| draft.task.sla.is_none()) {
+        let message = format!("`{}` is never called: no task has an `sla`", entry.key);
+        let hint = "add `sla: 2h` to the tasks that must be done by then, or to `default_args`";
+        sink.warning(
+            entry.key_span,
+            "sla-miss-without-sla",
+            message,
+            hint.to_owned(),
+        );
+    }
+}
+
+/// What the bundled operator `probe` will choose is written in its config; other operators decide in a run.
+fn branches(names: &Names, drafts: &[Draft<'_, '_>], graph: &Graph, sink: &mut Sink) {
+    for (place, draft) in (0_u32..).map(TaskIndex).zip(drafts) {
+        let config = draft.fields.node("config").and_then(Node::as_mapping);
+        let branch = config
+            .unwrap_or_default()
+            .iter()
+            .find(|entry| draft.task.operator.as_str() == "probe" && entry.key == "branch");
+        let Some(Kind::Sequence(items)) = branch.map(|entry| &entry.value.kind) else {
+            continue;
+        };
+        for item in items {
+            if let Some(text) = item.as_str().filter(|text| !text.contains("{{")) {
+                branch_target(names, drafts, graph, place, (text, item.span), sink);
+            }
+        }
+    }
+}
+
+/// A branch may choose what waits for it directly: a task, or a group by its first tasks.
+fn branch_target(
+    names: &Names,
+    drafts: &[Draft<'_, '_>],
+    graph: &Graph,
+    place: TaskIndex,
+    (text, span): (&str, Span),
+    sink: &mut Sink,
+) {
+    let downstream = graph.downstream(place);
+    let group_of = |task: &TaskIndex| drafts.get(task.get()).and_then(|one| one.task.task_group);
+    let follows = match names.find(text, None, None) {
+        Some(Name::Task(task)) => downstream.contains(&task),
+        Some(Name::Group(group)) => downstream
+            .iter()
+            .any(|task| names.enclosing(group_of(task)).any(|outer| outer == group)),
+        None => false,
+    };
+    if follows {
+        return;
+    }
+    let id_of = |task: &TaskIndex| drafts.get(task.get()).map(|one| one.id_text.as_str());
+    let children: Vec<&str> = downstream.iter().filter_map(id_of).take(5).collect();
+    let asker = id_of(&place).unwrap_or_default();
+    let hint = if children.is_empty() {
+        format!("add `depends_on: [{asker}]` to the task that it chooses")
+    } else {
+        format!("directly downstream are {}", children.join(", "))
+    };
+    let message = format!(
+        "`branch` names {}, which is not directly downstream of {}: the task will fail",
+        quoted(text),
+        quoted(asker)
+    );
+    sink.warning(span, "branch-target", message, hint);
 }
 
 /// `None`: there is a cycle; each is reported with all of its tasks.
@@ -201,9 +241,8 @@ fn report_cycle(cycle: &[TaskIndex], drafts: &[Draft<'_, '_>], sink: &mut Sink) 
     let Some(draft) = drafts.get(first.get()) else {
         return;
     };
-    let last = name_of(last).unwrap_or_default();
-    let edge = draft.upstream.iter().find(|one| one.task_id == last);
-    let span = edge.map_or(draft.span, |edge| edge.span);
+    let edge = draft.edges.iter().find(|(task, _)| task == last);
+    let span = edge.map_or(draft.span, |(_, span)| *span);
     let message = format!("the tasks form a cycle: {}", names.join(" -> "));
     sink.error_hint(
         span,
@@ -211,95 +250,4 @@ fn report_cycle(cycle: &[TaskIndex], drafts: &[Draft<'_, '_>], sink: &mut Sink) 
         message,
         "remove one of these dependencies".to_owned(),
     );
-}
-
-fn check_templates(
-    fields: Fields<'_, '_>,
-    drafts: &[Draft<'_, '_>],
-    index: &HashMap<String, TaskIndex>,
-    graph: Option<&Graph>,
-    text: &str,
-    sink: &mut Sink,
-) {
-    let templates = Templates::new(text);
-    let mut pulls = Vec::new();
-    for key in ["on_sla_miss", "on_failure_callback", "on_success_callback"] {
-        if let Some(node) = fields.node(key) {
-            templates.check(node, &mut pulls, sink);
-        }
-    }
-    for pull in pulls.drain(..) {
-        target(&pull, index, sink);
-    }
-    let mut sets = None;
-    for (task, draft) in (0_u32..).map(TaskIndex).zip(drafts) {
-        for key in ["config", "partial", "expand", "expand_kwargs"] {
-            if let Some(node) = draft.fields.node(key) {
-                templates.check(node, &mut pulls, sink);
-            }
-        }
-        for pull in pulls.drain(..) {
-            reachable(&pull, task, draft, index, graph, &mut sets, sink);
-        }
-        for key in [
-            "on_failure_callback",
-            "on_success_callback",
-            "on_retry_callback",
-        ] {
-            if let Some(node) = draft.fields.node(key) {
-                templates.check(node, &mut pulls, sink);
-            }
-        }
-        for pull in pulls.drain(..) {
-            target(&pull, index, sink);
-        }
-    }
-}
-
-fn target(pull: &Pull, index: &HashMap<String, TaskIndex>, sink: &mut Sink) -> Option<TaskIndex> {
-    let found = index.get(&pull.task_id).copied();
-    if found.is_none() {
-        let name = quoted(&pull.task_id);
-        let hint = near(&pull.task_id, index, sink);
-        let message = format!("`xcom_pull` names {name}, which is no task of this DAG");
-        sink.error_hint(pull.span, "unknown-task", message, hint);
-    }
-    found
-}
-
-/// The hint for a task that does not exist.
-fn near(name: &str, index: &HashMap<String, TaskIndex>, sink: &Sink) -> Option<String> {
-    let names = index.keys().map(String::as_str);
-    sink.wants_searches()
-        .then(|| suggest::hint(name, names, || None))
-        .flatten()
-}
-
-/// A template makes no edge: what it pulls must be upstream by another way, or may not be there yet.
-fn reachable(
-    pull: &Pull,
-    task: TaskIndex,
-    draft: &Draft<'_, '_>,
-    index: &HashMap<String, TaskIndex>,
-    graph: Option<&Graph>,
-    sets: &mut Option<UpstreamSets>,
-    sink: &mut Sink,
-) {
-    let (Some(target), Some(graph)) = (target(pull, index, sink), graph) else {
-        return;
-    };
-    if draft.task.depends_on.binary_search(&target).is_ok() {
-        return;
-    }
-    // Built at most once, and only for DAGs that pull from further away.
-    let sets = sets.get_or_insert_with(|| graph.upstream_sets());
-    if !sets.contains(task, target) {
-        let name = quoted(&pull.task_id);
-        let message = format!(
-            "{name} is not upstream of {}: its XCom may not exist yet",
-            quoted(&draft.id_text)
-        );
-        let hint = format!("add {name} to `depends_on`; a template makes no edge");
-        sink.warning(pull.span, "not-upstream", message, hint);
-    }
 }

@@ -3,62 +3,18 @@
 
 use super::diagnostic::quoted;
 use super::suggest;
-use croner::parser::CronParser;
+use crate::timetable::{CronSchedule, TimetableError};
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-/// The longest cron expression, in bytes.
-const CRON_BYTES_MAX: usize = 256;
-/// Airflow's presets.
-pub(super) const PRESETS: [&str; 11] = [
-    "@once",
-    "@continuous",
-    "@none",
-    "@hourly",
-    "@daily",
-    "@midnight",
-    "@weekly",
-    "@monthly",
-    "@quarterly",
-    "@yearly",
-    "@annually",
-];
-
-/// The five fields that a preset stands for.
-pub(super) fn preset(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "@hourly" => "0 * * * *",
-        "@daily" | "@midnight" => "0 0 * * *",
-        "@weekly" => "0 0 * * 0",
-        "@monthly" => "0 0 1 * *",
-        "@quarterly" => "0 0 1 */3 *",
-        "@yearly" | "@annually" => "0 0 1 1 *",
-        _ => return None,
-    })
-}
-
-/// What is wrong with `text` as a cron expression.
-pub(super) fn check_cron(text: &str) -> Result<(), String> {
-    if text.len() > CRON_BYTES_MAX {
-        return Err(format!("it is longer than {CRON_BYTES_MAX} bytes"));
+/// Whether any date fits `text`, or what is wrong with it as a cron expression.
+pub(super) fn check_cron(text: &str) -> Result<bool, String> {
+    match CronSchedule::new(text, TimeZone::UTC) {
+        Ok(cron) => Ok(!cron.never_fires()),
+        Err(TimetableError::InvalidCron { reason, .. }) => Err(reason),
+        Err(other) => Err(other.to_string()),
     }
-    let fields = text.split_ascii_whitespace().count();
-    if fields != 5 {
-        return Err(format!(
-            "it has {fields} fields and not five (minute hour day-of-month month day-of-week)"
-        ));
-    }
-    let parser = CronParser::builder().sloppy_ranges(true).build();
-    parser.parse(text).map(drop).map_err(|error| {
-        let reason = error.to_string();
-        reason.trim_start_matches("Component error: ").to_owned()
-    })
-}
-
-/// The zone called `name`, in the database that is part of the binary.
-pub(super) fn zone(name: &str) -> Option<TimeZone> {
-    TimeZoneDatabase::bundled().get(name).ok()
 }
 
 /// The hint for a zone that does not exist.

@@ -104,11 +104,23 @@ struct Loader<'t, 's> {
     nodes: usize,
     line_lens: Vec<u32>,
     root: Option<Node<'t>>,
+    /// The line of a mistake in the writing; none where a limit ended the reading.
+    mistake: Option<u32>,
     sink: &'s mut Sink,
 }
 
-/// The tree of `text`'s only document. `None` comes with at least one error in `sink`.
-pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Option<Node<'t>> {
+/// What could be read.
+pub(super) enum Loaded<'t> {
+    /// The only document of the file.
+    Whole(Node<'t>),
+    /// What stands before a mistake, with everything open closed; and the mistake's line. An error is in the sink.
+    Part(Node<'t>, u32),
+    /// No tree; an error is in the sink.
+    Nothing,
+}
+
+/// The tree of `text`'s only document.
+pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Loaded<'t> {
     if text.len() > TEXT_BYTES_MAX {
         sink.error_hint(
             Span::START,
@@ -120,7 +132,7 @@ pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Option<Node<'t>> {
             "split it into several DAGs, or let a task expand over a list that is made at run time"
                 .to_owned(),
         );
-        return None;
+        return Loaded::Nothing;
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let length = |line: &str| u32::try_from(line.trim_end().chars().count()).unwrap_or(u32::MAX);
@@ -130,6 +142,7 @@ pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Option<Node<'t>> {
         nodes: 0,
         line_lens: text.lines().map(length).collect(),
         root: None,
+        mistake: None,
         sink,
     };
     let mut documents = 0;
@@ -138,7 +151,7 @@ pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Option<Node<'t>> {
             Ok(event) => event,
             Err(error) => {
                 loader.syntax_error(error.marker(), error.info());
-                return None;
+                return loader.part();
             }
         };
         if matches!(event, Event::DocumentStart(_)) {
@@ -151,20 +164,23 @@ pub(super) fn load<'t>(text: &'t str, sink: &mut Sink) -> Option<Node<'t>> {
                     "the file holds a second YAML document".to_owned(),
                     "write one DAG in one file".to_owned(),
                 );
-                return None;
+                return Loaded::Nothing;
             }
         }
-        loader.event(event, extent)?;
+        if loader.event(event, extent).is_none() {
+            return loader.part();
+        }
     }
-    loader.root.or_else(|| {
-        sink.error_hint(
-            Span::START,
-            "empty-file",
-            "the file holds no DAG".to_owned(),
-            "it needs at least `dag_id` and `tasks`".to_owned(),
-        );
-        None
-    })
+    if let Some(root) = loader.root {
+        return Loaded::Whole(root);
+    }
+    sink.error_hint(
+        Span::START,
+        "empty-file",
+        "the file holds no DAG".to_owned(),
+        "it needs at least `dag_id` and `tasks`".to_owned(),
+    );
+    Loaded::Nothing
 }
 
 impl<'t> Loader<'t, '_> {
@@ -210,8 +226,25 @@ impl<'t> Loader<'t, '_> {
         }
     }
 
+    /// What was read before a mistake. What a limit refused is not looked at.
+    fn part(mut self) -> Loaded<'t> {
+        let Some(line) = self.mistake else {
+            return Loaded::Nothing;
+        };
+        while let Some(frame) = self.stack.pop() {
+            let span = self.span(Extent::empty(frame.start));
+            let kind = frame.kind;
+            if self.place(Node { span, kind }).is_none() {
+                return Loaded::Nothing;
+            }
+        }
+        self.root
+            .map_or(Loaded::Nothing, |root| Loaded::Part(root, line))
+    }
+
     fn syntax_error(&mut self, marker: &Marker, info: &str) {
         let span = self.span(Extent::empty(*marker));
+        self.mistake = Some(span.line);
         let hint = if info.contains("tab") {
             "indent with spaces, not tabs"
         } else {
@@ -412,6 +445,7 @@ impl<'t> Loader<'t, '_> {
             _ => {
                 // A list, mapping or alias where a key belongs; the value that follows would become the next key.
                 let span = node.span;
+                self.mistake = Some(span.line);
                 self.sink.error_hint(
                     span,
                     "key-not-text",

@@ -84,12 +84,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(pool: PoolName, want: &Want) -> Self {
+    pub(super) fn new(pool: PoolName, want: Want) -> Self {
         Self {
             order: want.order,
             pool,
             slots: want.slots,
-            queue: want.queue.clone(),
+            queue: want.queue,
             place: Place::Ready,
             waiting: Ranges::default(),
         }
@@ -104,7 +104,7 @@ impl Lane {
     }
 
     /// The lane with everything that a want says, and its own instances.
-    pub(super) fn changed(self, pool: PoolName, want: &Want) -> Self {
+    pub(super) fn changed(self, pool: PoolName, want: Want) -> Self {
         Self {
             waiting: self.waiting,
             ..Self::new(pool, want)

@@ -190,25 +190,26 @@ impl Dispatcher {
         let (run, task) = (want.order.run, want.order.task);
         if self.runs.contains_key(&run) && want.from < want.to {
             self.undefer(run, task, (want.from, want.to));
-            self.wait(pool, &want);
+            self.wait(pool, want);
         }
         let pool = self.pools.get(pool);
         pool.is_some_and(|pool| pool.slots.is_some())
     }
 
-    fn wait(&mut self, pool: &PoolName, want: &Want) {
+    fn wait(&mut self, pool: &PoolName, want: Want) {
         let key = (want.order.run, want.order.task);
         if let Some(lane) = self.lanes.get_mut(&key)
-            && lane.fits(pool, want)
+            && lane.fits(pool, &want)
         {
             return lane.add(want.from, want.to);
         }
         // Another version of the DAG may have changed what the task asks for.
+        let (from, to) = (want.from, want.to);
         let mut lane = match self.drop_lane(key) {
             Some(lane) => lane.changed(pool.clone(), want),
             None => Lane::new(pool.clone(), want),
         };
-        lane.add(want.from, want.to);
+        lane.add(from, to);
         lane.place = Place::NotServed;
         self.lanes.insert(key, lane);
         self.ready(key);

@@ -74,9 +74,10 @@ impl Pool {
 
     /// What counts against its size.
     pub(super) fn taken(&self) -> u64 {
-        match self.include_deferred {
-            true => self.used + self.deferred,
-            false => self.used,
+        if self.include_deferred {
+            self.used + self.deferred
+        } else {
+            self.used
         }
     }
 

@@ -91,6 +91,8 @@ impl RunState {
             Event::SlaMissed { tasks, .. } => self.apply_sla_missed(tasks),
             Event::DeadlineMissed { deadline, .. } => self.apply_deadline_missed(*deadline),
             Event::Rendered { ti, .. } => self.check_live("Rendered", *ti),
+            Event::PastDependsMet { tasks } => self.apply_past_met(tasks),
+            Event::GroupExpanded { group, elements } => self.apply_group_expanded(*group, elements),
             _ => Err(self.run_is("the event", "of a newer Airlock")),
         }
     }
@@ -131,8 +133,10 @@ impl RunState {
         self.header = Some(Box::new(header.clone()));
         self.dag_version = dag_version;
         let dag = self.dag.clone();
+        self.expand_literal_groups();
         for (task, spec) in (0..).map(TaskIndex).zip(&dag.tasks) {
-            let elements = spec.expand.as_ref().and_then(expand::literal_elements);
+            let expand = spec.expand.as_ref().filter(|_| !self.is_grouped(task));
+            let elements = expand.and_then(expand::literal_elements);
             if let Some(elements) = elements.filter(|elements| elements.length > 0) {
                 self.expand_task(task, elements);
             }
@@ -157,6 +161,9 @@ impl RunState {
         let Some(expand) = self.dag.task(task).and_then(|task| task.expand.as_ref()) else {
             return Err(illegal("it is not mapped".to_owned()));
         };
+        if self.is_grouped(task) {
+            return Err(illegal("its mapped group is expanded instead".to_owned()));
+        }
         let undecided = !state.is_expanded() && state.counts.get(TaskInstanceState::None) == 1;
         let revised = state.is_expanded() && state.revise;
         if !undecided && !revised {
@@ -174,9 +181,20 @@ impl RunState {
         Ok(())
     }
 
-    pub(super) fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
-        let more = u32::try_from(elements.length.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.with_task(task, |state| state.expand(elements));
+    /// Whether the task is expanded with its mapped group, not by itself.
+    fn is_grouped(&self, task: TaskIndex) -> bool {
+        self.plan.groups.of(task).is_some()
+    }
+
+    fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
+        self.grow(task, elements.length);
+        self.with_task(task, |state| state.elements = Some(elements));
+    }
+
+    /// Puts `length` instances in the place of the one that was not expanded.
+    pub(super) fn grow(&mut self, task: TaskIndex, length: usize) {
+        let more = u32::try_from(length.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.with_task(task, |state| state.expand(length));
         self.count_more(task, more);
     }
 
@@ -185,8 +203,8 @@ impl RunState {
         self.totals.add(TaskInstanceState::None, more);
         let is_setup = self.dag.task(task).is_some_and(|task| task.is_setup);
         let plan = self.plan.clone();
-        for below in plan.downstream(task) {
-            self.with_task(*below, |state| {
+        for below in plan.outside(task) {
+            self.with_task(below, |state| {
                 state.upstream.total += more;
                 state.upstream.setup_total += if is_setup { more } else { 0 };
             });
@@ -260,7 +278,7 @@ impl RunState {
         }
     }
 
-    /// Moves a range into `to` and counts the move here, in the run, and in every direct downstream task.
+    /// Moves a range into `to` and counts the move here, in the run, and in every direct downstream task outside its mapped group.
     pub(super) fn change_states(
         &mut self,
         task: TaskIndex,
@@ -292,7 +310,7 @@ impl RunState {
             if !from.is_finished() && !to.is_finished() {
                 continue;
             }
-            for below in self.plan.downstream(task) {
+            for below in self.plan.outside(task) {
                 if let Some(below) = self.tasks.get_mut(below.get()) {
                     below.upstream.shift(from, to, n, is_setup);
                 }

@@ -12,7 +12,7 @@ use super::plan::ancestors;
 use super::state::RunState;
 use super::tasks::{Resume, TaskState};
 use super::turn::Turn;
-use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -173,6 +173,8 @@ impl RunState {
         self.halt(task, range.clone());
         self.with_task(task, |state| {
             state.revise = state.is_expanded();
+            // The previous run is asked again.
+            state.past_met = false;
             for map_index in range.clone() {
                 state.inputs.remove(&map_index);
                 if let Some(skips) = &mut state.skips {
@@ -222,6 +224,24 @@ impl RunState {
         })
     }
 
+    /// The same for one instance in a mapped group: tasks beside it decide for its map index alone.
+    pub(super) fn instance_was_skipped_before(&self, ti: TaskInstanceKey) -> bool {
+        let above = self.dag.task(ti.task).map_or(&[][..], |t| &t.depends_on);
+        let by_one = above.iter().any(|index| {
+            let skips = self
+                .tasks
+                .get(index.get())
+                .and_then(|state| state.skips.as_ref());
+            let beside = skips.and_then(|skips| skips.beside.get(&ti.map_index));
+            let decided = TaskInstanceKey { task: *index, ..ti };
+            beside.is_some_and(|tasks| tasks.contains(&ti.task))
+                && self
+                    .instance(decided)
+                    .is_some_and(|one| one.state == TaskInstanceState::Success)
+        });
+        by_one || self.was_skipped_before(ti.task)
+    }
+
     pub(super) fn undecided_ranges(
         &self,
         task: TaskIndex,
@@ -242,13 +262,19 @@ impl RunState {
         state.elements.as_ref() == Some(elements) && state.iter().all(is_there)
     }
 
-    /// New elements for an expanded task: instances beyond them are `removed`, missing ones are added.
+    /// New elements for an expanded task.
     pub(super) fn revise_task(&mut self, task: TaskIndex, elements: Elements) {
+        self.resize(task, elements.length);
+        self.with_task(task, |state| state.elements = Some(elements));
+    }
+
+    /// Another number of elements for an expanded task: instances beyond them are `removed`, missing ones are added.
+    pub(super) fn resize(&mut self, task: TaskIndex, length: usize) {
         let Some(state) = self.tasks.get(task.get()) else {
             return;
         };
         let all = state.range();
-        let end = i32::try_from(elements.length).unwrap_or(i32::MAX);
+        let end = i32::try_from(length).unwrap_or(i32::MAX);
         let back = state
             .ranges(|map_index, one| map_index < end && one.state == TaskInstanceState::Removed);
         if end < all.end {
@@ -260,11 +286,16 @@ impl RunState {
         }
         let more = usize::try_from(end.saturating_sub(all.end)).unwrap_or(0);
         self.with_task(task, |state| {
-            state.grow(more);
-            state.elements = Some(elements);
+            state.append(more);
             state.revise = false;
         });
         self.count_more(task, u32::try_from(more).unwrap_or(u32::MAX));
+    }
+
+    /// Whether a task of an expanded group was cleared since: the group's elements are looked at again.
+    pub(super) fn group_revises(&self, group: GroupIndex) -> bool {
+        let mut members = self.plan.groups.members(group).iter();
+        members.any(|task| self.task_state(*task).is_ok_and(|state| state.revise))
     }
 }
 

@@ -3,52 +3,89 @@
 
 use super::event::Reason;
 use super::state::RunState;
+use super::tasks::StateCounts;
 use crate::dag::spec::TriggerRule;
 use crate::ids::TaskIndex;
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
-use crate::task_instance::trigger_rule::{Decision, decide};
+use crate::task_instance::trigger_rule::{Decision, UpstreamStates, decide};
 
 impl RunState {
-    /// What the trigger rule of an undecided task says now, after the setups that guard it.
+    /// What the trigger rule of an undecided task outside mapped groups says now, after the setups that guard it.
+    pub(super) fn decision(&self, task: TaskIndex) -> Decision {
+        let Ok(state) = self.task_state(task) else {
+            return Decision::Wait;
+        };
+        self.conclude(task, None, &state.upstream)
+    }
+
+    /// What a trigger rule says about its upstream. `map_index` names an instance in a mapped group.
     ///
     /// That it never runs is only concluded when all direct upstream has ended. Airflow concludes it at once, and then a
     /// later failure, branch or short circuit gives other final states than an earlier one would have: a race. Here the
     /// final states do not depend on who finishes first, except below the rules that start early on purpose.
-    pub(super) fn decision(&self, task: TaskIndex) -> Decision {
-        let (Some(spec), Ok(state)) = (self.dag.task(task), self.task_state(task)) else {
+    pub(super) fn conclude(
+        &self,
+        task: TaskIndex,
+        map_index: Option<i32>,
+        upstream: &UpstreamStates,
+    ) -> Decision {
+        let Some(spec) = self.dag.task(task) else {
             return Decision::Wait;
         };
         if spec.trigger_rule == TriggerRule::Always {
             return Decision::Run;
         }
-        let decision = match self.setup_decision(task) {
-            Decision::Run => decide(spec.trigger_rule, &state.upstream),
+        let decision = match self.setup_decision(task, map_index) {
+            Decision::Run => decide(spec.trigger_rule, upstream),
             other => other,
         };
-        let is_final = state.upstream.all_done();
         match decision {
-            Decision::Skipped | Decision::UpstreamFailed if !is_final => Decision::Wait,
+            Decision::Skipped | Decision::UpstreamFailed if !upstream.all_done() => Decision::Wait,
             other => other,
         }
     }
 
     /// The setups above a task, not directly, decide before its own rule: one that failed or was skipped takes it along.
-    fn setup_decision(&self, task: TaskIndex) -> Decision {
-        let mut decision = Decision::Run;
+    fn setup_decision(&self, task: TaskIndex, map_index: Option<i32>) -> Decision {
+        let (mut skipped, mut unfinished) = (0, 0);
         for setup in self.plan.setups(task) {
-            let counts = self.counts(*setup);
+            let counts = self.setup_counts(*setup, task, map_index);
             if counts.get(TaskInstanceState::Failed) + counts.get(TaskInstanceState::UpstreamFailed)
                 > 0
             {
                 return Decision::UpstreamFailed;
             }
-            if counts.get(TaskInstanceState::Skipped) > 0 {
-                decision = Decision::Skipped;
-            } else if counts.unfinished() > 0 && decision == Decision::Run {
-                decision = Decision::Wait;
-            }
+            skipped += counts.get(TaskInstanceState::Skipped);
+            unfinished += counts.unfinished();
         }
-        decision
+        // A setup that still runs may fail, and a failure counts for more than a skip.
+        if unfinished > 0 {
+            Decision::Wait
+        } else if skipped > 0 {
+            Decision::Skipped
+        } else {
+            Decision::Run
+        }
+    }
+
+    /// The instances of a setup that guard an instance: one in the same mapped group, else all.
+    fn setup_counts(
+        &self,
+        setup: TaskIndex,
+        task: TaskIndex,
+        map_index: Option<i32>,
+    ) -> StateCounts {
+        let beside = map_index
+            .filter(|_| self.plan.groups.same(setup, task))
+            .and_then(|map_index| self.beside(setup, map_index));
+        match beside {
+            Some(instance) => {
+                let mut counts = StateCounts::default();
+                counts.add(instance.state, 1);
+                counts
+            }
+            None => self.counts(setup),
+        }
     }
 
     /// How the run ends now, if it does; for a run that has ended, how else it ended now that it was `marked`.
@@ -62,6 +99,9 @@ impl RunState {
         }
         let started = self.state == DagRunState::Running || self.stopping.is_some();
         if !started || unfinished > undecided || !self.halting.is_empty() {
+            return None;
+        }
+        if undecided > 0 && self.stopping.is_none() && self.waits_for_past().next().is_some() {
             return None;
         }
         Some(self.end(undecided))

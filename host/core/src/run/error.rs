@@ -2,7 +2,7 @@
 //! a journal may be damaged, a guest may be hostile.
 
 use super::event::Fence;
-use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 
 /// An event or input that is illegal in the state the run is in; the run is unchanged.
@@ -66,6 +66,14 @@ pub enum IllegalEvent {
     Elements {
         /// Which task.
         task: TaskIndex,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The elements of a mapped group cannot be used.
+    #[error("task group {} cannot be expanded: {reason}", .group.0)]
+    GroupElements {
+        /// Which group.
+        group: GroupIndex,
         /// What is wrong.
         reason: String,
     },

@@ -142,6 +142,16 @@ impl Elements {
         Ok(elements)
     }
 
+    /// The JSON that `Event::TaskExpanded` and `Event::GroupExpanded` carry.
+    pub(super) fn to_json(&self) -> Json {
+        let list = |list: &Option<Vec<Box<str>>>| match list {
+            Some(values) => format!("[{}]", values.join(",")),
+            None => "null".to_owned(),
+        };
+        let lists: Vec<_> = self.lists.iter().map(list).collect();
+        format!("[{}]", lists.join(","))
+    }
+
     fn check_objects(&self, expand: &Expand) -> Result<(), String> {
         let is_object =
             |place: &usize| matches!(self.value(expand, 0, *place), Some(Value::Object(_)));

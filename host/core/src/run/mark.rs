@@ -102,8 +102,13 @@ impl Turn<'_> {
         for (task, from, to) in instances {
             self.mark_range(*task, *from..*to, state, by)?;
         }
-        for (task, ..) in instances {
-            self.skip_unwanted(*task)?;
+        for (task, from, to) in instances {
+            let task = *task;
+            if self.run.task_state(task)?.skips.is_some() {
+                for map_index in *from..*to {
+                    self.skip_unwanted(TaskInstanceKey { task, map_index })?;
+                }
+            }
         }
         Ok(())
     }

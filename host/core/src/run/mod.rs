@@ -11,9 +11,12 @@ mod decision;
 mod error;
 pub mod event;
 mod expand;
+mod group;
+mod group_turn;
 mod human;
 mod mark;
 mod outcome;
+mod past;
 mod plan;
 pub mod priority;
 mod recover;
@@ -32,5 +35,8 @@ pub use error::IllegalEvent;
 pub use expand::{ExpandEvaluator, MAP_LENGTH_MAX};
 pub use human::INPUT_BYTES_MAX;
 pub use outcome::DEFER_MIN;
+pub use past::PastAnswer;
 pub use tasks::{Instance, StateCounts};
-pub use xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX, XCOM_TOTAL_BYTES_MAX};
+pub use xcom::{
+    PullSource, RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX, XCOM_TOTAL_BYTES_MAX, pull_source,
+};

@@ -2,6 +2,7 @@
 //! An answer that the task does not allow is turned into an error before it becomes an event, so that the journal says why.
 
 use super::event::{AttemptError, AttemptErrorKind, Outcome, Reason};
+use super::group::branch_targets;
 use super::state::RunState;
 use super::tasks::{Instance, Resume, Skips};
 use super::xcom::{RETURN_VALUE, XCOM_KEY_BYTES_MAX, XCOM_KEYS_MAX};
@@ -46,7 +47,7 @@ impl RunState {
         match sensor::forgive(&task.sensor, outcome) {
             Outcome::Branch(chosen) => match self.unknown_branch(ti.task, &chosen) {
                 Some(unknown) => broken_rule(format!(
-                    "task {}: branch chose {unknown:?}, which is not directly downstream; choose from its direct downstream tasks",
+                    "task {}: branch chose {unknown:?}, which is not directly downstream; choose from its direct downstream tasks, or a task group whose root tasks all are",
                     task.task_id
                 )),
                 None => Outcome::Branch(chosen),
@@ -83,11 +84,8 @@ impl RunState {
     fn unknown_branch<'a>(&self, task: TaskIndex, chosen: &'a [String]) -> Option<&'a str> {
         let direct = self.plan.downstream(task);
         let is_direct = |id: &str| {
-            direct.iter().any(|index| {
-                self.dag
-                    .task(*index)
-                    .is_some_and(|task| task.task_id.as_str() == id)
-            })
+            let targets = branch_targets(&self.dag, direct, id);
+            !targets.is_empty() && targets.iter().all(|task| direct.contains(task))
         };
         chosen.iter().map(String::as_str).find(|id| !is_direct(id))
     }
@@ -238,27 +236,27 @@ impl RunState {
         let short_circuit = matches!(outcome, Outcome::ShortCircuit { .. });
         // Teardowns are never skipped by a short circuit.
         let is_teardown = |task: &TaskIndex| self.dag.task(*task).is_some_and(|t| t.is_teardown);
-        let unwanted = unwanted
-            .into_iter()
-            .filter(|task| !(short_circuit && is_teardown(task)))
-            .collect();
+        let groups = &self.plan.groups;
         let Some(state) = self.tasks.get_mut(ti.task.get()) else {
             return;
         };
         let skips = state.skips.get_or_insert_with(Skips::default);
         skips.short_circuit |= short_circuit;
-        skips.keep(ti.map_index, unwanted);
+        let (beside, outside): (Vec<_>, Vec<_>) = unwanted
+            .into_iter()
+            .filter(|task| !(short_circuit && is_teardown(task)))
+            .partition(|other| groups.same(ti.task, *other));
+        skips.keep(ti.map_index, outside, beside);
     }
 
     /// The direct downstream tasks that are neither chosen nor below a chosen one.
     fn not_chosen(&self, task: TaskIndex, chosen: &[String]) -> BTreeSet<TaskIndex> {
-        let direct: BTreeSet<_> = self.plan.downstream(task).iter().copied().collect();
-        let is_chosen = |index: &TaskIndex| {
-            self.dag
-                .task(*index)
-                .is_some_and(|task| chosen.iter().any(|id| id == task.task_id.as_str()))
-        };
-        let mut kept: BTreeSet<_> = direct.iter().copied().filter(is_chosen).collect();
+        let below = self.plan.downstream(task);
+        let direct: BTreeSet<_> = below.iter().copied().collect();
+        let mut kept: BTreeSet<_> = chosen
+            .iter()
+            .flat_map(|id| branch_targets(&self.dag, below, id))
+            .collect();
         for task in kept.clone() {
             kept.extend(self.plan.descendants(task));
         }

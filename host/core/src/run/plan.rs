@@ -1,6 +1,7 @@
 //! What follows from a DAG's edges alone, computed once per run: downstream lists, leaves, guarding setups.
 //! It refuses to know about run state.
 
+use super::group::Groups;
 use crate::dag::spec::Dag;
 use crate::ids::TaskIndex;
 use std::collections::BTreeSet;
@@ -16,9 +17,11 @@ pub(super) struct Plan {
     guarded: Vec<Vec<TaskIndex>>,
     /// The tasks that decide the run's state.
     pub(super) leaves: Vec<TaskIndex>,
+    /// The mapped task groups.
+    pub(super) groups: Groups,
 }
 
-fn list(lists: &[Vec<TaskIndex>], task: TaskIndex) -> &[TaskIndex] {
+pub(super) fn list(lists: &[Vec<TaskIndex>], task: TaskIndex) -> &[TaskIndex] {
     lists.get(task.get()).map_or(&[], Vec::as_slice)
 }
 
@@ -47,16 +50,24 @@ impl Plan {
             .collect();
         let guarded = reverse(&setups);
         let leaves = leaves(dag, &downstream);
+        let groups = Groups::new(dag, &downstream);
         Self {
             downstream,
             setups,
             guarded,
             leaves,
+            groups,
         }
     }
 
     pub(super) fn downstream(&self, task: TaskIndex) -> &[TaskIndex] {
         list(&self.downstream, task)
+    }
+
+    /// Direct downstream tasks that see all instances: those in the same mapped group see one each.
+    pub(super) fn outside(&self, task: TaskIndex) -> impl Iterator<Item = TaskIndex> {
+        let below = self.downstream(task).iter().copied();
+        below.filter(move |below| !self.groups.same(task, *below))
     }
 
     pub(super) fn setups(&self, task: TaskIndex) -> &[TaskIndex] {
@@ -91,7 +102,7 @@ pub(super) fn indexes(dag: &Dag) -> impl Iterator<Item = TaskIndex> + use<> {
     (0..u32::try_from(dag.tasks.len()).unwrap_or(u32::MAX)).map(TaskIndex)
 }
 
-fn reachable(edges: &[Vec<TaskIndex>], start: TaskIndex) -> BTreeSet<TaskIndex> {
+pub(super) fn reachable(edges: &[Vec<TaskIndex>], start: TaskIndex) -> BTreeSet<TaskIndex> {
     let mut seen = BTreeSet::new();
     let mut open = vec![start];
     while let Some(task) = open.pop() {

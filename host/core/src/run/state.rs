@@ -1,10 +1,11 @@
 //! The state of a run and the questions that others ask it. It changes only by `apply`.
 
 use super::event::{Event, Reason, RunHeader};
+use super::expand::Elements;
 use super::plan::{Plan, indexes};
 use super::tasks::{Instance, StateCounts, TaskState};
 use crate::dag::spec::Dag;
-use crate::ids::{TaskId, TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -34,6 +35,8 @@ pub struct RunState {
     pub(super) stopping: Option<Stopping>,
     pub(super) end_reason: Option<String>,
     pub(super) tasks: Vec<TaskState>,
+    /// The elements of the mapped groups that are expanded.
+    pub(super) groups: BTreeMap<GroupIndex, Elements>,
     pub(super) totals: StateCounts,
     pub(super) timers: BTreeSet<(Timestamp, TaskInstanceKey)>,
     /// Attempts that were told to stop because their task instance was cleared, marked or removed. They hold their slots
@@ -53,9 +56,10 @@ impl RunState {
         let plan = Arc::new(Plan::new(&dag));
         let mut tasks: Vec<TaskState> = dag.tasks.iter().map(|_| TaskState::new()).collect();
         let mut totals = StateCounts::default();
-        for (task, state) in dag.tasks.iter().zip(&mut tasks) {
+        for (index, (task, state)) in indexes(&dag).zip(dag.tasks.iter().zip(&mut tasks)) {
             totals.add(TaskInstanceState::None, 1);
-            for upstream in &task.depends_on {
+            let is_outside = |above: &&TaskIndex| !plan.groups.same(index, **above);
+            for upstream in task.depends_on.iter().filter(is_outside) {
                 let is_setup = dag.task(*upstream).is_some_and(|task| task.is_setup);
                 state.upstream.add(TaskInstanceState::None, is_setup);
             }
@@ -70,6 +74,7 @@ impl RunState {
             stopping: None,
             end_reason: None,
             tasks,
+            groups: BTreeMap::new(),
             totals,
             timers: BTreeSet::new(),
             halting: BTreeSet::new(),
@@ -217,16 +222,27 @@ impl RunState {
         task.flat_map(move |task| task.xcoms.entries(ti.map_index))
     }
 
-    /// How many elements a mapped task has; `None` before it is expanded, without elements and for unmapped tasks.
+    /// How many elements a mapped task or its mapped group has; `None` before it is expanded, without elements and for
+    /// unmapped tasks.
     pub fn map_length(&self, task: TaskIndex) -> Option<usize> {
-        let elements = self.tasks.get(task.get())?.elements.as_ref()?;
-        Some(elements.length)
+        let state = self.tasks.get(task.get())?;
+        state.is_expanded().then(|| state.range().len())
     }
 
-    /// What a mapped instance's element adds to the config: always an object. Computed on each call.
+    /// What a mapped instance's element, or that of its mapped group, adds to the config: always an object. Computed on
+    /// each call.
     pub fn element(&self, task: TaskIndex, map_index: i32) -> Option<Value> {
-        let expand = self.dag.task(task)?.expand.as_ref()?;
-        let elements = self.tasks.get(task.get())?.elements.as_ref()?;
+        let state = self.tasks.get(task.get())?;
+        let (expand, elements) = match self.plan.groups.of(task) {
+            Some(group) => {
+                let expand = self.dag.group(group)?.expand.as_ref()?;
+                (expand, self.groups.get(&group)?)
+            }
+            None => (
+                self.dag.task(task)?.expand.as_ref()?,
+                state.elements.as_ref()?,
+            ),
+        };
         let members = elements.get(expand, usize::try_from(map_index).ok()?)?;
         Some(Value::Object(members))
     }

@@ -70,9 +70,7 @@ impl RunState {
                     at,
                 })?;
             }
-            Input::PastDependsMet { .. } => {
-                return Err(turn.run.run_is("the input", "of a newer Airlock"));
-            }
+            Input::PastDependsMet { tasks } => turn.past_met(&tasks)?,
         }
         turn.end()
     }
@@ -185,7 +183,7 @@ fn record_outcome(
         turn.go_on_if_answered(ti)?;
     }
     if state.is_finished() {
-        turn.skip_unwanted(ti.task)?;
+        turn.skip_unwanted(ti)?;
     }
     if state == TaskInstanceState::Failed {
         turn.fail_fast(ti.task)?;

@@ -1,6 +1,7 @@
 //! Ending what was not meant to go on: tasks that a branch or short circuit does not want, runs that are cancelled, timed
 //! out or failing fast. It refuses to end a live attempt by itself: that is told to stop, and its outcome is awaited.
 
+use super::apply::one;
 use super::error::IllegalEvent;
 use super::event::{Command, Event, Reason};
 use super::plan::indexes;
@@ -13,7 +14,9 @@ impl Turn<'_> {
     /// When all instances of a branching or short-circuiting task have ended: skips what every one that succeeded did not
     /// want. What was scheduled before (by a rule that does not wait) is left alone, and so are, as in Airflow, expanded
     /// instances that are not directly downstream: their own trigger rule decides.
-    pub(super) fn skip_unwanted(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
+    pub(super) fn skip_unwanted(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
+        self.skip_beside(ti)?;
+        let task = ti.task;
         let state = self.run.task_state(task)?;
         let Some(skips) = state
             .skips
@@ -23,11 +26,7 @@ impl Turn<'_> {
             return Ok(());
         };
         let succeeded = state.counts.get(TaskInstanceState::Success);
-        let reason = if skips.short_circuit {
-            Reason::ShortCircuit
-        } else {
-            Reason::BranchNotTaken
-        };
+        let reason = skips.reason();
         let direct = self.run.plan.downstream(task);
         let unwanted: Vec<_> = skips
             .wanted
@@ -42,6 +41,27 @@ impl Turn<'_> {
             .collect();
         for task in unwanted {
             self.decide(task, TaskInstanceState::Skipped, Some(reason))?;
+        }
+        Ok(())
+    }
+
+    /// Skips what an instance in a mapped group does not want beside it, at once: no other instance has a say in it.
+    fn skip_beside(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
+        let skips = self.run.task_state(ti.task)?.skips.as_ref();
+        let Some(skips) = skips
+            .filter(|_| self.run.known(ti).map(|one| one.state) == Ok(TaskInstanceState::Success))
+        else {
+            return Ok(());
+        };
+        let reason = skips.reason();
+        let unwanted = skips.beside.get(&ti.map_index).cloned();
+        for task in unwanted.unwrap_or_default() {
+            let beside = TaskInstanceKey { task, ..ti };
+            let instance = self.run.instance(beside);
+            if instance.is_some_and(|instance| instance.state == TaskInstanceState::None) {
+                let state = TaskInstanceState::Skipped;
+                self.set(task, one(beside), state, Some(reason), None)?;
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The state of one task of a run: its instances, packed small, and what is counted about them.
 //! It refuses to know about other tasks.
 
-use super::event::Fence;
+use super::event::{Fence, Reason};
 use super::expand::Elements;
 use super::human::HumanInput;
 use super::xcom::XComs;
@@ -140,17 +140,22 @@ pub(super) struct Skips {
     pub(super) wanted: BTreeMap<TaskIndex, u32>,
     /// Which instance said so: a cleared one takes back what it said.
     by: BTreeMap<i32, Box<[TaskIndex]>>,
+    /// Which tasks of the same mapped group each instance wants skipped, at its own map index.
+    pub(super) beside: BTreeMap<i32, Box<[TaskIndex]>>,
     /// Whether they were short circuits.
     pub(super) short_circuit: bool,
 }
 
 impl Skips {
-    pub(super) fn keep(&mut self, map_index: i32, unwanted: Vec<TaskIndex>) {
+    pub(super) fn keep(&mut self, map_index: i32, outside: Vec<TaskIndex>, beside: Vec<TaskIndex>) {
         self.forget(map_index);
-        for task in &unwanted {
+        for task in &outside {
             *self.wanted.entry(*task).or_insert(0) += 1;
         }
-        self.by.insert(map_index, unwanted.into_boxed_slice());
+        self.by.insert(map_index, outside.into_boxed_slice());
+        if !beside.is_empty() {
+            self.beside.insert(map_index, beside.into_boxed_slice());
+        }
     }
 
     pub(super) fn forget(&mut self, map_index: i32) {
@@ -160,6 +165,7 @@ impl Skips {
             }
         }
         self.wanted.retain(|_, count| *count > 0);
+        self.beside.remove(&map_index);
     }
 
     /// The same decisions about tasks that have other places now; `place` knows no place of a task that is gone.
@@ -168,11 +174,23 @@ impl Skips {
             short_circuit: self.short_circuit,
             ..Self::default()
         };
-        for (map_index, unwanted) in &self.by {
-            let unwanted = unwanted.iter().filter_map(|task| place(*task)).collect();
-            moved.keep(*map_index, unwanted);
+        let places = |tasks: Option<&Box<[TaskIndex]>>| {
+            let tasks = tasks.into_iter().flatten();
+            tasks.filter_map(|task| place(*task)).collect()
+        };
+        for (map_index, outside) in &self.by {
+            let beside = places(self.beside.get(map_index));
+            moved.keep(*map_index, places(Some(outside)), beside);
         }
         moved
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        if self.short_circuit {
+            Reason::ShortCircuit
+        } else {
+            Reason::BranchNotTaken
+        }
     }
 }
 
@@ -183,7 +201,10 @@ pub(super) struct TaskState {
     first: i32,
     instances: Vec<Instance>,
     pub(super) counts: StateCounts,
+    /// Direct upstream outside the task's own mapped group.
     pub(super) upstream: UpstreamStates,
+    /// What the previous run left lets it go on.
+    pub(super) past_met: bool,
     pub(super) elements: Option<Elements>,
     pub(super) xcoms: XComs,
     pub(super) waiting: BTreeMap<i32, Waiting>,
@@ -205,6 +226,7 @@ impl TaskState {
             instances: vec![Instance::NEW],
             counts,
             upstream: UpstreamStates::default(),
+            past_met: false,
             elements: None,
             xcoms: XComs::default(),
             waiting: BTreeMap::new(),
@@ -216,18 +238,17 @@ impl TaskState {
     }
 
     /// Puts `length` (at least 1) new instances in the place of the one with map index -1.
-    pub(super) fn expand(&mut self, elements: Elements) {
-        let length = elements.length.max(1);
+    pub(super) fn expand(&mut self, length: usize) {
+        let length = length.max(1);
         self.first = 0;
         self.instances = vec![Instance::NEW; length];
         self.counts = StateCounts::default();
         let count = u32::try_from(length).unwrap_or(u32::MAX);
         self.counts.add(TaskInstanceState::None, count);
-        self.elements = Some(elements);
     }
 
     /// Appends `n` new instances to an expanded task.
-    pub(super) fn grow(&mut self, n: usize) {
+    pub(super) fn append(&mut self, n: usize) {
         let length = self.instances.len().saturating_add(n);
         self.instances.resize(length, Instance::NEW);
         let count = u32::try_from(n).unwrap_or(u32::MAX);

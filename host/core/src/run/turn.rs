@@ -1,14 +1,17 @@
 //! The deciding half of a step: emits events, lets them settle through the tasks below, ends the run when nothing is left.
 //! Each decision is applied at once, so a later one sees it.
 
+use super::apply::one;
 use super::error::IllegalEvent;
 use super::event::{Command, Event, Reason};
 use super::expand::{self, ExpandEvaluator, ExpandFailure};
+use super::group::Outline;
 use super::plan::indexes;
 use super::state::RunState;
 use super::step::Step;
+use super::tasks::TaskState;
 use crate::dag::spec::ExpandSource;
-use crate::ids::TaskIndex;
+use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use crate::task_instance::trigger_rule::Decision;
 use jiff::Timestamp;
@@ -19,10 +22,10 @@ use std::ops::Range;
 pub(super) struct Turn<'a> {
     pub(super) run: &'a mut RunState,
     pub(super) now: Timestamp,
-    evaluator: &'a dyn ExpandEvaluator,
+    pub(super) evaluator: &'a dyn ExpandEvaluator,
     pub(super) step: Step,
-    /// Tasks whose upstream changed.
-    open: BTreeSet<TaskIndex>,
+    /// Tasks whose upstream changed, and for which map indexes.
+    open: BTreeSet<(TaskIndex, i32, i32)>,
     /// What the shell will wake the run for, as far as the run has asked before.
     pub(super) asked: Option<Timestamp>,
     /// A person changed states: a run that has ended may have ended in another state.
@@ -49,29 +52,57 @@ impl<'a> Turn<'a> {
 
     /// Applies and records one event, and remembers which tasks have to be looked at again.
     pub(super) fn emit(&mut self, event: Event) -> Result<(), IllegalEvent> {
+        let changed = changed(&event);
+        let before = changed
+            .as_ref()
+            .map(|(task, _)| self.run.outlines_below(*task));
         self.run.apply(&event)?;
-        let task = match &event {
-            Event::StateSet { task, .. }
-            | Event::Cleared { task, .. }
-            | Event::Marked { task, .. }
-            | Event::TaskExpanded { task, .. } => Some(*task),
-            Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => Some(ti.task),
-            _ => None,
-        };
         self.step.events.push(event);
-        if let Some(task) = task {
-            let plan = &self.run.plan;
-            let below = plan.downstream(task).iter().chain(plan.guarded(task));
-            // A cleared task instance is undecided again itself, at once or when its old attempt has ended.
-            let below = below.chain(std::iter::once(&task));
-            self.open
-                .extend(below.filter(|task| undecided(self.run, **task)));
+        if let Some((task, range)) = changed {
+            self.open_again(task, &range);
+            self.open_below(task, &range, &before.unwrap_or_default());
         }
         Ok(())
     }
 
+    /// A cleared task instance is undecided again itself, at once or when its old attempt has ended.
+    fn open_again(&mut self, task: TaskIndex, range: &Range<i32>) {
+        let map_index = range.start;
+        let one = self.run.instance(TaskInstanceKey { task, map_index });
+        if range.len() != 1 || one.is_some_and(|one| one.state == TaskInstanceState::None) {
+            self.open.insert((task, range.start, range.end));
+        }
+    }
+
+    /// Looks again at what is below instances `range` of a task: in the same mapped group at the same map indexes, in
+    /// another one only if something that a rule can see differs from `before`.
+    fn open_below(&mut self, task: TaskIndex, range: &Range<i32>, before: &[(TaskIndex, Outline)]) {
+        let plan = self.run.plan.clone();
+        for below in plan.downstream(task).iter().chain(plan.guarded(task)) {
+            if !undecided(self.run, *below) {
+                continue;
+            }
+            let is_expanded = self
+                .run
+                .task_state(*below)
+                .is_ok_and(TaskState::is_expanded);
+            if plan.groups.same(task, *below) && range.start >= 0 {
+                self.open.insert((*below, range.start, range.end));
+            } else if !(is_expanded && before.contains(&(*below, self.run.outline(task, *below)))) {
+                self.open(*below);
+            }
+        }
+    }
+
+    /// Looks at all instances of a task again.
+    pub(super) fn open(&mut self, task: TaskIndex) {
+        self.open.insert((task, i32::MIN, i32::MAX));
+    }
+
     pub(super) fn consider_all(&mut self) {
-        self.open.extend(indexes(&self.run.dag));
+        for task in indexes(&self.run.dag) {
+            self.open(task);
+        }
     }
 
     pub(super) fn want(&mut self, task: TaskIndex, range: Range<i32>) {
@@ -119,29 +150,44 @@ impl<'a> Turn<'a> {
 
     /// Decides every task whose upstream changed, and what follows from that.
     fn settle(&mut self) -> Result<(), IllegalEvent> {
-        while let Some(task) = self.open.pop_first() {
+        while let Some((task, from, to)) = self.open.pop_first() {
             if self.run.state != DagRunState::Running || !undecided(self.run, task) {
                 continue;
             }
-            if self.run.was_skipped_before(task) {
+            let group = self.run.plan.groups.of(task);
+            if group.is_none() && self.run.was_skipped_before(task) {
                 let reason = Some(Reason::PreviouslySkipped);
                 self.decide(task, TaskInstanceState::Skipped, reason)?;
                 continue;
             }
-            match self.run.decision(task) {
-                Decision::Wait => {}
-                Decision::Run => self.schedule(task)?,
-                Decision::Skipped => {
-                    let reason = Some(Reason::TriggerRule);
-                    self.decide(task, TaskInstanceState::Skipped, reason)?;
+            if let Some(group) = group
+                && self.run.group_revises(group)
+                && !self.revise_group(group, task)?
+            {
+                continue;
+            }
+            match group {
+                None => self.settle_task(task)?,
+                Some(_) if self.run.task_state(task)?.is_expanded() => {
+                    self.settle_instances(task, from..to)?;
                 }
-                Decision::UpstreamFailed => {
-                    let reason = Some(Reason::TriggerRule);
-                    self.decide(task, TaskInstanceState::UpstreamFailed, reason)?;
-                }
+                Some(group) => self.settle_group(group)?,
             }
         }
         Ok(())
+    }
+
+    fn settle_task(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
+        let decision = self.run.decision(task);
+        let reason = Some(Reason::TriggerRule);
+        match self.run.after_past(task, decision) {
+            Decision::Wait => Ok(()),
+            Decision::Run => self.schedule(task),
+            Decision::Skipped => self.decide(task, TaskInstanceState::Skipped, reason),
+            Decision::UpstreamFailed => {
+                self.decide(task, TaskInstanceState::UpstreamFailed, reason)
+            }
+        }
     }
 
     /// Its trigger rule lets the task run: expands it if it still has to be, and asks for slots.
@@ -218,6 +264,20 @@ impl<'a> Turn<'a> {
             self.step.commands.push(Command::WakeAt { at });
         }
         Ok(self.step)
+    }
+}
+
+/// Whose state an event changes.
+fn changed(event: &Event) -> Option<(TaskIndex, Range<i32>)> {
+    match event {
+        Event::StateSet { task, from, to, .. }
+        | Event::Cleared { task, from, to, .. }
+        | Event::Marked { task, from, to, .. } => Some((*task, *from..*to)),
+        Event::TaskExpanded { task, .. } => Some((*task, 0..i32::MAX)),
+        Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
+            Some((ti.task, one(*ti)))
+        }
+        _ => None,
     }
 }
 

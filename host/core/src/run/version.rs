@@ -10,8 +10,8 @@ use super::state::RunState;
 use super::step::Step;
 use super::tasks::{Instance, Resume, Skips, StateCounts, TaskState};
 use super::turn::Turn;
-use crate::dag::spec::{Dag, Task};
-use crate::ids::{TaskId, TaskIndex, TaskInstanceKey};
+use crate::dag::spec::{Dag, Expand};
+use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use crate::task_instance::trigger_rule::UpstreamStates;
 use jiff::Timestamp;
@@ -65,21 +65,20 @@ impl RunState {
 
     fn move_tasks(&mut self, old: &Dag) {
         let new = self.dag.clone();
-        let mut before: BTreeMap<&TaskId, (Option<&Task>, TaskState)> = BTreeMap::new();
-        for (task, state) in old.tasks.iter().zip(std::mem::take(&mut self.tasks)) {
-            before.insert(&task.task_id, (Some(task), state));
+        let mut before: BTreeMap<&TaskId, (Option<TaskIndex>, TaskState)> = BTreeMap::new();
+        let states = std::mem::take(&mut self.tasks);
+        for ((place, task), state) in indexes(old).zip(&old.tasks).zip(states) {
+            before.insert(&task.task_id, (Some(place), state));
         }
-        for task in &new.tasks {
-            let (spec, mut state) = match before.remove(&task.task_id) {
-                Some(found) => found,
-                None => (
-                    None,
-                    self.gone
-                        .remove(&task.task_id)
-                        .unwrap_or_else(TaskState::new),
-                ),
-            };
-            adapt(task, spec, &mut state);
+        for (place, task) in indexes(&new).zip(&new.tasks) {
+            let found = before.remove(&task.task_id);
+            let (was, mut state) = found.unwrap_or_else(|| {
+                let state = self.gone.remove(&task.task_id);
+                (None, state.unwrap_or_else(TaskState::new))
+            });
+            let now = mapping(&new, place);
+            let same = was.is_some_and(|was| mapping(old, was) == now);
+            adapt(now.is_some(), same, &mut state);
             if let Some(skips) = &state.skips {
                 state.skips = Some(moved(skips, old, &new));
             }
@@ -88,6 +87,22 @@ impl RunState {
         for (task_id, (_, mut state)) in before {
             state.remove_all();
             self.gone.insert(task_id.clone(), state);
+        }
+        self.move_groups(old, &new);
+    }
+
+    /// Groups keep their elements where they are expanded over the same.
+    fn move_groups(&mut self, old: &Dag, new: &Dag) {
+        for (group, elements) in std::mem::take(&mut self.groups) {
+            let Some(was) = old.group(group) else {
+                continue;
+            };
+            let mut now = (0..).map(GroupIndex).zip(&new.task_groups);
+            let same =
+                now.find(|(_, now)| now.group_id == was.group_id && now.expand == was.expand);
+            if let Some((place, _)) = same {
+                self.groups.insert(place, elements);
+            }
         }
     }
 
@@ -102,7 +117,7 @@ impl RunState {
             let is_setup = dag.task(task).is_some_and(|task| task.is_setup);
             for (map_index, instance) in state.iter() {
                 self.totals.add(instance.state, 1);
-                for below in self.plan.downstream(task) {
+                for below in self.plan.outside(task) {
                     if let Some(counts) = upstream.get_mut(below.get()) {
                         counts.add(instance.state, is_setup);
                     }
@@ -135,19 +150,30 @@ impl RunState {
     }
 }
 
+/// What a task is expanded over, by itself or with its group; `None` for an unmapped task.
+fn mapping(dag: &Dag, task: TaskIndex) -> Option<(Option<&TaskId>, &Expand)> {
+    let group = dag.mapped_group(task).and_then(|group| dag.group(group));
+    let expand = match group {
+        Some(group) => group.expand.as_ref(),
+        None => dag.task(task)?.expand.as_ref(),
+    };
+    expand.map(|expand| (group.map(|group| &group.group_id), expand))
+}
+
 /// Makes the state of a task fit its new definition. What was mapped and is not any more, or the other way round while it
 /// was unfinished, begins anew; what is expanded over something else is looked at again before it goes on.
-fn adapt(new: &Task, old: Option<&Task>, state: &mut TaskState) {
-    let anew = match new.expand {
-        Some(_) => !state.is_expanded() && state.counts.unfinished() > 0,
-        None => state.is_expanded(),
+fn adapt(mapped: bool, same: bool, state: &mut TaskState) {
+    let unfinished = state.counts.unfinished() > 0;
+    let anew = if mapped {
+        !state.is_expanded() && unfinished
+    } else {
+        state.is_expanded()
     };
     if anew {
         let sla_open = state.sla_open;
         *state = TaskState::new();
         state.sla_open = sla_open;
     }
-    let same = old.is_some_and(|old| old.expand == new.expand);
     if state.is_expanded() && !same {
         state.elements = None;
         state.revise = true;

@@ -2,6 +2,8 @@
 //! It refuses to look into values; they are JSON text that was checked before.
 
 use super::event::Json;
+use crate::dag::spec::Dag;
+use crate::ids::{TaskIndex, TaskInstanceKey};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -13,6 +15,29 @@ pub const XCOM_KEYS_MAX: usize = 1_000;
 pub const XCOM_TOTAL_BYTES_MAX: usize = 1 << 20;
 /// The longest key, in bytes (Airflow's column width).
 pub const XCOM_KEY_BYTES_MAX: usize = 512;
+
+/// Which instances an `xcom_pull` without a map index means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullSource {
+    /// One value: that of the instance with this map index, -1 for an unmapped task.
+    One(i32),
+    /// The list of all values, in map order.
+    All,
+}
+
+/// What the task instance `of` means when it pulls from `task` without a map index: beside it in a mapped group the instance
+/// with its own map index, of any other mapped task all instances.
+pub fn pull_source(dag: &Dag, of: TaskInstanceKey, task: TaskIndex) -> PullSource {
+    let group = dag.mapped_group(task);
+    let is_mapped = group.is_some() || dag.task(task).is_some_and(|task| task.expand.is_some());
+    if group.is_some() && dag.mapped_group(of.task) == group {
+        PullSource::One(of.map_index)
+    } else if is_mapped {
+        PullSource::All
+    } else {
+        PullSource::One(-1)
+    }
+}
 
 type Entry = (Cow<'static, str>, Json);
 

@@ -214,9 +214,10 @@ pub(super) fn dry_run(
             existing,
         }
     });
-    match request.run_backwards {
-        true => planned.rev().collect(),
-        false => planned.collect(),
+    if request.run_backwards {
+        planned.rev().collect()
+    } else {
+        planned.collect()
     }
 }
 
@@ -249,13 +250,13 @@ pub(super) fn dates(
         }
         dates.push(run);
     }
-    match dates.is_empty() {
-        true => Err(InvalidBackfill::NoDates {
+    if dates.is_empty() {
+        return Err(InvalidBackfill::NoDates {
             from_date: request.from_date,
             to_date: request.to_date,
-        }),
-        false => Ok(dates),
+        });
     }
+    Ok(dates)
 }
 
 /// The first instant at or after `from` that lies a whole number of periods from `anchor`.

@@ -108,10 +108,10 @@ impl DagSchedule {
         let room = usize::try_from(room).map_or(RUNS_A_CALL_MAX, |room| room.min(RUNS_A_CALL_MAX));
         let mut runs = Vec::new();
         for _ in 0..TICKS_PASSED_MAX {
-            let next = match runs.len() < room {
-                true => self.next_scheduled(timetable, now),
-                false => None,
-            };
+            if runs.len() >= room {
+                break;
+            }
+            let next = self.next_scheduled(timetable, now);
             let Some(due) = next.filter(|due| due.run_after <= now) else {
                 break;
             };

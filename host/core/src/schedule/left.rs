@@ -75,17 +75,19 @@ impl Left {
 
     /// Takes the oldest date, or the latest one.
     pub(super) fn take(&mut self, latest: bool) -> Option<DueRun> {
-        let range = match latest {
-            true => self.0.back_mut()?,
-            false => self.0.front_mut()?,
+        let range = if latest {
+            self.0.back_mut()?
+        } else {
+            self.0.front_mut()?
         };
         let last = range.count.saturating_sub(1);
         let taken = range.get(if latest { last } else { 0 });
         if last == 0 {
-            match latest {
-                true => self.0.pop_back(),
-                false => self.0.pop_front(),
-            };
+            if latest {
+                self.0.pop_back();
+            } else {
+                self.0.pop_front();
+            }
         } else {
             if !latest {
                 range.first = range.get(1)?;

@@ -314,10 +314,10 @@ impl DagSchedule {
         let backfill = self.backfill.as_deref();
         let Some(backfill_id) = backfill_id else {
             let max_active_runs = max_active_runs(dag);
-            return match running < max_active_runs {
-                true => Ok(()),
-                false => Err(NotStarted::MaxActiveRuns { max_active_runs }),
-            };
+            if running < max_active_runs {
+                return Ok(());
+            }
+            return Err(NotStarted::MaxActiveRuns { max_active_runs });
         };
         let backfill = backfill.filter(|backfill| backfill.id() == backfill_id);
         let max_active_runs = backfill.map_or(1, |backfill| backfill.request().max_active_runs);

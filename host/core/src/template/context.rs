@@ -1,8 +1,10 @@
 //! What a template may see: plain values and a source of XCom values, under Airflow's names. Members are made when they are
-//! asked for. It refuses secrets: a connection has no password here, only the placeholder that its owner put into `extra`.
+//! asked for. It refuses secrets: see `lookup`.
 
 use super::datetime::{self, Date, Macros};
 use super::json::to_value;
+use super::lookup::{Connections, Lookup, NoLookup, Variables};
+use crate::run::event::AssetEvent;
 use jiff::Timestamp;
 use minijinja::value::{Enumerator, Kwargs, Object, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
@@ -56,6 +58,12 @@ pub struct RunValues {
     pub next_logical_date: Option<Timestamp>,
     /// Data interval of the last successful run, where there is one.
     pub prev_success: Option<(Timestamp, Timestamp)>,
+    /// When the last successful run began and ended, where there is one.
+    pub prev_success_dates: Option<(Timestamp, Timestamp)>,
+    /// The asset events that the run consumes, oldest first.
+    pub asset_events: Vec<AssetEvent>,
+    /// Whether nothing of the run is recorded (`airlock tasks test`).
+    pub is_test: bool,
 }
 
 /// What `task` and `ti` hold.
@@ -71,23 +79,18 @@ pub struct TaskValues {
     pub try_number: u32,
     /// Further attempts after the first.
     pub retries: u32,
-}
-
-/// What `conn.x` holds; never a password.
-#[derive(Debug, Clone, Default)]
-pub struct Connection {
-    /// Kind, for example `http`.
-    pub conn_type: String,
-    /// Host name.
-    pub host: Option<String>,
-    /// User name.
-    pub login: Option<String>,
-    /// TCP port.
-    pub port: Option<u16>,
-    /// Database or path.
-    pub schema: Option<String>,
-    /// Anything else: an object.
-    pub extra: Json,
+    /// Where it takes its slots.
+    pub pool: String,
+    /// Which hosts may run it.
+    pub queue: String,
+    /// URIs of the assets it says that it reads.
+    pub inlets: Vec<String>,
+    /// URIs of the assets that its success updates.
+    pub outlets: Vec<String>,
+    /// The template of its instances' labels.
+    pub map_index_template: Option<String>,
+    /// How often this try was put off.
+    pub task_reschedule_count: u32,
 }
 
 /// The values of one rendering. Cheap to clone.
@@ -100,8 +103,7 @@ struct Values {
     run: RunValues,
     task: Option<TaskValues>,
     xcom: Arc<dyn XComSource>,
-    variables: Arc<BTreeMap<String, String>>,
-    connections: Arc<BTreeMap<String, Connection>>,
+    lookup: Arc<dyn Lookup>,
     extra: BTreeMap<String, Json>,
 }
 
@@ -124,23 +126,15 @@ impl Context {
             run,
             task,
             xcom,
-            variables: Arc::default(),
-            connections: Arc::default(),
+            lookup: Arc::new(NoLookup),
             extra: BTreeMap::new(),
         }))
     }
 
-    /// With what `var.value` and `var.json` read.
+    /// With what `var` and `conn` read.
     #[must_use]
-    pub fn with_variables(mut self, variables: Arc<BTreeMap<String, String>>) -> Self {
-        Arc::make_mut(&mut self.0).variables = variables;
-        self
-    }
-
-    /// With what `conn` reads.
-    #[must_use]
-    pub fn with_connections(mut self, connections: Arc<BTreeMap<String, Connection>>) -> Self {
-        Arc::make_mut(&mut self.0).connections = connections;
+    pub fn with_lookup(mut self, lookup: Arc<dyn Lookup>) -> Self {
+        Arc::make_mut(&mut self.0).lookup = lookup;
         self
     }
 
@@ -159,7 +153,7 @@ impl Context {
 }
 
 /// Names at the top, for hints; `ti`'s only in a task.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 36] = [
     "ds",
     "ds_nodash",
     "ts",
@@ -175,6 +169,15 @@ const NAMES: [&str; 27] = [
     "next_logical_date",
     "prev_data_interval_start_success",
     "prev_data_interval_end_success",
+    "prev_start_date_success",
+    "prev_end_date_success",
+    "triggering_asset_events",
+    "test_mode",
+    "partition_key",
+    "inlets",
+    "outlets",
+    "map_index_template",
+    "task_reschedule_count",
     "dag",
     "dag_run",
     "run_id",
@@ -196,13 +199,6 @@ struct Root(Arc<Values>);
 #[derive(Clone)]
 struct Ti(Arc<Values>);
 
-/// `var.value` or, parsed, `var.json`.
-#[derive(Clone)]
-struct Variables(Arc<BTreeMap<String, String>>, bool);
-
-#[derive(Clone)]
-struct Connections(Arc<BTreeMap<String, Connection>>);
-
 macro_rules! opaque_debug {
     ($($name:ident),*) => {$(
         impl fmt::Debug for $name {
@@ -212,7 +208,7 @@ macro_rules! opaque_debug {
         }
     )*};
 }
-opaque_debug!(Root, Ti, Variables, Connections);
+opaque_debug!(Root, Ti);
 
 fn date(at: Option<Timestamp>) -> Value {
     at.map_or_else(|| Value::from(()), Date::value)
@@ -259,7 +255,34 @@ impl Values {
             ("task_id", Value::from(task.task_id.as_str())),
             ("operator", Value::from(task.operator.as_str())),
             ("retries", Value::from(task.retries)),
+            ("pool", Value::from(task.pool.as_str())),
+            ("queue", Value::from(task.queue.as_str())),
+            ("inlets", Value::from(task.inlets.clone())),
+            ("outlets", Value::from(task.outlets.clone())),
         ]))
+    }
+
+    /// By asset, oldest first: each event with its asset, its time, its source and what the source said about it.
+    fn asset_events(&self) -> Value {
+        let mut by_uri: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for event in &self.run.asset_events {
+            let extra: Json = serde_json::from_str(&event.extra).unwrap_or_default();
+            let shown = object([
+                ("uri", Value::from(event.uri.as_str())),
+                ("timestamp", Date::value(event.at)),
+                ("source", Value::from(event.source.as_str())),
+                ("extra", to_value(&extra)),
+            ]);
+            by_uri.entry(event.uri.clone()).or_default().push(shown);
+        }
+        Value::from(by_uri)
+    }
+
+    fn variables(&self, is_json: bool) -> Value {
+        Value::from_object(Variables {
+            lookup: self.lookup.clone(),
+            is_json,
+        })
     }
 
     fn xcom_pull(&self, args: &[Value]) -> Result<Value, Error> {
@@ -351,6 +374,16 @@ impl Object for Root {
             "next_logical_date" => date(run.next_logical_date),
             "prev_data_interval_start_success" => date(run.prev_success.map(|(start, _)| start)),
             "prev_data_interval_end_success" => date(run.prev_success.map(|(_, end)| end)),
+            "prev_start_date_success" => date(run.prev_success_dates.map(|(start, _)| start)),
+            "prev_end_date_success" => date(run.prev_success_dates.map(|(_, end)| end)),
+            "triggering_asset_events" => values.asset_events(),
+            "test_mode" => Value::from(run.is_test),
+            // Airlock's assets have no partitions, as in Airflow where a run has no key.
+            "partition_key" => Value::from(()),
+            "inlets" => Value::from(values.task.as_ref()?.inlets.clone()),
+            "outlets" => Value::from(values.task.as_ref()?.outlets.clone()),
+            "map_index_template" => optional(values.task.as_ref()?.map_index_template.clone()),
+            "task_reschedule_count" => Value::from(values.task.as_ref()?.task_reschedule_count),
             "dag" => values.dag(),
             "dag_run" => values.dag_run(),
             "run_id" => Value::from(run.run_id.as_str()),
@@ -368,16 +401,10 @@ impl Object for Root {
             )),
             "params" => to_value(&run.params),
             "var" => object([
-                (
-                    "value",
-                    Value::from_object(Variables(values.variables.clone(), false)),
-                ),
-                (
-                    "json",
-                    Value::from_object(Variables(values.variables.clone(), true)),
-                ),
+                ("value", values.variables(false)),
+                ("json", values.variables(true)),
             ]),
-            "conn" => Value::from_object(Connections(values.connections.clone())),
+            "conn" => Value::from_object(Connections(values.lookup.clone())),
             "macros" => Value::from_object(Macros),
             other => to_value(values.extra.get(other)?),
         })
@@ -436,49 +463,5 @@ impl Object for Ti {
             return self.0.xcom_pull(args);
         }
         Err(Error::from(ErrorKind::UnknownMethod))
-    }
-}
-
-impl Object for Variables {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let text = self.0.get(key.as_str()?)?;
-        if self.1 {
-            return serde_json::from_str(text).ok().map(|json| to_value(&json));
-        }
-        Some(Value::from(text.as_str()))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(
-            self.0
-                .keys()
-                .map(|name| Value::from(name.as_str()))
-                .collect(),
-        )
-    }
-}
-
-impl Object for Connections {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let conn = self.0.get(key.as_str()?)?;
-        Some(object([
-            ("conn_id", key.clone()),
-            ("conn_type", Value::from(conn.conn_type.as_str())),
-            ("host", optional(conn.host.clone())),
-            ("login", optional(conn.login.clone())),
-            ("port", optional(conn.port)),
-            ("schema", optional(conn.schema.clone())),
-            ("extra", to_value(&conn.extra)),
-            ("extra_dejson", to_value(&conn.extra)),
-        ]))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(
-            self.0
-                .keys()
-                .map(|name| Value::from(name.as_str()))
-                .collect(),
-        )
     }
 }

@@ -3,7 +3,7 @@
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, Zoned};
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
 use minijinja::value::{Kwargs, Object, ObjectRepr, Rest, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use std::cmp::Ordering;
@@ -43,8 +43,17 @@ impl Date {
     }
 
     fn moved(&self, args: &[Value], sign: i64) -> Result<Value, Error> {
-        let (kwargs,): (Kwargs,) = from_args(args)?;
+        let (delta, kwargs): (Option<Value>, Kwargs) = from_args(args)?;
         let mut span = Span::new();
+        if let Some(delta) = delta {
+            let delta = delta
+                .downcast_object_ref::<Delta>()
+                .ok_or_else(|| invalid("expected macros.timedelta(...) or units like days=1"))?;
+            let moved = i64::try_from(delta.0.as_micros()).ok();
+            let moved = moved.and_then(|micros| micros.checked_mul(sign));
+            let moved = moved.ok_or_else(|| invalid("too large"))?;
+            span = span.try_microseconds(moved).map_err(invalid)?;
+        }
         for unit in kwargs.args() {
             let count: i64 = kwargs.get(unit)?;
             let count = count
@@ -177,6 +186,96 @@ fn invalid(reason: impl fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidOperation, reason.to_string())
 }
 
+/// Python's `timedelta`.
+#[derive(Debug)]
+struct Delta(SignedDuration);
+
+impl Delta {
+    fn new(args: &[Value]) -> Result<Self, Error> {
+        let (days, seconds, kwargs): (Option<f64>, Option<f64>, Kwargs) = from_args(args)?;
+        let mut total = days.unwrap_or(0.0) * 86_400.0 + seconds.unwrap_or(0.0);
+        for unit in kwargs.args() {
+            let factor = match unit {
+                "weeks" => 604_800.0,
+                "days" => 86_400.0,
+                "hours" => 3_600.0,
+                "minutes" => 60.0,
+                "seconds" => 1.0,
+                "milliseconds" => 1e-3,
+                "microseconds" => 1e-6,
+                _ => {
+                    return Err(invalid(
+                        "units are weeks, days, hours, minutes, seconds, milliseconds, microseconds",
+                    ));
+                }
+            };
+            total += kwargs.get::<f64>(unit)? * factor;
+        }
+        let duration = SignedDuration::try_from_secs_f64(total).map_err(invalid)?;
+        Ok(Self(
+            duration.round(jiff::Unit::Microsecond).map_err(invalid)?,
+        ))
+    }
+
+    /// Days, seconds in the day and microseconds, as Python normalises them: only days may be negative.
+    fn parts(&self) -> (i128, i128, i128) {
+        let micros = self.0.as_micros();
+        let day = 86_400_000_000;
+        let rest = micros.rem_euclid(day);
+        (micros.div_euclid(day), rest / 1_000_000, rest % 1_000_000)
+    }
+}
+
+impl Object for Delta {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let (days, seconds, micros) = self.parts();
+        Some(Value::from(match key {
+            "days" => days,
+            "seconds" => seconds,
+            "microseconds" => micros,
+            _ => return None,
+        }))
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn call_method(
+        self: &Arc<Self>,
+        _: &mut State<'_, '_>,
+        method: &str,
+        _: &[Value],
+    ) -> Result<Value, Error> {
+        match method {
+            "total_seconds" => Ok(Value::from(self.0.as_secs_f64())),
+            _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        }
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &minijinja::value::DynObject) -> Option<Ordering> {
+        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
+    }
+
+    fn render(self: &Arc<Self>, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (days, seconds, micros) = self.parts();
+        if days != 0 {
+            let plural = if days.abs() == 1 { "" } else { "s" };
+            write!(out, "{days} day{plural}, ")?;
+        }
+        let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+        write!(out, "{hours}:{minutes:02}:{:02}", seconds % 60)?;
+        if micros != 0 {
+            write!(out, ".{micros:06}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Airflow's `macros`.
 #[derive(Debug)]
 pub(super) struct Macros;
@@ -215,7 +314,13 @@ impl Object for Macros {
                     .map(|zoned| Date::value(zoned.timestamp()))
                     .map_err(invalid)
             }
-            _ => Err(invalid("macros has ds_add, ds_format and datetime")),
+            "timedelta" => Delta::new(args).map(Value::from_object),
+            "random" | "uuid" | "time" => Err(invalid(
+                "macros.random, macros.uuid and macros.time are left out: a template renders the same at every try; let a task make the value",
+            )),
+            _ => Err(invalid(
+                "macros has ds_add, ds_format, datetime and timedelta",
+            )),
         }
     }
 }

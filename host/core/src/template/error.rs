@@ -147,9 +147,12 @@ pub(super) fn explain(
     names: HashSet<String>,
 ) -> TemplateError {
     let place = place.to_string();
-    let reason = error
+    let mut reason = error
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
+    if reason.starts_with("tried to use") && template.contains("timedelta") {
+        reason.push_str("; write `logical_date.add(days=1)` or `logical_date.subtract(delta)`");
+    }
     let short = shorten(template);
     match error.kind() {
         ErrorKind::SyntaxError => TemplateError::Syntax {

@@ -4,13 +4,17 @@
 mod context;
 mod datetime;
 mod error;
+mod fields;
 mod json;
+mod lookup;
 mod python;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Connection, Context, DagValues, RunValues, TaskValues, XComSource};
+pub use context::{Context, DagValues, RunValues, TaskValues, XComSource};
 pub use error::TemplateError;
+pub use fields::{FIELD_CHARS_MAX, FIELDS_BYTES_MAX, rendered_fields};
+pub use lookup::{Connection, Lookup, NoLookup};
 
 use error::Place;
 use minijinja::{Environment, UndefinedBehavior};

@@ -1,7 +1,6 @@
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 struct Pushed;
@@ -51,23 +50,38 @@ fn context() -> Context {
         map_index: -1,
         try_number: 2,
         retries: 3,
+        outlets: vec!["s3://models/churn".into()],
+        ..TaskValues::default()
     };
-    let variables = [
-        ("bucket", "data"),
-        ("config", r#"{"depth": 6}"#),
-        ("broken", "{"),
-    ];
-    let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let conn = Connection {
-        conn_type: "http".into(),
-        host: Some("mlflow.internal".into()),
-        port: Some(5000),
-        login: Some("robot".into()),
-        ..Connection::default()
-    };
-    Context::new(dag, run(), Some(task), Arc::new(Pushed))
-        .with_variables(Arc::new(BTreeMap::from(variables)))
-        .with_connections(Arc::new(BTreeMap::from([("mlflow".to_owned(), conn)])))
+    Context::new(dag, run(), Some(task), Arc::new(Pushed)).with_lookup(Arc::new(Kept))
+}
+
+struct Kept;
+
+impl Lookup for Kept {
+    fn variable(&self, key: &str) -> Result<Option<String>, String> {
+        Ok(match key {
+            "bucket" => Some("data".into()),
+            "config" => Some(r#"{"depth": 6}"#.into()),
+            "broken" => Some("{".into()),
+            "unreadable" => return Err("the secrets folder cannot be read".into()),
+            _ => None,
+        })
+    }
+
+    fn connection(&self, conn_id: &str) -> Result<Option<Connection>, String> {
+        Ok((conn_id == "mlflow").then(|| Connection {
+            conn_type: "http".into(),
+            host: Some("mlflow.internal".into()),
+            port: Some(5000),
+            login: Some("robot".into()),
+            ..Connection::default()
+        }))
+    }
+
+    fn password(&self, _: &str) -> Result<Option<String>, String> {
+        Err("no grant covers it".into())
+    }
 }
 
 fn text_of(template: &str) -> Value {
@@ -381,6 +395,155 @@ fn a_callback_may_hand_in_more_names_but_not_replace_airflows() {
         json!(["train"])
     );
     assert_eq!(evaluate("{{ ds }}", &context).unwrap(), json!("2025-06-16"));
+}
+
+#[test]
+fn g2_every_variable_of_airflow_that_a_task_has_is_there() {
+    for (template, expected) in [
+        ("task_instance_key_str", json!("churn__train__20250616")),
+        ("prev_start_date_success", json!(null)),
+        ("prev_end_date_success", json!(null)),
+        ("test_mode", json!(false)),
+        ("partition_key", json!(null)),
+        ("inlets", json!([])),
+        ("outlets", json!(["s3://models/churn"])),
+        ("map_index_template", json!(null)),
+        ("task_reschedule_count", json!(0)),
+        ("triggering_asset_events", json!({})),
+    ] {
+        assert_eq!(
+            text_of(&format!("{{{{ {template} }}}}")),
+            expected,
+            "{template}"
+        );
+    }
+    let run = RunValues {
+        prev_success_dates: Some((at("2025-06-09T02:00:00Z"), at("2025-06-09T03:00:00Z"))),
+        asset_events: vec![crate::run::event::AssetEvent {
+            uri: "s3://data/users".into(),
+            at: at("2025-06-15T00:00:00Z"),
+            source: "features/run_1/build/-1".into(),
+            extra: r#"{"rows": 7}"#.into(),
+        }],
+        ..run()
+    };
+    let context = Context::new(DagValues::default(), run, None, Arc::new(Pushed));
+    let shown = |template| evaluate(template, &context).unwrap();
+    assert_eq!(
+        shown("{{ prev_end_date_success | ts }}"),
+        json!("2025-06-09T03:00:00+00:00")
+    );
+    let events = "{% for uri, events in triggering_asset_events.items() %}{{ uri }} {{ events[0].extra.rows }} {{ events[0].timestamp | ds }}{% endfor %}";
+    assert_eq!(shown(events), json!("s3://data/users 7 2025-06-15"));
+    assert!(
+        evaluate("{{ outlets }}", &context).is_err(),
+        "a callback has no task"
+    );
+}
+
+#[test]
+fn g3_timedeltas_move_dates_and_print_as_pythons() {
+    for (template, expected) in [
+        (
+            "logical_date.subtract(macros.timedelta(days=1)) | ds",
+            json!("2025-06-15"),
+        ),
+        (
+            "logical_date.add(macros.timedelta(1, 3600)) | ts",
+            json!("2025-06-17T03:00:00+00:00"),
+        ),
+        ("macros.timedelta(days=1) ~ ''", json!("1 day, 0:00:00")),
+        ("macros.timedelta(hours=-1) ~ ''", json!("-1 day, 23:00:00")),
+        (
+            "macros.timedelta(weeks=1, minutes=5, milliseconds=1) ~ ''",
+            json!("7 days, 0:05:00.001000"),
+        ),
+        ("macros.timedelta(hours=36).days", json!(1)),
+        (
+            "macros.timedelta(hours=36).total_seconds()",
+            json!(129_600.0),
+        ),
+        (
+            "macros.timedelta(days=1) > macros.timedelta(hours=23)",
+            json!(true),
+        ),
+    ] {
+        assert_eq!(
+            text_of(&format!("{{{{ {template} }}}}")),
+            expected,
+            "{template}"
+        );
+    }
+    let error = failure(&json!({"a": "{{ logical_date + macros.timedelta(days=1) }}"}));
+    assert!(error.contains("logical_date.add(days=1)"), "{error}");
+    let error = failure(&json!({"a": "{{ macros.uuid() }}"}));
+    assert!(error.contains("left out"), "{error}");
+}
+
+#[test]
+fn i15_a_missing_variable_or_connection_says_how_to_set_it() {
+    for (template, sentence) in [
+        (
+            "{{ var.value.nowhere }}",
+            "variable \"nowhere\" is not set; set it with `airlock variables set nowhere VALUE`",
+        ),
+        (
+            "x{{ var.json.nowhere.depth }}",
+            "variable \"nowhere\" is not set",
+        ),
+        ("{{ var.json.broken }}", "variable \"broken\" is no JSON"),
+        (
+            "{{ var.value.unreadable }}",
+            "the secrets folder cannot be read",
+        ),
+        (
+            "{{ conn.nowhere.host }}",
+            "`airlock connections set nowhere --conn-uri URI`",
+        ),
+        ("{{ conn.mlflow.password }}", "no grant covers it"),
+    ] {
+        let error = failure(&json!({ "a": template }));
+        assert!(
+            error.starts_with("config.a: ") && error.contains(sentence),
+            "{template}: {error}"
+        );
+    }
+    for (template, expected) in [
+        ("{{ var.value.get('nowhere', 'other') }}", json!("other")),
+        ("{{ var.value.get('bucket', 'other') }}", json!("data")),
+        ("{{ var.json.get('config').depth }}", json!(6)),
+        ("{{ conn.get('mlflow').host }}", json!("mlflow.internal")),
+        (
+            "{{ conn.mlflow.conn_id }}:{{ conn.mlflow.port }}",
+            json!("mlflow:5000"),
+        ),
+        ("{{ var.value['bucket'] }}", json!("data")),
+    ] {
+        assert_eq!(text_of(template), expected, "{template}");
+    }
+}
+
+#[test]
+fn only_what_a_template_asks_for_is_looked_up() {
+    struct Counting(std::sync::atomic::AtomicU32);
+    impl Lookup for Counting {
+        fn variable(&self, _: &str) -> Result<Option<String>, String> {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(Some("1".into()))
+        }
+        fn connection(&self, _: &str) -> Result<Option<Connection>, String> {
+            Ok(Some(Connection::default()))
+        }
+        fn password(&self, _: &str) -> Result<Option<String>, String> {
+            panic!("nobody asked for a password")
+        }
+    }
+    let counting = Arc::new(Counting(0.into()));
+    let context = context().with_lookup(counting.clone());
+    evaluate("{{ ds }}{{ conn.a.host }}", &context).unwrap();
+    assert_eq!(counting.0.load(std::sync::atomic::Ordering::Relaxed), 0);
+    evaluate("{{ var.value.a }}", &context).unwrap();
+    assert_eq!(counting.0.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -20,18 +20,24 @@ const FIELDS: [(&str, u16); 5] = [
     ("day-of-week", 7),
 ];
 
-/// Airflow's presets that stand for five fields; `None` for anything else.
-/// `@once` and `@continuous` are schedules of their own, not cron.
+/// Airflow's presets that are schedules of their own, not cron.
+pub const PRESETS_WITHOUT_CRON: [&str; 3] = ["@once", "@continuous", "@none"];
+/// Airflow's presets that stand for five fields, and two that cron knows.
+pub const PRESETS: [(&str, &str); 8] = [
+    ("@hourly", "0 * * * *"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@monthly", "0 0 1 * *"),
+    ("@quarterly", "0 0 1 */3 *"),
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+];
+
+/// The five fields that a preset stands for; `None` for anything else.
 pub fn preset(text: &str) -> Option<&'static str> {
-    Some(match text {
-        "@hourly" => "0 * * * *",
-        "@daily" => "0 0 * * *",
-        "@weekly" => "0 0 * * 0",
-        "@monthly" => "0 0 1 * *",
-        "@quarterly" => "0 0 1 */3 *",
-        "@yearly" => "0 0 1 1 *",
-        _ => return None,
-    })
+    let found = PRESETS.iter().find(|(name, _)| *name == text);
+    found.map(|(_, fields)| *fields)
 }
 
 /// The zone called `name` in the database that is part of the binary.
@@ -78,6 +84,11 @@ impl CronSchedule {
             .civil_next(DateTime::constant(2000, 1, 1, 0, 0, 0, 0))
             .is_none();
         Ok(schedule)
+    }
+
+    /// Whether no date matches, for example `0 0 31 2 *`: there is no tick at all.
+    pub const fn never_fires(&self) -> bool {
+        self.never
     }
 
     /// The first tick after `at`; always later than `at`. `None`: there is none.
@@ -193,7 +204,7 @@ fn parse(text: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().sloppy_ranges(true).build();
     let cron = parser
         .parse(&fields.join(" "))
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| format!("{}{}", wrong_field(&fields), reason(&error)))?;
     let pattern = &cron.pattern;
     let counts = [
         pattern.minutes.values().len(),
@@ -211,7 +222,30 @@ fn parse(text: &str) -> Result<Cron, String> {
     }
     parser
         .parse(&fields.join(" "))
-        .map_err(|error| error.to_string())
+        .map_err(|error| reason(&error))
+}
+
+/// The parser's own words without the part of it that they name.
+fn reason(error: &croner::errors::CronError) -> String {
+    let reason = error.to_string();
+    reason.trim_start_matches("Component error: ").to_owned()
+}
+
+/// The name of the field that cannot be read even alone, before a message about it.
+fn wrong_field(fields: &[&str]) -> String {
+    let parser = CronParser::builder().sloppy_ranges(true).build();
+    let alone = |place: usize, field: &str| {
+        let mut all = ["*"; FIELDS.len()];
+        if let Some(here) = all.get_mut(place) {
+            *here = field;
+        }
+        parser.parse(&all.join(" ")).is_err()
+    };
+    let mut named = fields.iter().zip(FIELDS).enumerate();
+    let found = named.find(|(place, (field, _))| alone(*place, field));
+    found.map_or_else(String::new, |(_, (field, (name, _)))| {
+        format!("{name} {field:?}: ")
+    })
 }
 
 /// What both Airflow and the search understand alike: numbers, names, `*`, ranges, steps, lists, `L` and `#`.

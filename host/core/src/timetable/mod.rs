@@ -5,7 +5,7 @@ mod cron;
 #[cfg(test)]
 mod tests;
 
-pub use cron::{CRON_BYTES_MAX, CronSchedule, preset, zone};
+pub use cron::{CRON_BYTES_MAX, CronSchedule, PRESETS, PRESETS_WITHOUT_CRON, preset, zone};
 
 use crate::dag::spec::{Dag, Schedule, TimetableKind};
 use jiff::{SignedDuration, Timestamp};

@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, SensorMode, Task, TriggerRule};
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::StateCounts;
 use airlock_core::run::event::{AttemptErrorKind, Event, Fence, Input, Outcome, Reason, RunHeader};
 use airlock_core::run::state::RunState;
@@ -36,23 +36,30 @@ struct Shape {
     retries: u32,
     kind: u8,
     scope: u8,
+    past: u8,
+    member: bool,
 }
 
 fn shapes() -> impl Strategy<Value = Vec<Shape>> {
-    let shape = (any::<u8>(), 0..RULES.len() * 2, 0..3_u32, 0..9_u8, 0..8_u8).prop_map(
-        |(upstream, rule, retries, kind, scope)| Shape {
+    let rule = 0..RULES.len() * 2;
+    let kinds = (0..9_u8, 0..8_u8, 0..12_u8, any::<bool>());
+    let shape = (any::<u8>(), rule, 0..3_u32, kinds).prop_map(
+        |(upstream, rule, retries, (kind, scope, past, member))| Shape {
             upstream,
             // Half of all tasks have the default rule, or nothing would ever run.
             rule: rule.saturating_sub(RULES.len()),
             retries,
             kind,
             scope,
+            past,
+            member,
         },
     );
     prop::collection::vec(shape, 1..8)
 }
 
-fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
+/// `group`: what the mapped group of the members expands over, if there is one.
+fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>, group: Option<usize>) -> Dag {
     let tasks = (0_u32..).zip(shapes).map(|(place, shape)| {
         let upstream: Vec<u32> = (0..place)
             .filter(|bit| shape.upstream >> bit & 1 == 1)
@@ -71,6 +78,9 @@ fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
         task.retries = shape.retries;
         task.is_setup = shape.scope == 0;
         task.is_teardown = shape.scope == 1;
+        task.depends_on_past = shape.past == 0 || shape.past == 2;
+        task.wait_for_downstream = shape.past == 1;
+        task.wait_for_past_depends_before_skipping = shape.past == 2;
         task.sensor.timeout = seconds(300);
         task.sensor.soft_fail = shape.scope == 2;
         task.sensor.never_fail = shape.scope == 3;
@@ -81,10 +91,19 @@ fn build(shapes: &[Shape], fail_fast: bool, timeout: Option<i64>) -> Dag {
         }
         task
     });
+    let expand = match group {
+        Some(0) => over(2),
+        Some(1) => over(0),
+        Some(other) => over_template(TEMPLATES[other - 2]),
+        None => None,
+    };
+    let members = (0_u32..).zip(shapes);
+    let members = members.filter(|(_, shape)| shape.member && group.is_some());
+    let members: Vec<u32> = members.map(|(place, _)| place).collect();
     Dag {
         fail_fast,
         dagrun_timeout: timeout.map(seconds),
-        ..dag_of(tasks.collect())
+        ..grouped(tasks.collect(), &members, expand)
     }
 }
 
@@ -92,7 +111,7 @@ fn outcome(draw: &mut Draw) -> Outcome {
     match draw.below(14) {
         0 => Outcome::Skip("no".to_owned()),
         1 => branch(&["t1", "t3"]),
-        2 => branch(&[]),
+        2 => branch(if draw.below(2) == 0 { &[] } else { &["g"] }),
         3 => Outcome::ShortCircuit {
             ignore_downstream_trigger_rules: true,
         },
@@ -205,7 +224,7 @@ fn random_event(draw: &mut Draw) -> Event {
         State::Skipped,
         State::Removed,
     ];
-    match draw.below(18) {
+    match draw.below(20) {
         0 => Event::RunStarted { at },
         1 => Event::TaskExpanded {
             task: ti.task,
@@ -291,6 +310,15 @@ fn random_event(draw: &mut Draw) -> Event {
             fields: "{}".to_owned(),
         },
         16 => Event::DeadlineMissed { deadline: 0, at },
+        17 => Event::PastDependsMet {
+            tasks: vec![ti.task, random_key(draw).task],
+        },
+        18 => Event::GroupExpanded {
+            group: GroupIndex(u32::try_from(draw.below(2)).unwrap()),
+            elements: pick(draw, &["[[1,2]]", "[null]", "[[]]", "{"])
+                .unwrap()
+                .to_owned(),
+        },
         _ => Event::RunFinished {
             state: airlock_core::task_instance::state::DagRunState::Running,
             reason: String::new(),
@@ -408,6 +436,13 @@ fn act(play: &mut Play, draw: &mut Draw, may_cancel: bool) {
                 });
             }
         }
+        15 => {
+            let waiting: Vec<_> = play.state.waits_for_past().collect();
+            if let Some(task) = pick(draw, &waiting) {
+                let tasks = vec![task, TaskIndex(0)];
+                play.send(Input::PastDependsMet { tasks });
+            }
+        }
         7..=9 if play.wake.is_some() => {
             play.wake();
         }
@@ -467,8 +502,9 @@ fn check(play: &Play, attempts: &mut BTreeMap<TaskInstanceKey, u32>) {
     assert_eq!(play.finished.is_some(), play.state.state().is_finished());
     if play.finished.is_none() {
         let alive = !play.wants.is_empty() || !play.live.is_empty() || play.wake.is_some();
+        let waits_for_past = play.state.waits_for_past().next().is_some();
         assert!(
-            alive && (live_or_waiting > 0 || !slots.is_empty()),
+            alive && (live_or_waiting > 0 || !slots.is_empty()) || waits_for_past,
             "an unfinished run has nothing to do"
         );
     } else {
@@ -486,6 +522,7 @@ proptest! {
         timeout in prop::option::weighted(0.2, 1..500_i64),
         cancels in prop::bool::weighted(0.3),
         mut meddling in prop_oneof![Just(0), 0..12_usize],
+        group in prop::option::weighted(0.6, 0..6_usize),
         seed in any::<u64>(),
     ) {
         let mut draw = Draw(seed);
@@ -494,7 +531,7 @@ proptest! {
             deadlines: vec![Some(second(90)), None, Some(second(400))],
             ..header()
         };
-        let mut play = Play::queued_with(build(&shapes, fail_fast, timeout), header);
+        let mut play = Play::queued_with(build(&shapes, fail_fast, timeout, group), header);
         play.send(Input::Start);
         check(&play, &mut attempts);
         let mut steps = 0;
@@ -514,9 +551,13 @@ proptest! {
     }
 
     #[test]
-    fn an_event_is_applied_whole_or_refused_whole(shapes in shapes(), seed in any::<u64>()) {
+    fn an_event_is_applied_whole_or_refused_whole(
+        shapes in shapes(),
+        group in prop::option::weighted(0.6, 0..6_usize),
+        seed in any::<u64>(),
+    ) {
         let mut draw = Draw(seed);
-        let mut state = RunState::new(std::sync::Arc::new(build(&shapes, false, None)));
+        let mut state = RunState::new(std::sync::Arc::new(build(&shapes, false, None, group)));
         let early = state.apply(&Event::RunStarted { at: second(0) });
         prop_assert!(early.is_err());
         state.apply(&Event::RunQueued { header: Box::new(header()), dag_version: [0; 32], at: second(0) }).unwrap();
@@ -528,4 +569,73 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn f8_a_mapped_group_is_one_copy_of_its_graph_for_each_element(
+        shapes in shapes(),
+        fates in any::<u64>(),
+        orders in any::<[u64; 2]>(),
+    ) {
+        let tasks = plain(&shapes);
+        let members: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap()).collect();
+        let mapped = played(grouped(tasks.clone(), &members, over(3)), fates, Draw(orders[0]));
+        for map_index in 0..3 {
+            let fate = fates.wrapping_add(u64::try_from(map_index).unwrap());
+            let alone = played(grouped(tasks.clone(), &members, None), fate, Draw(orders[1]));
+            for task in &members {
+                prop_assert_eq!(mapped.of(ti(*task, map_index)), alone.of(ti(*task, -1)));
+            }
+        }
+    }
+}
+
+/// Unmapped tasks with rules that do not start early: their ends do not depend on any order.
+fn plain(shapes: &[Shape]) -> Vec<Task> {
+    let early = [
+        TriggerRule::OneSuccess,
+        TriggerRule::OneFailed,
+        TriggerRule::OneDone,
+        TriggerRule::Always,
+    ];
+    let dag = build(shapes, false, None, None);
+    let plain = |task: Task| Task {
+        expand: None,
+        retries: 0,
+        depends_on_past: false,
+        wait_for_downstream: false,
+        multiple_outputs: false,
+        trigger_rule: if early.contains(&task.trigger_rule) {
+            TriggerRule::AllDone
+        } else {
+            task.trigger_rule
+        },
+        ..task
+    };
+    dag.tasks.into_iter().map(plain).collect()
+}
+
+/// Plays a run to its end. What an instance answers follows from `fates`, its task and its map index alone.
+fn played(dag: Dag, fates: u64, mut order: Draw) -> Play {
+    let mut play = Play::started(dag);
+    while play.finished.is_none() {
+        let wants: Vec<_> = play.wants.iter().copied().collect();
+        let ti = pick(&mut order, &wants).expect("stuck");
+        let map_index = u64::try_from(ti.map_index.max(0)).unwrap();
+        let fate = fates.wrapping_add(map_index);
+        let mut draw = Draw(fate.wrapping_mul(31).wrapping_add(u64::from(ti.task.0)));
+        draw.below(2);
+        let outcome = match draw.below(8) {
+            0 => Outcome::Skip(String::new()),
+            1 => error(AttemptErrorKind::Permanent),
+            2 => branch(&[]),
+            // With `true` it may come before or after a task far below was decided, which is a matter of order.
+            3 => Outcome::ShortCircuit {
+                ignore_downstream_trigger_rules: false,
+            },
+            _ => ok(),
+        };
+        play.run(ti, outcome);
+    }
+    play.check_replay();
+    play
 }

@@ -9,10 +9,13 @@
 )]
 
 mod clearing;
+mod groups;
 mod laws;
 mod mapping;
 mod oracle;
+mod past;
 mod people;
+mod rows;
 mod semantics;
 mod sensors;
 mod speed;

@@ -38,3 +38,28 @@ fn nanoseconds_per_admit_and_finish() {
         assert_eq!(state.xcoms(TaskIndex(0), "return_value").count(), length);
     }
 }
+
+/// Two tasks in a long mapped group, each beside the other, below a mapped task outside that is as long.
+#[test]
+#[ignore = "measures; run by hand"]
+fn nanoseconds_per_element_of_a_group() {
+    for length in [10_000, 100_000] {
+        let tasks = vec![
+            literal("outside", &[], length),
+            task("a", &[]),
+            task("b", &[0, 1]),
+            task("reduce", &[2]),
+        ];
+        let mut play = Play::started(grouped(tasks, &[1, 2], over(length)));
+        let start = Instant::now();
+        for task in 0..3 {
+            for map_index in 0..i32::try_from(length).unwrap() {
+                play.run(ti(task, map_index), ok());
+            }
+        }
+        play.run(ti(3, -1), ok());
+        assert!(play.finished.is_some());
+        let each = start.elapsed().as_nanos() / (3 * length as u128);
+        println!("{length} elements: {each} ns for each Admit and Finish");
+    }
+}

@@ -3,10 +3,12 @@
 use airlock_core::dag::spec::{
     DEFAULT_POOL, DEFAULT_QUEUE, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT,
     POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode,
-    SensorSpec, Task, TimetableKind, TriggerRule, WeightRule,
+    SensorSpec, Task, TaskGroup, TimetableKind, TriggerRule, WeightRule,
 };
 use airlock_core::grant::Grants;
-use airlock_core::ids::{DagId, OperatorName, PoolName, RunId, TaskId, TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{
+    DagId, GroupIndex, OperatorName, PoolName, RunId, TaskId, TaskIndex, TaskInstanceKey,
+};
 use airlock_core::run::ExpandEvaluator;
 use airlock_core::run::event::{
     AttemptError, AttemptErrorKind, Command, Event, Fence, Input, Outcome, RunHeader, RunType,
@@ -104,6 +106,31 @@ pub(crate) fn templated(id: &str, upstream: &[u32], template: &str) -> Task {
         expand: Some(Expand::Product(keys)),
         ..task(id, upstream)
     }
+}
+
+/// A DAG whose tasks at `members` are in one group, `g`.
+pub(crate) fn grouped(tasks: Vec<Task>, members: &[u32], expand: Option<Expand>) -> Dag {
+    let mut dag = dag_of(tasks);
+    for member in members {
+        dag.tasks[*member as usize].task_group = Some(GroupIndex(0));
+    }
+    dag.task_groups.push(TaskGroup {
+        group_id: TaskId::parse("g").unwrap(),
+        parent: None,
+        tooltip: String::new(),
+        expand,
+    });
+    dag
+}
+
+/// The `expand` of a group over literals 0, 1, ...
+pub(crate) fn over(length: usize) -> Option<Expand> {
+    literal("any", &[], length).expand
+}
+
+/// The `expand` of a group over a template.
+pub(crate) fn over_template(template: &str) -> Option<Expand> {
+    templated("any", &[], template).expand
 }
 
 pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
@@ -332,6 +359,12 @@ impl Play {
 
     pub(crate) fn of(&self, ti: TaskInstanceKey) -> TaskInstanceState {
         self.state.instance(ti).unwrap().state()
+    }
+
+    /// The states of a task's instances, in map order.
+    pub(crate) fn states(&self, task: u32) -> Vec<TaskInstanceState> {
+        let instances = self.state.instances(TaskIndex(task));
+        instances.map(|(_, instance)| instance.state()).collect()
     }
 
     pub(crate) fn check_replay(&self) {

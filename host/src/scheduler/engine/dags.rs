@@ -1,85 +1,340 @@
-//! The DAGs of the service: which version new runs take, and whether runs are made at all.
+//! The DAGs of the service: their schedules decide when runs are made; here they are made. A schedule is stored in the commit
+//! of the run that changed it, so that a restart makes no run twice and forgets none. It refuses to decide what is due.
 
 use super::Engine;
-use crate::scheduler::codec::decode_row;
+use crate::scheduler::batch::Batch;
+use crate::scheduler::codec::encode_row;
 use crate::scheduler::message::SchedulerError;
-use crate::scheduler::records::{DagRow, DagVersionRow};
-use crate::store::{Store, StoreError, Table};
+use crate::scheduler::stored::{durations, run_at};
+use crate::scheduler::records::{DagRow, run_key, schedule_key};
+use crate::store::Table;
+use airlock_core::dag::check_params;
 use airlock_core::dag::spec::Dag;
+use airlock_core::dispatch::RunNumber;
+use airlock_core::ids::DagId;
+use airlock_core::run::event::RunHeader;
+use airlock_core::schedule::{
+    ActiveRuns, ClearRun, CreateRun, DagSchedule, DeadlineFacts, ExistingRun, ScheduleEffect,
+    deadlines, past_durations_needed,
+};
+use airlock_core::timetable::Timetable;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::cmp::Reverse;
 use std::sync::Arc;
-
-/// Rows read at once.
-const READ_ROWS: usize = 1_024;
 
 /// A DAG that the service makes runs of.
 pub(super) struct LiveDag {
     pub(super) dag: Arc<Dag>,
     pub(super) dag_version: [u8; 32],
     pub(super) row: DagRow,
+    pub(super) schedule: DagSchedule,
+    /// The schedule was checked when the DAG was read; a DAG without one makes no runs.
+    pub(super) timetable: Option<Timetable>,
 }
 
-impl Engine {
-    pub(super) fn put_dag(&mut self, dag: Arc<Dag>, dag_version: [u8; 32], row: DagRow) {
-        if !self.is_service {
-            return;
-        }
-        let live = LiveDag {
+impl LiveDag {
+    pub(super) fn new(
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        row: DagRow,
+        schedule: Option<DagSchedule>,
+    ) -> Self {
+        let timetable = Timetable::new(&dag)
+            .inspect_err(|error| tracing::error!(dag_id = %dag.dag_id, %error, "no runs are made"))
+            .ok();
+        let mut schedule = schedule.unwrap_or_else(|| DagSchedule::new(&dag));
+        schedule.set_paused(row.is_paused || row.is_stale);
+        Self {
             dag,
             dag_version,
             row,
-        };
-        self.dags.insert(live.row.dag_id.clone(), live);
+            schedule,
+            timetable,
+        }
+    }
+}
+
+impl Engine {
+    /// A DAG is new, edited, paused or stale.
+    pub(super) fn put_dag(
+        &mut self,
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        row: DagRow,
+        batch: &mut Batch,
+    ) {
+        if !self.is_service {
+            return;
+        }
+        let dag_id = row.dag_id.clone();
+        let schedule = self.dags.remove(&dag_id).map(|old| old.schedule);
+        let live = LiveDag::new(dag, dag_version, row, schedule);
+        self.dispatcher.set_paused(&dag_id, live.row.is_paused);
+        self.dags.insert(dag_id.clone(), live);
+        self.start_runs(&dag_id, batch);
+        self.make_runs(&dag_id, None, batch);
     }
 
     /// Reads every DAG. What was told before is in the store as well.
-    pub(super) fn start_service(&mut self) -> Result<(), SchedulerError> {
+    pub(super) fn start_service(&mut self, batch: &mut Batch) -> Result<(), SchedulerError> {
         self.is_service = true;
-        let dags = stored_dags(self.parts.store.as_ref())
+        let dags = crate::scheduler::stored::stored_dags(self.parts.store.as_ref())
             .map_err(|error| SchedulerError::Store(error.to_string()))?;
-        for live in dags {
-            self.dags.insert(live.row.dag_id.clone(), live);
+        for stored in dags {
+            let dag_id = stored.row.dag_id.clone();
+            self.dispatcher.set_paused(&dag_id, stored.row.is_paused);
+            let live = LiveDag::new(stored.dag, stored.dag_version, stored.row, stored.schedule);
+            self.dags.insert(dag_id.clone(), live);
+            self.catch_up(&dag_id, batch);
+            self.make_runs(&dag_id, None, batch);
         }
         Ok(())
     }
-}
 
-fn stored_dags(store: &dyn Store) -> Result<Vec<LiveDag>, StoreError> {
-    let mut dags = Vec::new();
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let rows = store.scan(Table::Dag, b"", after.as_deref(), READ_ROWS)?;
-        let Some(last) = rows.last() else {
-            return Ok(dags);
+    /// Runs of a backfill that ended while nobody wrote it down: a process that died between two commits.
+    fn catch_up(&mut self, dag_id: &DagId, batch: &mut Batch) {
+        let Some(live) = self.dags.get(dag_id) else {
+            return;
         };
-        after = Some(last.key.clone());
-        for row in &rows {
-            let place = String::from_utf8_lossy(&row.key).into_owned();
-            match live_dag(store, &row.value)? {
-                Some(live) => dags.push(live),
-                // A DAG that cannot be read must not keep the others from running.
-                None => tracing::error!(
-                    dag_id = place,
-                    "the DAG or its version cannot be read; save its file again"
-                ),
+        let active = live.schedule.backfill().map(|backfill| backfill.active());
+        let active: Vec<_> = active.into_iter().flatten().cloned().collect();
+        for run_id in active {
+            let row = crate::scheduler::stored::run_row(self.parts.store.as_ref(), dag_id, &run_id);
+            match row {
+                Ok(Some(row)) if row.state.is_finished() => {
+                    self.schedule_run_ended(dag_id, &run_id, row.state, None, batch);
+                }
+                _ => {}
             }
         }
     }
-}
 
-fn live_dag(store: &dyn Store, row: &[u8]) -> Result<Option<LiveDag>, StoreError> {
-    let Ok(row) = decode_row::<DagRow>(row) else {
-        return Ok(None);
-    };
-    let Some(digest) = crate::store::Digest::parse(&row.dag_version) else {
-        return Ok(None);
-    };
-    let Some(version) = store.get(Table::DagVersion, &digest.0)? else {
-        return Ok(None);
-    };
-    let version = decode_row::<DagVersionRow>(&version.value);
-    Ok(version.ok().map(|version| LiveDag {
-        dag: Arc::new(version.dag),
-        dag_version: digest.0,
-        row,
-    }))
+    /// What counts against the limits of a DAG.
+    fn active_runs(&self, dag_id: &DagId) -> ActiveRuns {
+        self.active.get(dag_id).map_or_else(ActiveRuns::default, |active| ActiveRuns {
+            running: active.running,
+            queued: u32::try_from(active.queued.len()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Makes every run that is due, and asks to be woken for the next one. `anchor` is the run whose commit led here.
+    pub(super) fn make_runs(
+        &mut self,
+        dag_id: &DagId,
+        anchor: Option<RunNumber>,
+        batch: &mut Batch,
+    ) {
+        if self.failure.is_some() {
+            return;
+        }
+        let (now, active) = (self.parts.clock.now(), self.active_runs(dag_id));
+        let Some(mut live) = self.dags.remove(dag_id) else {
+            return;
+        };
+        let before = live.schedule.clone();
+        let effects = match &live.timetable {
+            Some(timetable) => {
+                let existing = |date| self.existing(dag_id, date);
+                live.schedule
+                    .due(&live.dag, timetable, now, active, &existing)
+            }
+            None => Vec::new(),
+        };
+        let changed = live.schedule != before;
+        self.dags.insert(dag_id.clone(), live);
+        let mut last = anchor;
+        for effect in effects {
+            last = self.carry_out_schedule(dag_id, effect, batch).or(last);
+        }
+        if changed {
+            self.store_schedule(dag_id, last, batch);
+        }
+        self.wake_dag(dag_id, now);
+    }
+
+    fn wake_dag(&mut self, dag_id: &DagId, now: Timestamp) {
+        let active = self.active_runs(dag_id);
+        let at = self.dags.get(dag_id).and_then(|live| {
+            let timetable = live.timetable.as_ref()?;
+            live.schedule.next_wake(&live.dag, timetable, now, active)
+        });
+        if let Some(at) = at {
+            self.dag_timers.push(Reverse((at, dag_id.clone())));
+        }
+    }
+
+    /// DAGs that asked to be woken by now.
+    pub(super) fn wake_dags(&mut self, batch: &mut Batch) {
+        let now = self.parts.clock.now();
+        let mut due = std::collections::BTreeSet::new();
+        while let Some(Reverse((at, _))) = self.dag_timers.peek() {
+            if *at > now {
+                break;
+            }
+            if let Some(Reverse((_, dag_id))) = self.dag_timers.pop() {
+                due.insert(dag_id);
+            }
+        }
+        for dag_id in due {
+            self.make_runs(&dag_id, None, batch);
+        }
+    }
+
+    /// The run with a logical date, live or in the store.
+    fn existing(&self, dag_id: &DagId, date: Timestamp) -> Option<ExistingRun> {
+        let live = self.dates.get(&(dag_id.clone(), date));
+        let live = live.and_then(|number| self.runs.get(number));
+        let row = match live {
+            Some(run) => Some(run.row.clone()),
+            None => run_at(self.parts.store.as_ref(), dag_id, date)
+                .inspect_err(|error| tracing::error!(%dag_id, %error, "a run index cannot be read"))
+                .ok()
+                .flatten(),
+        };
+        row.map(|row| ExistingRun {
+            run_id: row.run_id,
+            state: row.state,
+        })
+    }
+
+    /// Does what a schedule said; yields the run that was made.
+    pub(super) fn carry_out_schedule(
+        &mut self,
+        dag_id: &DagId,
+        effect: ScheduleEffect,
+        batch: &mut Batch,
+    ) -> Option<RunNumber> {
+        match effect {
+            ScheduleEffect::Create(run) => self.create_run(dag_id, run, batch),
+            ScheduleEffect::Clear(run) => {
+                self.clear_for_backfill(dag_id, &run, batch);
+                None
+            }
+            ScheduleEffect::Paused { failed_in_a_row } => {
+                self.pause_after_failures(dag_id, failed_in_a_row, batch);
+                None
+            }
+            ScheduleEffect::BackfillEnded(backfill) => {
+                let key = crate::scheduler::records::backfill_key(dag_id, backfill.id());
+                match encode_row(&*backfill) {
+                    Ok(value) => batch.row(None, Table::State, key, Some(value)),
+                    Err(error) => tracing::error!(%error, "a backfill cannot be encoded"),
+                }
+                None
+            }
+        }
+    }
+
+    fn create_run(
+        &mut self,
+        dag_id: &DagId,
+        run: CreateRun,
+        batch: &mut Batch,
+    ) -> Option<RunNumber> {
+        let live = self.dags.get(dag_id)?;
+        let (dag, dag_version) = (live.dag.clone(), live.dag_version);
+        let key = run_key(dag_id, &run.run_id);
+        let is_known = self.numbers.contains_key(&(dag_id.clone(), run.run_id.clone()))
+            || matches!(self.parts.store.get(Table::Run, &key), Ok(Some(_)));
+        if is_known {
+            return None;
+        }
+        let header = self.filled_header(&dag, run)?;
+        Some(self.record_run(dag, dag_version, header, batch))
+    }
+
+    /// What the shell adds to a run that a schedule makes: params and deadlines.
+    fn filled_header(&self, dag: &Dag, run: CreateRun) -> Option<RunHeader> {
+        let mut header = run.into_header();
+        let conf: Value = serde_json::from_str(&header.conf).unwrap_or_default();
+        match check_params(dag, &conf) {
+            Ok(params) => header.params = Value::Object(params).to_string(),
+            Err(errors) => {
+                tracing::error!(dag_id = %dag.dag_id, run_id = %header.run_id, errors = errors.join("; "),
+                    "the run is not made: give every param of a scheduled DAG a default");
+                return None;
+            }
+        }
+        header.deadlines = self.deadlines_of(dag, header.logical_date);
+        Some(header)
+    }
+
+    /// When a run that is recorded now should have ended.
+    pub(super) fn deadlines_of(&self, dag: &Dag, logical_date: Option<Timestamp>) -> Vec<Option<Timestamp>> {
+        let needed = past_durations_needed(dag);
+        let past = durations(self.parts.store.as_ref(), &dag.dag_id, needed)
+            .inspect_err(|error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"))
+            .unwrap_or_default();
+        let facts = DeadlineFacts {
+            logical_date,
+            queued_at: self.parts.clock.now(),
+            past_durations: &past,
+        };
+        deadlines(dag, &facts)
+    }
+
+    fn pause_after_failures(&mut self, dag_id: &DagId, failed: u32, batch: &mut Batch) {
+        let Some(live) = self.dags.get_mut(dag_id) else {
+            return;
+        };
+        tracing::warn!(%dag_id, failed, "paused: so many runs in a row have failed");
+        live.row.is_paused = true;
+        self.dispatcher.set_paused(dag_id, true);
+        match encode_row(&live.row) {
+            Ok(value) => {
+                let key = dag_id.as_str().as_bytes().to_vec();
+                batch.row(None, Table::Dag, key, Some(value));
+            }
+            Err(error) => tracing::error!(%error, "a DAG's row cannot be encoded"),
+        }
+    }
+
+    /// Stores a schedule in the commit of `anchor`, or in one of its own.
+    pub(super) fn store_schedule(
+        &mut self,
+        dag_id: &DagId,
+        anchor: Option<RunNumber>,
+        batch: &mut Batch,
+    ) {
+        let Some(live) = self.dags.get(dag_id) else {
+            return;
+        };
+        match encode_row(&live.schedule) {
+            Ok(value) => batch.row(anchor, Table::State, schedule_key(dag_id), Some(value)),
+            Err(error) => tracing::error!(%dag_id, %error, "a schedule cannot be encoded"),
+        }
+    }
+
+    /// A run ended: failures in a row, its backfill, the next run.
+    pub(super) fn schedule_run_ended(
+        &mut self,
+        dag_id: &DagId,
+        run_id: &airlock_core::ids::RunId,
+        state: airlock_core::task_instance::state::DagRunState,
+        anchor: Option<RunNumber>,
+        batch: &mut Batch,
+    ) {
+        let now = self.parts.clock.now();
+        let Some(live) = self.dags.get_mut(dag_id) else {
+            return;
+        };
+        let before = live.schedule.clone();
+        let effects = live.schedule.run_ended(&live.dag, run_id, state, now);
+        let changed = live.schedule != before;
+        for effect in effects {
+            self.carry_out_schedule(dag_id, effect, batch);
+        }
+        if changed {
+            self.store_schedule(dag_id, anchor, batch);
+        }
+        self.make_runs(dag_id, anchor, batch);
+    }
+
+    fn clear_for_backfill(&mut self, dag_id: &DagId, run: &ClearRun, batch: &mut Batch) {
+        let reopened = self.reopen_for_backfill(dag_id, run, batch);
+        if let Err(error) = reopened {
+            tracing::error!(%dag_id, run_id = %run.run_id, %error, "the backfill cannot run the date again");
+        }
+    }
 }

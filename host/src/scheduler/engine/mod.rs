@@ -1,11 +1,16 @@
 //! The loop round the pure core: one thread owns every live run. A turn takes what is in the inbox and what is due, steps the
 //! runs, gives out slots, and submits one batch; effects follow when the batch is durable. It decides nothing itself.
 
+mod assets;
+mod backfills;
+mod changes;
 mod dags;
+mod past;
+mod runs;
+mod why;
 
 use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::codec::encode_event;
-use crate::scheduler::expand::Evaluator;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::live_run::LiveRun;
 use crate::scheduler::message::{Clock, Executor, Message, Notice, Reply, SchedulerError};
@@ -20,9 +25,11 @@ use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::DagRunState;
 use dags::LiveDag;
+use past::Past;
+use runs::Active;
 use jiff::Timestamp;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -42,20 +49,19 @@ pub(in crate::scheduler) struct Parts {
     pub(in crate::scheduler) pools: Vec<(PoolName, Slots)>,
 }
 
-/// The runs of one DAG against its `max_active_runs`.
-#[derive(Default)]
-struct ActiveRuns {
-    running: u32,
-    queued: VecDeque<RunNumber>,
-}
-
 pub(in crate::scheduler) struct Engine {
     parts: Parts,
     dispatcher: Dispatcher,
     runs: HashMap<RunNumber, LiveRun>,
     numbers: HashMap<(DagId, RunId), RunNumber>,
-    active: BTreeMap<DagId, ActiveRuns>,
+    active: BTreeMap<DagId, Active>,
     timers: BinaryHeap<Reverse<(Timestamp, RunNumber)>>,
+    dag_timers: BinaryHeap<Reverse<(Timestamp, DagId)>>,
+    /// Live runs by logical date: what is submitted may not be readable yet.
+    dates: BTreeMap<(DagId, Timestamp), RunNumber>,
+    past: Past,
+    /// Ended runs whose last commit is on its way.
+    closing: HashSet<(DagId, RunId)>,
     next_number: RunNumber,
     failure: Option<String>,
     /// The DAGs that runs are made of; empty until the service starts.
@@ -76,6 +82,10 @@ impl Engine {
             numbers: HashMap::new(),
             active: BTreeMap::new(),
             timers: BinaryHeap::new(),
+            dag_timers: BinaryHeap::new(),
+            dates: BTreeMap::new(),
+            past: Past::default(),
+            closing: HashSet::new(),
             next_number: 1,
             failure: None,
             dags: BTreeMap::new(),
@@ -112,6 +122,7 @@ impl Engine {
 
     fn end_turn(&mut self, mut batch: Batch) {
         self.wake_due(&mut batch);
+        self.wake_dags(&mut batch);
         self.give_out_slots(&mut batch);
         if !batch.is_empty() {
             batch.submit(&self.parts.store, &self.parts.executor, &self.parts.handle);
@@ -121,7 +132,9 @@ impl Engine {
     /// How long nothing is due: an hour at most, so that a clock that was set is noticed.
     fn until_next_timer(&self) -> Duration {
         let hour = Duration::from_hours(1);
-        let Some(Reverse((at, _))) = self.timers.peek() else {
+        let run = self.timers.peek().map(|Reverse((at, _))| *at);
+        let dag = self.dag_timers.peek().map(|Reverse((at, _))| *at);
+        let Some(at) = run.into_iter().chain(dag).min() else {
             return hour;
         };
         Duration::try_from(at.duration_since(self.parts.clock.now()))
@@ -141,9 +154,9 @@ impl Engine {
                 dag,
                 dag_version,
                 row,
-            } => self.put_dag(dag, dag_version, *row),
+            } => self.put_dag(dag, dag_version, *row, batch),
             Message::StartService { reply } => {
-                let result = self.start_service();
+                let result = self.start_service(batch);
                 batch.effect(Effect::Reply(reply, result));
             }
             Message::Cancel {
@@ -174,6 +187,15 @@ impl Engine {
                 let result = self.step(run, push, batch);
                 batch.effect(Effect::Reply(reply, result));
             }
+            Message::Render {
+                run,
+                ti,
+                fence,
+                fields,
+            } => {
+                // What is refused is only not shown.
+                let _ = self.step(run, Input::Render { ti, fence, fields }, batch);
+            }
             Message::Finish {
                 run,
                 ti,
@@ -194,6 +216,33 @@ impl Engine {
                 reply,
             } => {
                 let _ = reply.send(self.watch(&dag_id, &run_id, notices));
+            }
+            Message::Change {
+                dag_id,
+                run_id,
+                change,
+                reply,
+            } => self.change(&dag_id, &run_id, change, reply, batch),
+            Message::Closed { dag_id, run_id } => {
+                self.closing.remove(&(dag_id, run_id));
+            }
+            Message::Backfill {
+                dag_id,
+                change,
+                reply,
+            } => self.backfill(&dag_id, change, reply, batch),
+            Message::AssetUpdated { event, reply } => {
+                self.asset_updated(&event, None, batch);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::FailedDeps {
+                dag_id,
+                run_id,
+                task_id,
+                map_index,
+                reply,
+            } => {
+                let _ = reply.send(self.failed_deps(&dag_id, &run_id, &task_id, map_index));
             }
             Message::Failed(reason) => self.fail(reason),
             Message::Shutdown => {}
@@ -235,119 +284,6 @@ impl Engine {
         };
         run.watchers.push(notices);
         Ok(run.row.state)
-    }
-
-    fn trigger(
-        &mut self,
-        dag: Arc<Dag>,
-        dag_version: [u8; 32],
-        header: RunHeader,
-        reply: Reply<()>,
-        batch: &mut Batch,
-    ) {
-        let id = (dag.dag_id.clone(), header.run_id.clone());
-        if let Some(error) = self.refusal(&id) {
-            return batch.effect(Effect::Reply(reply, Err(error)));
-        }
-        let now = self.parts.clock.now();
-        let (state, event) = RunState::queue(dag.clone(), header.clone(), dag_version, now);
-        let row = RunRow::new(&dag, &header, dag_version, now);
-        let number = self.adopt(state, RunView::new(self.next_number, dag, header), row, 0);
-        self.record(number, &[event], batch);
-        if let Some(run) = self.runs.get(&number) {
-            batch.run_row(number, &run.row);
-            batch.new_run(number, &run.row);
-        }
-        batch.effect(Effect::Reply(reply, Ok(())));
-        self.start_runs(&id.0, batch);
-    }
-
-    fn refusal(&self, id: &(DagId, RunId)) -> Option<SchedulerError> {
-        if let Some(reason) = &self.failure {
-            return Some(SchedulerError::Store(reason.clone()));
-        }
-        let (dag_id, run_id) = id.clone();
-        self.numbers
-            .contains_key(id)
-            .then_some(SchedulerError::Conflict { dag_id, run_id })
-    }
-
-    /// Takes a run into memory; its state may be fresh or replayed.
-    fn adopt(&mut self, state: RunState, view: RunView, row: RunRow, head: u64) -> RunNumber {
-        let number = self.next_number;
-        self.next_number += 1;
-        let limits = RunLimits::of(&view.dag);
-        self.dispatcher.add_run(number, limits);
-        self.numbers
-            .insert((row.dag_id.clone(), row.run_id.clone()), number);
-        let active = self.active.entry(row.dag_id.clone()).or_default();
-        match row.state {
-            DagRunState::Queued => active.queued.push_back(number),
-            _ => active.running += 1,
-        }
-        let priorities = effective_weights(&view.dag);
-        let run = LiveRun {
-            priorities,
-            state,
-            view: Arc::new(view),
-            row,
-            head,
-            watchers: Vec::new(),
-        };
-        self.runs.insert(number, run);
-        number
-    }
-
-    /// Takes up a run that an earlier process left: what was live there is lost, what waits is waited for again.
-    pub(in crate::scheduler) fn recover(
-        &mut self,
-        state: RunState,
-        header: RunHeader,
-        row: RunRow,
-        head: u64,
-    ) {
-        let dag_id = row.dag_id.clone();
-        let lost = state.live_attempts();
-        let commands = state.resume();
-        let view = RunView::new(self.next_number, state.dag().clone(), header);
-        let number = self.adopt(state, view, row, head);
-        if let Some(run) = self.runs.get(&number) {
-            for (ti, _) in run.state.all_instances() {
-                for (key, value) in run.state.xcoms_of(ti) {
-                    run.view.put(ti, key, value);
-                }
-            }
-        }
-        let mut batch = Batch::default();
-        self.carry_out(number, commands, &mut batch);
-        for (ti, fence) in lost {
-            let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
-        }
-        let _ = self.step(number, Input::Wake, &mut batch);
-        self.start_runs(&dag_id, &mut batch);
-        self.end_turn(batch);
-    }
-
-    /// Starts queued runs of a DAG while `max_active_runs` allows.
-    fn start_runs(&mut self, dag_id: &DagId, batch: &mut Batch) {
-        loop {
-            let Some(active) = self.active.get_mut(dag_id) else {
-                return;
-            };
-            let Some(number) = active.queued.front().copied() else {
-                return;
-            };
-            let limit = self
-                .runs
-                .get(&number)
-                .map_or(0, |run| run.view.dag.max_active_runs);
-            if active.running >= limit {
-                return;
-            }
-            active.queued.pop_front();
-            active.running += 1;
-            let _ = self.step(number, Input::Start, batch);
-        }
     }
 
     fn wake_due(&mut self, batch: &mut Batch) {
@@ -396,9 +332,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);
         };
-        let evaluator = Evaluator {
-            view: run.view.clone(),
-        };
+        let evaluator = run.evaluator();
         let step = match run.state.step(now, input, &evaluator) {
             Ok(step) => step,
             Err(error) => {
@@ -411,7 +345,12 @@ impl Engine {
             return Err(SchedulerError::Fenced);
         }
         self.record(number, &step.events, batch);
+        self.emit_assets(number, &step.events, batch);
         self.carry_out(number, step.commands, batch);
+        if !step.events.is_empty() {
+            self.check_past(number, batch);
+            self.tell_followers(number, batch);
+        }
         Ok(())
     }
 
@@ -466,8 +405,9 @@ impl Engine {
                 }
                 Command::WakeAt { at } => self.timers.push(Reverse((at, number))),
                 Command::RunFinished { .. } => self.finished(number, batch),
-                // A want that outlived its reason is dropped when its turn comes. Nobody clears an ended run here yet.
-                Command::Unwant { .. } | Command::RunReopened => {}
+                Command::RunReopened => self.reopened(number, batch),
+                // A want that outlived its reason is dropped when its turn comes.
+                Command::Unwant { .. } => {}
             }
         }
     }
@@ -489,23 +429,5 @@ impl Engine {
         if !self.dispatcher.want(&spec.pool, want) {
             tracing::warn!(dag_id = %run.row.dag_id, task_id = %spec.task_id, pool = %spec.pool, "no such pool: the task waits until it is created");
         }
-    }
-
-    fn finished(&mut self, number: RunNumber, batch: &mut Batch) {
-        let Some(run) = self.runs.remove(&number) else {
-            return;
-        };
-        self.dispatcher.remove_run(number);
-        let dag_id = run.row.dag_id.clone();
-        self.numbers.remove(&(run.row.dag_id, run.row.run_id));
-        if let Some(active) = self.active.get_mut(&dag_id) {
-            // A run that was cancelled while queued never counted as running.
-            let before = active.queued.len();
-            active.queued.retain(|queued| *queued != number);
-            if before == active.queued.len() {
-                active.running = active.running.saturating_sub(1);
-            }
-        }
-        self.start_runs(&dag_id, batch);
     }
 }

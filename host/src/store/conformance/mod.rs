@@ -148,6 +148,9 @@ conformance!(
     blobs_are_named_by_their_content,
     an_export_moves_everything,
     a_damaged_export_is_refused,
+    a_removed_stream_is_gone_and_may_begin_again,
+    a_claim_that_lasted_too_long_is_handed_out_again,
+    blobs_that_nothing_names_are_collected,
 );
 
 /// A commit of one event.

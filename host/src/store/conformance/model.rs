@@ -50,6 +50,9 @@ impl Model {
             events.extend(commit.events.iter().cloned());
             head = events.len() as u64;
         }
+        for stream in &commit.remove_streams {
+            self.streams.remove(&stream.0);
+        }
         for (_, write) in &commit.rows {
             let version = self.rows.get(&write.key).map_or(0, |row| row.1);
             match &write.value {
@@ -146,8 +149,9 @@ fn commit() -> impl Strategy<Value = Commit> {
         prop::collection::vec(row, 0..3),
         prop::collection::vec(timer, 0..3),
         prop::option::weighted(0.2, key()),
+        prop::option::weighted(0.2, prop::sample::select(vec!["a", "b", "ab"])),
     )
-        .prop_map(|(stream, rows, timers, idempotency_key)| {
+        .prop_map(|(stream, rows, timers, idempotency_key, removed)| {
             let (stream, events) = match stream {
                 Some((name, expect, events)) => (Some((StreamId(name.to_owned()), expect)), events),
                 None => (None, Vec::new()),
@@ -155,7 +159,13 @@ fn commit() -> impl Strategy<Value = Commit> {
             let rows = rows
                 .into_iter()
                 .map(|(key, expect, value)| (Table::Run, RowWrite { key, expect, value }));
+            let removed = removed.map(|name| StreamId(name.to_owned()));
+            let remove_streams = removed
+                .into_iter()
+                .filter(|removed| stream.as_ref().is_none_or(|(to, _)| to != removed))
+                .collect();
             Commit {
+                remove_streams,
                 stream,
                 events,
                 rows: rows.collect(),

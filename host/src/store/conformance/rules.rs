@@ -4,10 +4,13 @@ use std::sync::mpsc::channel;
 
 use super::super::types::KEY_BYTES_MAX;
 use super::super::{
-    Ack, Commit, CommitError, Digest, Guard, RowWrite, Store, StoreError, StreamId, Table,
-    TimerWrite, VALUE_BYTES_MAX,
+    Ack, BLOB_GRACE_MS, Commit, CommitError, Digest, Guard, RowWrite, Store, StoreError, StreamId,
+    Table, TimerWrite, VALUE_BYTES_MAX,
 };
 use super::{Backend, START_MS, event, row};
+
+/// How long claims last here, milliseconds.
+const TTL: u64 = 1_000;
 
 fn stream(name: &str) -> StreamId {
     StreamId(name.to_owned())
@@ -272,17 +275,17 @@ pub(super) fn work_is_claimed_once_and_acked_by_its_claimer<B: Backend>() {
         store.commit(enqueue("q", payload)).unwrap();
     }
     store.commit(enqueue("other", b"x")).unwrap();
-    assert_eq!(store.claim("none", "w", 9).unwrap(), vec![]);
-    let first = store.claim("q", "w", 2).unwrap();
+    assert_eq!(store.claim("none", "w", 9, TTL).unwrap(), vec![]);
+    let first = store.claim("q", "w", 2, TTL).unwrap();
     let payloads: Vec<_> = first.iter().map(|item| item.payload.as_slice()).collect();
     assert_eq!(payloads, [b"1".as_slice(), b"2"]);
     let backend = backend.reopen();
     let store = backend.store();
-    let second = store.claim("q", "v", 9).unwrap();
+    let second = store.claim("q", "v", 9, TTL).unwrap();
     assert_eq!(second.len(), 1);
     assert_eq!(second[0].payload, big);
     assert!(second[0].fence > first[0].fence);
-    assert_eq!(store.claim("q", "w", 9).unwrap(), vec![]);
+    assert_eq!(store.claim("q", "w", 9, TTL).unwrap(), vec![]);
     let ack = |item: u64, fence: u64| Commit {
         acks: vec![Ack { item, fence }],
         ..Commit::default()
@@ -490,7 +493,7 @@ pub(super) fn an_export_moves_everything<B: Backend>() {
     let backend = B::fresh();
     backend.store().commit(full("run")).unwrap();
     backend.store().commit(full("run2")).unwrap();
-    let claimed = backend.store().claim("q", "w", 1).unwrap();
+    let claimed = backend.store().claim("q", "w", 1, TTL).unwrap();
     let bytes = export(backend.store());
     let other = B::fresh();
     other.store().import(&mut bytes.as_slice()).unwrap();
@@ -544,4 +547,141 @@ pub(super) fn a_damaged_export_is_refused<B: Backend>() {
     assert_eq!(other.store().head(&stream("run")).unwrap(), 0);
     other.store().import(&mut bytes.as_slice()).unwrap();
     assert_eq!(other.store().head(&stream("run")).unwrap(), 2);
+}
+
+pub(super) fn a_removed_stream_is_gone_and_may_begin_again<B: Backend>() {
+    let backend = B::fresh();
+    let store = backend.store();
+    for number in 0..50_u8 {
+        store.commit(event("run/a", None, &[number; 500])).unwrap();
+    }
+    store.commit(event("run/a\0", None, b"neighbour")).unwrap();
+    store.commit(event("run", None, b"neighbour")).unwrap();
+    let backend = backend.reopen();
+    let store = backend.store();
+    store.commit(event("run/a", Some(50), b"newest")).unwrap();
+    let remove = |names: &[&str]| Commit {
+        remove_streams: names.iter().map(|name| stream(name)).collect(),
+        ..Commit::default()
+    };
+    let both = Commit {
+        rows: vec![(Table::Run, write(b"a", None, Some(b"gone")))],
+        ..remove(&["run/a", "none"])
+    };
+    store.commit(both).unwrap();
+    let is_gone = |store: &dyn Store| {
+        assert_eq!(store.head(&stream("run/a")).unwrap(), 0);
+        assert_eq!(store.read(&stream("run/a"), 0, 99).unwrap(), vec![]);
+        assert_eq!(store.head(&stream("run/a\0")).unwrap(), 1);
+        assert_eq!(store.head(&stream("run")).unwrap(), 1);
+        assert_eq!(store.check().unwrap().problems, Vec::<String>::new());
+    };
+    is_gone(store);
+    let backend = backend.reopen();
+    is_gone(backend.store());
+    let store = backend.store();
+    assert_eq!(
+        store.commit(event("run/a", Some(51), b"late")),
+        Err(CommitError::WrongHead { head: 0 })
+    );
+    store.commit(event("run/a", Some(0), b"again")).unwrap();
+    let backend = backend.reopen();
+    let events = backend.store().read(&stream("run/a"), 0, 9).unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].payload, b"again");
+    let itself = Commit {
+        remove_streams: vec![stream("run/a")],
+        ..event("run/a", None, b"x")
+    };
+    assert!(matches!(
+        backend.store().commit(itself),
+        Err(CommitError::TooLarge { limit: 0, .. })
+    ));
+}
+
+pub(super) fn a_claim_that_lasted_too_long_is_handed_out_again<B: Backend>() {
+    let backend = B::fresh();
+    let big = vec![b'y'; 10_000];
+    for payload in [b"1".as_slice(), &big, b"3"] {
+        let commit = Commit {
+            enqueue: vec![("q".to_owned(), payload.to_vec())],
+            ..Commit::default()
+        };
+        backend.store().commit(commit).unwrap();
+    }
+    let dead = backend.store().claim("q", "dead", 2, TTL).unwrap();
+    backend.clock().advance(500);
+    let busy = backend.store().claim("q", "busy", 9, TTL).unwrap();
+    assert_eq!((dead.len(), busy.len()), (2, 1));
+    let ack = |claimed: &super::super::WorkItem| Commit {
+        acks: vec![Ack {
+            item: claimed.item,
+            fence: claimed.fence,
+        }],
+        ..Commit::default()
+    };
+    backend.store().commit(ack(&dead[0])).unwrap();
+    backend.clock().advance(499);
+    assert_eq!(backend.store().claim("q", "next", 9, TTL).unwrap(), vec![]);
+    let backend = backend.reopen();
+    backend.clock().advance(1);
+    let again = backend.store().claim("q", "next", 9, TTL).unwrap();
+    assert_eq!(again.len(), 1);
+    assert_eq!((again[0].item, &again[0].payload), (dead[1].item, &big));
+    assert!(again[0].fence > dead[1].fence);
+    let current = again[0].fence;
+    assert_eq!(
+        backend.store().commit(ack(&dead[1])),
+        Err(CommitError::Fenced { current })
+    );
+    backend.store().commit(ack(&again[0])).unwrap();
+    backend.clock().advance(500);
+    let last = backend.store().claim("q", "next", 9, TTL).unwrap();
+    assert_eq!(last[0].item, busy[0].item);
+    assert_eq!(
+        backend.store().check().unwrap().problems,
+        Vec::<String>::new()
+    );
+}
+
+pub(super) fn blobs_that_nothing_names_are_collected<B: Backend>() {
+    let backend = B::fresh();
+    let store = backend.store();
+    let named = store.put_blob(b"a caller names it").unwrap();
+    let orphan = store.put_blob(b"nothing names it").unwrap();
+    let held = [4_u8; 5_000];
+    store.commit(event("run/a", None, &held)).unwrap();
+    store.commit(event("run/b", None, &[5; 6_000])).unwrap();
+    store
+        .commit(row(Table::Run, b"r", None, Some(&[6; 7_000])))
+        .unwrap();
+    let commit = Commit {
+        enqueue: vec![("q".to_owned(), vec![8; 8_000])],
+        remove_streams: vec![stream("run/b")],
+        ..Commit::default()
+    };
+    store.commit(commit).unwrap();
+    store.claim("q", "w", 1, TTL).unwrap();
+    let text = format!("an artifact: {named}.");
+    store
+        .commit(row(Table::State, b"n", None, Some(text.as_bytes())))
+        .unwrap();
+    let fresh = store.put_blob(b"a moment ago").unwrap();
+    backend.clock().advance(BLOB_GRACE_MS - 1);
+    let young = store.put_blob(b"a moment ago, too").unwrap();
+    store.put_blob(b"a moment ago").unwrap();
+    assert_eq!(store.collect_blobs().unwrap().blobs, 0);
+    backend.clock().advance(1);
+    let collected = store.collect_blobs().unwrap();
+    assert_eq!((collected.blobs, collected.bytes), (2, 16 + 6_000));
+    let there = |digest| store.get_blob(&digest).unwrap().is_some();
+    assert!(there(named) && there(fresh) && there(young) && !there(orphan));
+    // The same bytes again are written again.
+    store.put_blob(b"nothing names it").unwrap();
+    assert!(there(orphan));
+    assert_eq!(
+        store.read(&stream("run/a"), 0, 1).unwrap()[0].payload,
+        held.to_vec()
+    );
+    assert_eq!(store.check().unwrap().problems, Vec::<String>::new());
 }

@@ -7,6 +7,7 @@ pub(super) mod scan;
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::files;
@@ -14,7 +15,8 @@ use super::types::{Position, StoreError};
 
 const MAGIC: &[u8; 8] = b"AIRLJRNL";
 /// The newest journal format that this program reads, and the one it writes.
-pub(super) const JOURNAL_FORMAT: u32 = 1;
+/// 2: a frame may remove a stream, which 1 does not know; what 1 knows is written as it was.
+pub(super) const JOURNAL_FORMAT: u32 = 2;
 /// `magic | format | first position | crc`.
 pub(super) const SEGMENT_HEADER: usize = 8 + 4 + 8 + 4;
 /// A segment that is at least this long is followed by a new one, bytes.
@@ -29,6 +31,8 @@ pub(super) struct Journal {
     path: PathBuf,
     length: u64,
     segment_bytes: u64,
+    /// An older program began the segment and still reads it; newer frames go into one of their own.
+    is_old: bool,
 }
 
 impl Journal {
@@ -50,6 +54,7 @@ impl Journal {
             path,
             length: SEGMENT_HEADER as u64,
             segment_bytes,
+            is_old: false,
         })
     }
 
@@ -58,6 +63,7 @@ impl Journal {
         let refused = |action| files::refused(action, path);
         let file = File::options()
             .append(true)
+            .read(true)
             .open(path)
             .map_err(refused("open"))?;
         if file.metadata().map_err(refused("open"))?.len() != length {
@@ -67,16 +73,17 @@ impl Journal {
         }
         Ok(Self {
             dir: path.parent().unwrap_or(path).to_owned(),
-            file,
             path: path.to_owned(),
             length,
             segment_bytes,
+            is_old: format_of(&file, path)? < JOURNAL_FORMAT,
+            file,
         })
     }
 
     /// Makes frames durable, the first of which has the position `first`. After an error the journal must not be used again.
     pub(super) fn append(&mut self, first: Position, frames: &[u8]) -> Result<(), StoreError> {
-        if self.length >= self.segment_bytes {
+        if self.length >= self.segment_bytes || self.is_old {
             *self = Self::create(&self.dir, first, self.segment_bytes)?;
         }
         let written = self
@@ -95,6 +102,14 @@ impl Journal {
         self.length += frames.len() as u64;
         written
     }
+}
+
+/// The format in the header of a segment that was scanned before.
+fn format_of(file: &File, path: &Path) -> Result<u32, StoreError> {
+    let mut format = [0; 4];
+    file.read_exact_at(&mut format, MAGIC.len() as u64)
+        .map_err(files::refused("read", path))?;
+    Ok(u32::from_le_bytes(format))
 }
 
 fn segment_header(first: Position) -> [u8; SEGMENT_HEADER] {
@@ -135,6 +150,7 @@ mod tests {
             path: PathBuf::from("/dev/full"),
             length: 0,
             segment_bytes: 1,
+            is_old: false,
         };
         journal.segment_bytes = u64::MAX;
         let error = journal.append(1, b"frames").unwrap_err();

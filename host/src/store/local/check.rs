@@ -118,7 +118,7 @@ impl Check<'_> {
             }
             Family::Waiting => codec::parse_row(value).ok()?.1,
             Family::Timer => codec::parse_timer(value).ok()?.2,
-            Family::Claim => codec::parse_claim(value).ok()?.1,
+            Family::Claim => codec::parse_claim(value).ok()?.payload,
             Family::Other => return Some(()),
         };
         self.payload(payload)

@@ -150,7 +150,7 @@ pub(super) fn export(
 /// Reads an export to its verified end: blobs into their place, the rest into a checkpoint file at `path`.
 pub(super) fn receive(
     path: &Path,
-    blobs: &BlobStore,
+    shared: &Shared,
     from: &mut dyn Read,
 ) -> Result<(Position, u64), StoreError> {
     let mut reader = archive::Reader::start(from, "the import")?;
@@ -167,7 +167,11 @@ pub(super) fn receive(
                 return Err(codec::Malformed.at("the import"));
             }
             Record::Pair(key, value) => writer.pair(&key, &value)?,
-            Record::Blob(digest, bytes) => blobs.put(&[(digest, bytes)])?,
+            Record::Blob(digest, bytes) => {
+                shared
+                    .blobs
+                    .put(&[(digest, bytes)], shared.clock.now_ms())?;
+            }
         }
     }
     writer.finish()?;

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use super::checkpoint;
 use super::shared::Shared;
 use crate::store::Done;
-use crate::store::clock::Clock;
 use crate::store::journal::Journal;
 use crate::store::machine::{Group, Refusal};
 use crate::store::memory::store_error;
@@ -49,6 +48,7 @@ pub(super) enum Ask {
         queue: String,
         worker: String,
         max: usize,
+        ttl_ms: u64,
         answer: Answer<Vec<WorkItem>>,
     },
 }
@@ -61,17 +61,8 @@ enum Held {
 }
 
 /// Runs until every sender is gone.
-pub(super) fn run(
-    shared: &Shared,
-    journal: Journal,
-    requests: &Receiver<Request>,
-    clock: &dyn Clock,
-) {
-    let mut committer = Committer {
-        shared,
-        journal,
-        clock,
-    };
+pub(super) fn run(shared: &Shared, journal: Journal, requests: &Receiver<Request>) {
+    let mut committer = Committer { shared, journal };
     while let Ok(first) = requests.recv() {
         let rest = std::iter::from_fn(|| requests.try_recv().ok()).take(GROUP_MAX - 1);
         let mut waiting = std::iter::once(first).chain(rest).peekable();
@@ -94,7 +85,6 @@ pub(super) fn run(
 struct Committer<'s> {
     shared: &'s Shared,
     journal: Journal,
-    clock: &'s dyn Clock,
 }
 
 impl Committer<'_> {
@@ -139,16 +129,18 @@ impl Committer<'_> {
                 ttl_ms,
                 answer,
             } => {
-                let lease = group.lease(&key, &holder, ttl_ms, self.clock.now_ms());
+                let lease = group.lease(&key, &holder, ttl_ms, self.shared.clock.now_ms());
                 Held::Lease(lease.map_err(store_error), answer)
             }
             Ask::Claim {
                 queue,
                 worker,
                 max,
+                ttl_ms,
                 answer,
             } => {
-                let items = group.claim(&queue, &worker, max);
+                let time = (self.shared.clock.now_ms(), ttl_ms);
+                let items = group.claim(&queue, &worker, max, time);
                 Held::Claim(items.map_err(store_error), answer)
             }
         }
@@ -160,7 +152,8 @@ impl Committer<'_> {
             return Ok(());
         }
         let make = || {
-            self.shared.blobs.put(&group.blobs)?;
+            let now_ms = self.shared.clock.now_ms();
+            self.shared.blobs.put(&group.blobs, now_ms)?;
             self.journal.append(first, &group.frames)?;
             let bytes = group.frames.len() as u64;
             self.shared.publish(group.pending)?;

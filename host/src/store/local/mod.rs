@@ -16,17 +16,17 @@ mod tests;
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use super::clock::{Clock, SystemClock};
 use super::files;
 use super::journal::SEGMENT_BYTES;
 use super::types::{
-    CheckReport, Commit, CommitError, Digest, Event, Lease, Position, Row, Seq, StoreError,
-    StreamId, Table, WorkItem,
+    CheckReport, Collected, Commit, CommitError, Digest, Event, Lease, Position, Row, Seq,
+    StoreError, StreamId, Table, WorkItem,
 };
 use super::view::{self, View};
 use super::{Done, Store, codec};
@@ -79,7 +79,6 @@ impl LocalStore {
     /// `InUse`, `TooNew`, `Damaged` (nothing is changed then, and nothing guessed), or `Io`.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let (shared, journal) = open::open(dir, &options)?;
-        let clock = options.clock;
         let shared = Arc::new(shared);
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let spawn_failed = files::refused("start a thread for", dir);
@@ -92,7 +91,7 @@ impl LocalStore {
         });
         let committer = spawn("store-committer", {
             let watched = Watched(Arc::clone(&shared));
-            move || committer::run(&watched.0, journal, &requests, &*clock)
+            move || committer::run(&watched.0, journal, &requests)
         });
         match (committer, applier) {
             (Ok(committer), Ok(applier)) => Ok(Self {
@@ -239,12 +238,19 @@ impl Store for LocalStore {
         view::due(self.shared()?, now_ms, max)
     }
 
-    fn claim(&self, queue: &str, worker: &str, max: usize) -> Result<Vec<WorkItem>, StoreError> {
+    fn claim(
+        &self,
+        queue: &str,
+        worker: &str,
+        max: usize,
+        ttl_ms: u64,
+    ) -> Result<Vec<WorkItem>, StoreError> {
         self.ask(|answer| {
             Request::Ask(Ask::Claim {
                 queue: queue.to_owned(),
                 worker: worker.to_owned(),
                 max,
+                ttl_ms,
                 answer,
             })
         })
@@ -252,8 +258,19 @@ impl Store for LocalStore {
 
     fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = codec::digest(bytes);
-        self.shared()?.blobs.put(&[(digest, bytes)])?;
+        let shared = self.shared()?;
+        shared
+            .blobs
+            .put(&[(digest, bytes)], shared.clock.now_ms())?;
         Ok(digest)
+    }
+
+    fn collect_blobs(&self) -> Result<Collected, StoreError> {
+        let shared = self.shared()?;
+        // A check that runs beside must not miss what goes; an import must not lose what it brings.
+        let _upkeep = shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = shared.blobs.old(shared.clock.now_ms())?;
+        shared.blobs.remove(&view::unnamed_blobs(shared, old)?)
     }
 
     fn get_blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
@@ -276,7 +293,7 @@ impl Store for LocalStore {
             return Err(StoreError::NotEmpty);
         }
         let path = shared.paths.scratch("import");
-        let received = checkpoint::receive(&path, &shared.blobs, from);
+        let received = checkpoint::receive(&path, shared, from);
         let imported = received.and_then(|(position, count)| {
             self.ask(|answer| Request::Import {
                 path: path.clone(),

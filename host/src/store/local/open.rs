@@ -48,6 +48,7 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<(Shared, Journal), S
         paths,
         index,
         blobs,
+        clock: options.clock.clone(),
         lock,
         active,
         position: found.end,

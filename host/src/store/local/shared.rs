@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::applier::Task;
 use super::closed;
 use crate::store::blobs::BlobStore;
+use crate::store::clock::Clock;
 use crate::store::index::{self, Index};
 use crate::store::keys::Range;
 use crate::store::mark::{self, Mark};
@@ -92,6 +93,7 @@ pub(super) struct Shared {
     pub(super) paths: Paths,
     pub(super) index: Index,
     pub(super) blobs: BlobStore,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) checkpoint_bytes: u64,
     /// Held exclusively as long as the store is open.
     pub(super) _lock: File,
@@ -103,6 +105,8 @@ pub(super) struct Shared {
     room: Condvar,
     failure: OnceLock<String>,
     position: AtomicU64,
+    /// Counts groups that removed streams; readers look whether one came between.
+    removals: AtomicU64,
     /// Journal bytes since the newest checkpoint.
     pub(super) since_checkpoint: AtomicU64,
 }
@@ -112,6 +116,7 @@ pub(super) struct Start {
     pub(super) paths: Paths,
     pub(super) index: Index,
     pub(super) blobs: BlobStore,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) lock: File,
     pub(super) active: Memtable,
     pub(super) position: Position,
@@ -126,6 +131,7 @@ impl Shared {
             paths: start.paths,
             index: start.index,
             blobs: start.blobs,
+            clock: start.clock,
             checkpoint_bytes: start.checkpoint_bytes,
             _lock: start.lock,
             upkeep: Mutex::new(()),
@@ -141,6 +147,7 @@ impl Shared {
             room: Condvar::new(),
             failure: OnceLock::new(),
             position: AtomicU64::new(start.position),
+            removals: AtomicU64::new(0),
             since_checkpoint: AtomicU64::new(start.since_checkpoint),
         }
     }
@@ -183,8 +190,12 @@ impl Shared {
     /// Makes durable effects readable.
     pub(super) fn publish(&self, pending: Memtable) -> Result<(), StoreError> {
         let position = pending.last;
+        let removes = pending.removed_streams().next().is_some();
         let mut tables = self.tables_mut();
         tables.active.merge(pending)?;
+        if removes {
+            self.removals.fetch_add(1, Ordering::AcqRel);
+        }
         self.set_position(position);
         let active = &tables.active;
         let eager = active.entries() >= EAGER_ENTRIES || active.bytes() >= EAGER_BYTES;
@@ -297,6 +308,45 @@ impl Shared {
     }
 }
 
+impl Shared {
+    fn events_once(
+        &self,
+        stream: &str,
+        from: Seq,
+        max: usize,
+    ) -> Result<Vec<(Seq, Bytes)>, StoreError> {
+        let tables = self.tables();
+        let active = tables.active.tails.get(stream);
+        let is_removed = |tail: &Tail| tail.removed;
+        let frozen = tables
+            .frozen
+            .as_ref()
+            .filter(|_| !active.is_some_and(is_removed));
+        let covered = active.is_some_and(is_removed)
+            || frozen.is_some_and(|frozen| frozen.tails.get(stream).is_some_and(is_removed));
+        let mut newest = frozen
+            .map(|frozen| frozen.events(stream, from, max))
+            .unwrap_or_default();
+        let left = max - newest.len();
+        newest.extend(tables.active.events(stream, from, left));
+        drop(tables);
+        if covered || newest.len() == max || newest.first().is_some_and(|(seq, _)| *seq == from) {
+            return Ok(newest);
+        }
+        // What was in no memtable a moment ago is in the index, and perhaps more.
+        let mut found = self.index.events(stream, from, max)?;
+        let next = found.last().map_or(from, |(seq, _)| seq + 1);
+        let left = max - found.len();
+        found.extend(
+            newest
+                .into_iter()
+                .filter(|(seq, _)| *seq >= next)
+                .take(left),
+        );
+        Ok(found)
+    }
+}
+
 impl View for Shared {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let tables = self.tables();
@@ -323,29 +373,14 @@ impl View for Shared {
     }
 
     fn events(&self, stream: &str, from: Seq, max: usize) -> Result<Vec<(Seq, Bytes)>, StoreError> {
-        let tables = self.tables();
-        let mut newest = tables
-            .frozen
-            .as_ref()
-            .map(|frozen| frozen.events(stream, from, max))
-            .unwrap_or_default();
-        let left = max - newest.len();
-        newest.extend(tables.active.events(stream, from, left));
-        drop(tables);
-        if newest.len() == max || newest.first().is_some_and(|(seq, _)| *seq == from) {
-            return Ok(newest);
+        loop {
+            let removals = self.removals.load(Ordering::Acquire);
+            let found = self.events_once(stream, from, max)?;
+            // A stream that went meanwhile may have been read half gone.
+            if self.removals.load(Ordering::Acquire) == removals {
+                return Ok(found);
+            }
         }
-        // What was in no memtable a moment ago is in the index, and perhaps more.
-        let mut found = self.index.events(stream, from, max)?;
-        let next = found.last().map_or(from, |(seq, _)| seq + 1);
-        let left = max - found.len();
-        found.extend(
-            newest
-                .into_iter()
-                .filter(|(seq, _)| *seq >= next)
-                .take(left),
-        );
-        Ok(found)
     }
 
     fn scan(&self, range: &Range, over: Overlay, max: usize) -> Result<Pairs, StoreError> {

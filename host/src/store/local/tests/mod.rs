@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod folder;
 mod power;
+mod removal;
 
 use std::path::Path;
 

@@ -1,0 +1,108 @@
+//! One task instance with everything that a person asks about it.
+
+use super::{App, XComRow};
+use crate::error::{ErrorKind, UserError};
+use crate::executor::LogStream;
+use crate::scheduler::{TaskInstanceRow, rendered_fields, replay_run, task_instance_rows};
+use airlock_core::ids::{DagId, RunId, TaskId, TaskInstanceKey};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// A task instance of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct TaskInstanceDetail {
+    /// Its DAG.
+    pub dag_id: DagId,
+    /// Its run.
+    pub run_id: RunId,
+    /// State, tries, error.
+    #[serde(flatten)]
+    pub row: TaskInstanceRow,
+    /// Which operator runs it.
+    pub operator: String,
+    /// Further attempts after the first.
+    pub retries: u32,
+    /// When it started first.
+    pub start_date: Option<Timestamp>,
+    /// When it ended last.
+    pub end_date: Option<Timestamp>,
+    /// What its templates came to, by their place in the config; secrets hidden.
+    pub rendered_fields: serde_json::Value,
+    /// Its XComs.
+    pub xcoms: Vec<XComRow>,
+    /// The folder of its logs, one file an attempt.
+    pub log: PathBuf,
+}
+
+impl App {
+    /// One task instance, by replaying its run.
+    pub fn task_instance(
+        &self,
+        (dag_id, run_id): (&DagId, &RunId),
+        task_id: &TaskId,
+        map_index: i32,
+    ) -> Result<TaskInstanceDetail, UserError> {
+        self.run(dag_id, run_id)?;
+        let run = replay_run(self.store.as_ref(), dag_id, run_id)?;
+        let dag = run.state.dag();
+        let rows = task_instance_rows(&run.state, &run.times);
+        let of_task = |row: &TaskInstanceRow| row.task_id == task_id.as_str();
+        let known = rows.iter().filter(|row| of_task(row)).count();
+        let index = dag.find(task_id.as_str());
+        let row = rows
+            .iter()
+            .find(|row| of_task(row) && row.map_index == map_index);
+        let (Some(index), Some(row)) = (index, row) else {
+            return Err(absent(dag_id, run_id, task_id, map_index, known));
+        };
+        let ti = TaskInstanceKey {
+            task: index,
+            map_index,
+        };
+        let fields = rendered_fields(self.store.as_ref(), dag_id, run_id, ti)?;
+        let (start_date, end_date) = run.times.dates(ti);
+        let task = dag.task(index);
+        let stream = LogStream {
+            dag_id,
+            run_id,
+            task_id,
+            map_index,
+        };
+        Ok(TaskInstanceDetail {
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+            operator: task.map_or(String::new(), |task| task.operator.to_string()),
+            retries: task.map_or(0, |task| task.retries),
+            start_date,
+            end_date,
+            rendered_fields: fields
+                .and_then(|fields| serde_json::from_str(&fields).ok())
+                .unwrap_or_default(),
+            xcoms: super::runs::xcom_rows(&run.state)
+                .into_iter()
+                .filter(|xcom| xcom.task_id == task_id.as_str() && xcom.map_index == map_index)
+                .collect(),
+            log: self.logs.path(&stream),
+            row: row.clone(),
+        })
+    }
+}
+
+fn absent(
+    dag_id: &DagId,
+    run_id: &RunId,
+    task_id: &TaskId,
+    map_index: i32,
+    known: usize,
+) -> UserError {
+    let message = format!(
+        "run {run_id} of dag {dag_id} has no task instance {task_id} with map index {map_index}"
+    );
+    let hint = if known > 0 && map_index < 0 {
+        format!("the task is mapped and has {known} instances: give --map-index")
+    } else {
+        format!("`airlock runs show {dag_id} {run_id}` shows its task instances")
+    };
+    UserError::new(ErrorKind::NotFound, message).hint(hint)
+}

@@ -1,0 +1,275 @@
+//! The life of a run in this process: recorded, taken up, started when its limits allow, let go when it has ended.
+
+use super::Engine;
+use crate::scheduler::batch::{Batch, Effect};
+use crate::scheduler::live_run::LiveRun;
+use crate::scheduler::message::{Reply, SchedulerError};
+use crate::scheduler::records::RunRow;
+use crate::scheduler::view::RunView;
+use airlock_core::dag::spec::Dag;
+use airlock_core::dispatch::{RunLimits, RunNumber};
+use airlock_core::ids::{DagId, RunId};
+use airlock_core::run::event::{Input, RunHeader};
+use airlock_core::run::priority::effective_weights;
+use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::DagRunState;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// The unfinished runs of one DAG against its limits.
+#[derive(Default)]
+pub(super) struct Active {
+    /// Running, without those of backfills.
+    pub(super) running: u32,
+    /// Running, by backfill.
+    pub(super) of_backfills: BTreeMap<u64, u32>,
+    pub(super) queued: VecDeque<RunNumber>,
+}
+
+impl Active {
+    pub(super) fn running_with(&self, backfill_id: Option<u64>) -> u32 {
+        match backfill_id {
+            Some(id) => self.of_backfills.get(&id).copied().unwrap_or(0),
+            None => self.running,
+        }
+    }
+
+    fn started(&mut self, backfill_id: Option<u64>) {
+        match backfill_id {
+            Some(id) => *self.of_backfills.entry(id).or_default() += 1,
+            None => self.running += 1,
+        }
+    }
+
+    fn ended(&mut self, backfill_id: Option<u64>) {
+        let Some(id) = backfill_id else {
+            self.running = self.running.saturating_sub(1);
+            return;
+        };
+        if let Some(running) = self.of_backfills.get_mut(&id) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                self.of_backfills.remove(&id);
+            }
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn trigger(
+        &mut self,
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        mut header: RunHeader,
+        reply: Reply<()>,
+        batch: &mut Batch,
+    ) {
+        let id = (dag.dag_id.clone(), header.run_id.clone());
+        let taken = header.logical_date.and_then(|date| {
+            let number = self.dates.get(&(dag.dag_id.clone(), date))?;
+            Some(self.runs.get(number)?.row.run_id.clone())
+        });
+        let refusal = self.refusal(&id).or_else(|| {
+            taken.map(|run_id| SchedulerError::Conflict {
+                dag_id: dag.dag_id.clone(),
+                run_id,
+            })
+        });
+        if let Some(error) = refusal {
+            return batch.effect(Effect::Reply(reply, Err(error)));
+        }
+        header.deadlines = self.deadlines_of(&dag, header.logical_date);
+        self.record_run(dag, dag_version, header, batch);
+        batch.effect(Effect::Reply(reply, Ok(())));
+    }
+
+    /// Records a run whose id and logical date are free, and starts it if it may.
+    pub(super) fn record_run(
+        &mut self,
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        header: RunHeader,
+        batch: &mut Batch,
+    ) -> RunNumber {
+        let now = self.parts.clock.now();
+        let dag_id = dag.dag_id.clone();
+        let (state, event) = RunState::queue(dag.clone(), header.clone(), dag_version, now);
+        let row = RunRow::new(&dag, &header, dag_version, now);
+        let number = self.adopt(state, RunView::new(self.next_number, dag, header), row, 0);
+        self.record(number, &[event], batch);
+        if let Some(run) = self.runs.get(&number) {
+            batch.run_row(number, &run.row);
+            batch.new_run(number, &run.row);
+        }
+        self.start_runs(&dag_id, batch);
+        number
+    }
+
+    fn refusal(&self, id: &(DagId, RunId)) -> Option<SchedulerError> {
+        if let Some(reason) = &self.failure {
+            return Some(SchedulerError::Store(reason.clone()));
+        }
+        let (dag_id, run_id) = id.clone();
+        self.numbers
+            .contains_key(id)
+            .then_some(SchedulerError::Conflict { dag_id, run_id })
+    }
+
+    /// Takes a run into memory; its state may be fresh or replayed.
+    pub(super) fn adopt(
+        &mut self,
+        state: RunState,
+        view: RunView,
+        row: RunRow,
+        head: u64,
+    ) -> RunNumber {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.dispatcher.add_run(number, RunLimits::of(&view.dag));
+        let dag_id = row.dag_id.clone();
+        self.numbers
+            .insert((dag_id.clone(), row.run_id.clone()), number);
+        if let Some(date) = row.logical_date {
+            self.dates.insert((dag_id.clone(), date), number);
+        }
+        let active = self.active.entry(dag_id).or_default();
+        match row.state {
+            DagRunState::Queued => active.queued.push_back(number),
+            DagRunState::Running => active.started(row.backfill_id),
+            // Looked at or changed after its end.
+            DagRunState::Success | DagRunState::Failed => {}
+        }
+        let run = LiveRun {
+            priorities: effective_weights(&view.dag),
+            state,
+            view: Arc::new(view),
+            row,
+            head,
+            watchers: Vec::new(),
+        };
+        self.runs.insert(number, run);
+        self.follow_past(number);
+        number
+    }
+
+    /// Takes a run into memory as its events say, with the values that its attempts may read.
+    pub(super) fn adopt_replayed(
+        &mut self,
+        state: RunState,
+        header: RunHeader,
+        row: RunRow,
+        head: u64,
+    ) -> RunNumber {
+        let view = RunView::new(self.next_number, state.dag().clone(), header);
+        let number = self.adopt(state, view, row, head);
+        if let Some(run) = self.runs.get(&number) {
+            for (ti, _) in run.state.all_instances() {
+                for (key, value) in run.state.xcoms_of(ti) {
+                    run.view.put(ti, key, value);
+                }
+            }
+        }
+        number
+    }
+
+    /// Takes up a run that an earlier process left: what was live there is lost, what waits is waited for again.
+    pub(in crate::scheduler) fn recover(
+        &mut self,
+        state: RunState,
+        header: RunHeader,
+        row: RunRow,
+        head: u64,
+    ) {
+        let dag_id = row.dag_id.clone();
+        let lost = state.live_attempts();
+        let commands = state.resume();
+        let number = self.adopt_replayed(state, header, row, head);
+        let mut batch = Batch::default();
+        self.carry_out(number, commands, &mut batch);
+        for (ti, fence) in lost {
+            let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
+        }
+        let _ = self.step(number, Input::Wake, &mut batch);
+        self.start_runs(&dag_id, &mut batch);
+        self.end_turn(batch);
+    }
+
+    /// Starts queued runs of a DAG, the first one first, as far as its limits allow.
+    pub(super) fn start_runs(&mut self, dag_id: &DagId, batch: &mut Batch) {
+        while let Some(number) = self.next_to_start(dag_id) {
+            if let Some(active) = self.active.get_mut(dag_id) {
+                active.queued.retain(|queued| *queued != number);
+                let backfill_id = self.runs.get(&number).and_then(|run| run.row.backfill_id);
+                active.started(backfill_id);
+            }
+            let _ = self.step(number, Input::Start, batch);
+        }
+    }
+
+    fn next_to_start(&self, dag_id: &DagId) -> Option<RunNumber> {
+        let active = self.active.get(dag_id)?;
+        let mut blocked: Vec<Option<u64>> = Vec::new();
+        for number in &active.queued {
+            let Some(run) = self.runs.get(number) else {
+                continue;
+            };
+            let backfill_id = run.row.backfill_id;
+            // Behind a run that may not start no other of its kind may: they go in order.
+            if blocked.contains(&backfill_id) {
+                continue;
+            }
+            let running = active.running_with(backfill_id);
+            let may_start = match self.dags.get(dag_id) {
+                Some(live) => live
+                    .schedule
+                    .may_start(&live.dag, backfill_id, running)
+                    .is_ok(),
+                None => running < run.view.dag.max_active_runs,
+            };
+            if may_start {
+                return Some(*number);
+            }
+            blocked.push(backfill_id);
+        }
+        None
+    }
+
+    /// A run has ended: its slots are free, its DAG may make or start the next one.
+    pub(super) fn finished(&mut self, number: RunNumber, batch: &mut Batch) {
+        self.tell_followers(number, batch);
+        let Some(run) = self.let_go(number) else {
+            return;
+        };
+        let RunRow {
+            dag_id,
+            run_id,
+            state,
+            backfill_id,
+            ..
+        } = run.row;
+        if let Some(active) = self.active.get_mut(&dag_id) {
+            // A run that was cancelled while queued never counted as running.
+            let before = active.queued.len();
+            active.queued.retain(|queued| *queued != number);
+            if before == active.queued.len() {
+                active.ended(backfill_id);
+            }
+        }
+        self.closing(&dag_id, &run_id, batch);
+        self.schedule_run_ended(&dag_id, &run_id, state, Some(number), batch);
+        self.start_runs(&dag_id, batch);
+    }
+
+    /// Forgets a run; the store has it.
+    pub(super) fn let_go(&mut self, number: RunNumber) -> Option<LiveRun> {
+        let run = self.runs.remove(&number)?;
+        self.dispatcher.remove_run(number);
+        self.numbers
+            .remove(&(run.row.dag_id.clone(), run.row.run_id.clone()));
+        if let Some(date) = run.row.logical_date {
+            self.dates.remove(&(run.row.dag_id.clone(), date));
+        }
+        self.forget_past(number);
+        Some(run)
+    }
+}
