@@ -1,11 +1,13 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
-use super::message::{BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, Reply, SchedulerError};
+use super::message::{
+    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, Reply, SchedulerError,
+};
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
-use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
 use airlock_core::task_instance::state::DagRunState;
 use std::sync::Arc;

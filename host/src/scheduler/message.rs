@@ -7,8 +7,8 @@ use super::records::DagRow;
 use super::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
-use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{AssetEvent, Fence, Json, Outcome, RunHeader};
 use airlock_core::schedule::{Backfill, BackfillRequest, PlannedDate};
@@ -97,10 +97,7 @@ pub enum Message {
         reply: Reply<BackfillReply>,
     },
     /// An asset was updated by something that is no task instance.
-    AssetUpdated {
-        event: AssetEvent,
-        reply: Reply<()>,
-    },
+    AssetUpdated { event: AssetEvent, reply: Reply<()> },
     /// Why a task instance does not run.
     FailedDeps {
         dag_id: DagId,

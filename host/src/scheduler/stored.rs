@@ -114,10 +114,18 @@ pub(super) fn durations(
     let mut ended: Vec<(Timestamp, SignedDuration)> = Vec::new();
     let mut after: Option<Vec<u8>> = None;
     loop {
-        let rows = store.scan(Table::Run, &runs_prefix(dag_id), after.as_deref(), READ_ROWS)?;
+        let rows = store.scan(
+            Table::Run,
+            &runs_prefix(dag_id),
+            after.as_deref(),
+            READ_ROWS,
+        )?;
         let Some(last) = rows.last() else { break };
         after = Some(last.key.clone());
-        for row in rows.iter().filter_map(|row| decode_row::<RunRow>(&row.value).ok()) {
+        for row in rows
+            .iter()
+            .filter_map(|row| decode_row::<RunRow>(&row.value).ok())
+        {
             if let (DagRunState::Success, Some(start), Some(end)) =
                 (row.state, row.start_date, row.end_date)
             {
@@ -126,5 +134,9 @@ pub(super) fn durations(
         }
     }
     ended.sort_by_key(|(end, _)| std::cmp::Reverse(*end));
-    Ok(ended.into_iter().take(count).map(|(_, took)| took).collect())
+    Ok(ended
+        .into_iter()
+        .take(count)
+        .map(|(_, took)| took)
+        .collect())
 }

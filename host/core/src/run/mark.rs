@@ -106,8 +106,9 @@ impl Turn<'_> {
             let task = *task;
             if self.run.task_state(task)?.skips.is_some() {
                 for map_index in *from..*to {
-                    self.skip_unwanted(TaskInstanceKey { task, map_index })?;
+                    self.skip_beside(TaskInstanceKey { task, map_index })?;
                 }
+                self.skip_elsewhere(task)?;
             }
         }
         Ok(())

@@ -16,7 +16,11 @@ impl Turn<'_> {
     /// instances that are not directly downstream: their own trigger rule decides.
     pub(super) fn skip_unwanted(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
         self.skip_beside(ti)?;
-        let task = ti.task;
+        self.skip_elsewhere(ti.task)
+    }
+
+    /// The same for tasks that are not in the mapped group of `task`.
+    pub(super) fn skip_elsewhere(&mut self, task: TaskIndex) -> Result<(), IllegalEvent> {
         let state = self.run.task_state(task)?;
         let Some(skips) = state
             .skips
@@ -46,7 +50,7 @@ impl Turn<'_> {
     }
 
     /// Skips what an instance in a mapped group does not want beside it, at once: no other instance has a say in it.
-    fn skip_beside(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
+    pub(super) fn skip_beside(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
         let skips = self.run.task_state(ti.task)?.skips.as_ref();
         let Some(skips) = skips
             .filter(|_| self.run.known(ti).map(|one| one.state) == Ok(TaskInstanceState::Success))

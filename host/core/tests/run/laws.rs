@@ -341,6 +341,16 @@ fn any_range(play: &Play, draw: &mut Draw) -> (TaskIndex, i32, i32) {
     )
 }
 
+/// The DAG with its last task, or without it.
+fn other_version(play: &mut Play, draw: &mut Draw) {
+    let mut dag = Dag::clone(&play.versions[&[0; 32]]);
+    if draw.below(2) == 0 && dag.tasks.len() > 1 {
+        dag.tasks.pop();
+    }
+    let name = u8::try_from(play.versions.len()).unwrap();
+    play.change_version(dag, name);
+}
+
 /// What people do to a run.
 fn meddle(play: &mut Play, draw: &mut Draw) {
     let by = "ana".to_owned();
@@ -370,6 +380,7 @@ fn meddle(play: &mut Play, draw: &mut Draw) {
                 play.send(Input::Answer { ti, answer, by });
             }
         }
+        9 if play.finished.is_some() => other_version(play, draw),
         _ => {
             let (task, map_index, _) = any_range(play, draw);
             play.send(Input::EditXCom {

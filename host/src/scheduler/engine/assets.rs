@@ -31,7 +31,12 @@ impl Engine {
         let Some(run) = self.runs.get(&number) else {
             return Vec::new();
         };
-        let Some(task) = run.view.dag.task(ti.task).filter(|task| !task.outlets.is_empty()) else {
+        let Some(task) = run
+            .view
+            .dag
+            .task(ti.task)
+            .filter(|task| !task.outlets.is_empty())
+        else {
             return Vec::new();
         };
         let instance = run.state.instance(ti);

@@ -58,7 +58,9 @@ impl Engine {
             BackfillChange::Cancel { id } => self.cancel_backfill(dag_id, id, now, batch),
             BackfillChange::Show => {
                 let live = self.live_dag(dag_id)?;
-                Ok(BackfillReply::Active(live.schedule.backfill().cloned().map(Box::new)))
+                Ok(BackfillReply::Active(
+                    live.schedule.backfill().cloned().map(Box::new),
+                ))
             }
         }
     }
@@ -81,7 +83,9 @@ impl Engine {
             return Err(no_backfill(dag_id, 0));
         };
         let existing = |date| {
-            let row = run_at(self.parts.store.as_ref(), dag_id, date).ok().flatten()?;
+            let row = run_at(self.parts.store.as_ref(), dag_id, date)
+                .ok()
+                .flatten()?;
             Some(ExistingRun {
                 run_id: row.run_id,
                 state: row.state,
@@ -102,7 +106,11 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<BackfillReply, SchedulerError> {
         let live = self.live_dag(dag_id)?;
-        if live.schedule.backfill().is_none_or(|backfill| backfill.id() != id) {
+        if live
+            .schedule
+            .backfill()
+            .is_none_or(|backfill| backfill.id() != id)
+        {
             return Err(no_backfill(dag_id, id));
         }
         let effects = live.schedule.cancel_backfill(id, now);
@@ -112,7 +120,11 @@ impl Engine {
         self.store_schedule(dag_id, None, batch);
         let queued = self.active.get(dag_id).map(|active| active.queued.clone());
         for number in queued.unwrap_or_default() {
-            if self.runs.get(&number).is_some_and(|run| run.row.backfill_id == Some(id)) {
+            if self
+                .runs
+                .get(&number)
+                .is_some_and(|run| run.row.backfill_id == Some(id))
+            {
                 let reason = format!("backfill {id} was cancelled");
                 let _ = self.step(number, Input::Cancel { reason }, batch);
             }

@@ -66,7 +66,10 @@ impl Engine {
         }
         let store = self.parts.store.as_ref();
         let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
-        if run_row(store, dag_id, run_id).map_err(|error| failed(&error))?.is_none() {
+        if run_row(store, dag_id, run_id)
+            .map_err(|error| failed(&error))?
+            .is_none()
+        {
             return Err(SchedulerError::NotFound {
                 dag_id: dag_id.clone(),
                 run_id: run_id.clone(),
@@ -289,7 +292,11 @@ impl Engine {
         };
         let mut listed = Vec::new();
         for (task, from, to) in ranges {
-            let task_id = run.view.dag.task(*task).map(|task| task.task_id.to_string());
+            let task_id = run
+                .view
+                .dag
+                .task(*task)
+                .map(|task| task.task_id.to_string());
             for map_index in *from..*to {
                 let ti = TaskInstanceKey {
                     task: *task,
@@ -315,7 +322,11 @@ impl Engine {
         map_index: i32,
     ) -> Result<TaskInstanceKey, SchedulerError> {
         let run = self.runs.get(&number).ok_or(SchedulerError::Fenced)?;
-        let found = run.view.dag.find(task_id).map(|task| TaskInstanceKey { task, map_index });
+        let found = run
+            .view
+            .dag
+            .find(task_id)
+            .map(|task| TaskInstanceKey { task, map_index });
         let found = found.filter(|ti| run.state.instance(*ti).is_some());
         found.ok_or_else(|| {
             let name = if map_index < 0 {
@@ -362,7 +373,10 @@ impl Engine {
         };
         run.row.run_type = RunType::Backfill;
         run.row.backfill_id = Some(clear.backfill_id);
-        let all: Vec<TaskIndex> = (0..).map(TaskIndex).take(run.view.dag.tasks.len()).collect();
+        let all: Vec<TaskIndex> = (0..)
+            .map(TaskIndex)
+            .take(run.view.dag.tasks.len())
+            .collect();
         let instances = run.state.clear_set(&all, &ClearOptions::default());
         self.step(number, Input::Clear { instances }, batch)?;
         self.let_go_if_ended(number, batch);
@@ -383,7 +397,10 @@ impl Engine {
         }
         let store = self.parts.store.as_ref();
         let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
-        if run_row(store, dag_id, run_id).map_err(|error| failed(&error))?.is_none() {
+        if run_row(store, dag_id, run_id)
+            .map_err(|error| failed(&error))?
+            .is_none()
+        {
             return Err(SchedulerError::NotFound {
                 dag_id: dag_id.clone(),
                 run_id: run_id.clone(),

@@ -5,8 +5,8 @@ use super::Engine;
 use crate::scheduler::batch::Batch;
 use crate::scheduler::codec::encode_row;
 use crate::scheduler::message::SchedulerError;
-use crate::scheduler::stored::{durations, run_at};
 use crate::scheduler::records::{DagRow, run_key, schedule_key};
+use crate::scheduler::stored::{durations, run_at};
 use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::dag::spec::Dag;
@@ -112,10 +112,12 @@ impl Engine {
 
     /// What counts against the limits of a DAG.
     fn active_runs(&self, dag_id: &DagId) -> ActiveRuns {
-        self.active.get(dag_id).map_or_else(ActiveRuns::default, |active| ActiveRuns {
-            running: active.running,
-            queued: u32::try_from(active.queued.len()).unwrap_or(u32::MAX),
-        })
+        self.active
+            .get(dag_id)
+            .map_or_else(ActiveRuns::default, |active| ActiveRuns {
+                running: active.running,
+                queued: u32::try_from(active.queued.len()).unwrap_or(u32::MAX),
+            })
     }
 
     /// Makes every run that is due, and asks to be woken for the next one. `anchor` is the run whose commit led here.
@@ -235,7 +237,9 @@ impl Engine {
         let live = self.dags.get(dag_id)?;
         let (dag, dag_version) = (live.dag.clone(), live.dag_version);
         let key = run_key(dag_id, &run.run_id);
-        let is_known = self.numbers.contains_key(&(dag_id.clone(), run.run_id.clone()))
+        let is_known = self
+            .numbers
+            .contains_key(&(dag_id.clone(), run.run_id.clone()))
             || matches!(self.parts.store.get(Table::Run, &key), Ok(Some(_)));
         if is_known {
             return None;
@@ -261,10 +265,16 @@ impl Engine {
     }
 
     /// When a run that is recorded now should have ended.
-    pub(super) fn deadlines_of(&self, dag: &Dag, logical_date: Option<Timestamp>) -> Vec<Option<Timestamp>> {
+    pub(super) fn deadlines_of(
+        &self,
+        dag: &Dag,
+        logical_date: Option<Timestamp>,
+    ) -> Vec<Option<Timestamp>> {
         let needed = past_durations_needed(dag);
         let past = durations(self.parts.store.as_ref(), &dag.dag_id, needed)
-            .inspect_err(|error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"))
+            .inspect_err(
+                |error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"),
+            )
             .unwrap_or_default();
         let facts = DeadlineFacts {
             logical_date,

@@ -25,9 +25,9 @@ use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::DagRunState;
 use dags::LiveDag;
+use jiff::Timestamp;
 use past::Past;
 use runs::Active;
-use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
@@ -406,8 +406,9 @@ impl Engine {
                 Command::WakeAt { at } => self.timers.push(Reverse((at, number))),
                 Command::RunFinished { .. } => self.finished(number, batch),
                 Command::RunReopened => self.reopened(number, batch),
-                // A want that outlived its reason is dropped when its turn comes.
-                Command::Unwant { .. } => {}
+                Command::Unwant { task, from, to } => {
+                    self.dispatcher.unwant(number, task, (from, to));
+                }
             }
         }
     }

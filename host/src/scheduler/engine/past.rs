@@ -4,9 +4,9 @@
 use super::Engine;
 use crate::scheduler::batch::Batch;
 use crate::scheduler::queries::{latest_run_before, latest_scheduled_run_before};
-use crate::scheduler::stored::run_row;
 use crate::scheduler::records::RunRow;
 use crate::scheduler::recovery::replay_run;
+use crate::scheduler::stored::run_row;
 use airlock_core::dag::spec::{Dag, Task};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{DagId, RunId, TaskIndex};
@@ -115,7 +115,8 @@ impl Engine {
         let tasks = match previous {
             None => waiting,
             Some(run_id) => self.with_state(&dag_id, &run_id, |state| {
-                let allowed = |task: &TaskIndex| dag.task(*task).is_some_and(|task| allows(state, task));
+                let allowed =
+                    |task: &TaskIndex| dag.task(*task).is_some_and(|task| allows(state, task));
                 waiting.into_iter().filter(allowed).collect()
             }),
         };

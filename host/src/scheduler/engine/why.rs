@@ -17,7 +17,8 @@ impl Engine {
         map_index: i32,
     ) -> Result<Vec<FailedDep>, SchedulerError> {
         self.look(dag_id, run_id, |run, number| {
-            let unknown = || SchedulerError::Refused(format!("dag {dag_id} has no task {task_id:?}"));
+            let unknown =
+                || SchedulerError::Refused(format!("dag {dag_id} has no task {task_id:?}"));
             let task = run.dag().find(task_id).ok_or_else(unknown)?;
             let ti = TaskInstanceKey { task, map_index };
             let live = self.dags.get(dag_id);
@@ -48,7 +49,9 @@ impl Engine {
         let (live, active) = (self.dags.get(dag_id)?, self.active.get(dag_id)?);
         let backfill_id = self.runs.get(&number)?.row.backfill_id;
         let running = active.running_with(backfill_id);
-        live.schedule.may_start(&live.dag, backfill_id, running).err()
+        live.schedule
+            .may_start(&live.dag, backfill_id, running)
+            .err()
     }
 
     fn past_of(
@@ -66,7 +69,9 @@ impl Engine {
         let (task_id, run_id) = (task.task_id.clone(), run_id.clone());
         let worst = self.look(dag_id, &run_id, |previous, _| {
             let index = previous.dag().find(task_id.as_str())?;
-            let states = previous.instances(index).map(|(_, instance)| instance.state());
+            let states = previous
+                .instances(index)
+                .map(|(_, instance)| instance.state());
             states.min_by_key(|state| state.is_finished())
         });
         match worst {
