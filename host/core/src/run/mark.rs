@@ -102,6 +102,10 @@ impl Turn<'_> {
         for (task, from, to) in instances {
             self.mark_range(*task, *from..*to, state, by)?;
         }
+        if self.run.state != DagRunState::Running {
+            // In a run that has ended only what was marked changes; one that is queued settles when it starts.
+            return Ok(());
+        }
         for (task, from, to) in instances {
             let task = *task;
             if self.run.task_state(task)?.skips.is_some() {
