@@ -186,6 +186,11 @@ impl Handle {
         });
     }
 
+    /// Says that the owner of an attempt is gone: the same try is started again.
+    pub fn lose(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence) {
+        let _ = self.tell(Message::Lose { run, ti, fence });
+    }
+
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
     pub fn finish(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome) {
         let _ = self.tell(Message::Finish {

@@ -69,6 +69,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// The owner of an attempt is gone.
+    Lose {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    },
     /// An attempt ended.
     Finish {
         run: RunNumber,

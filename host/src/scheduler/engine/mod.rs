@@ -215,6 +215,10 @@ impl Engine {
                 // An outcome that is refused was told where it was refused.
                 let _ = self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
+            Message::Lose { run, ti, fence } => {
+                // An attempt that is over already was not lost.
+                let _ = self.step(run, Input::Lose { ti, fence }, batch);
+            }
             Message::SetPool { name, size, reply } => {
                 set_pool(&mut self.dispatcher, name, size);
                 batch.effect(Effect::Reply(reply, Ok(())));
