@@ -1,6 +1,7 @@
 //! The application handle: what the command line, the API and the pages go through. It opens the rooms in the right order and
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
+mod callbacks;
 mod connections;
 mod dag_runs;
 mod dags;
@@ -14,6 +15,7 @@ mod runs;
 mod task_instances;
 mod variables;
 
+pub use crate::email::SmtpSettings;
 pub use connections::ConnectionRow;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use folders::{DagFolders, ImportError, Watch};
@@ -27,7 +29,7 @@ pub use task_instances::TaskInstanceDetail;
 pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
-use crate::executor::LogStore;
+use crate::executor::{LogStore, Outbox};
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
@@ -47,6 +49,7 @@ pub struct App {
     registry: Arc<Registry>,
     secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
+    outbox: Arc<Outbox>,
     _scratch: Option<open::Scratch>,
 }
 

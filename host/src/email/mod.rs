@@ -40,7 +40,9 @@ impl fmt::Debug for SmtpSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum EmailError {
     /// The settings are wrong.
-    #[error("the mail server's URL is not valid: {0}; write smtp://user:password@host:587?tls=required, or smtps://")]
+    #[error(
+        "the mail server's URL is not valid: {0}; write smtp://user:password@host:587?tls=required, or smtps://"
+    )]
     Url(String),
     /// No mailbox.
     #[error("{text:?} is no mail address: {source}; write name@host")]
@@ -99,7 +101,9 @@ impl Mailer {
         let mut url = Url::parse(&settings.url).map_err(|error| invalid(&error))?;
         let host = url.host_str().unwrap_or_default().to_owned();
         if host.is_empty() || !matches!(url.scheme(), "smtp" | "smtps") {
-            return Err(invalid(&"it must begin with smtp:// or smtps:// and a host"));
+            return Err(invalid(
+                &"it must begin with smtp:// or smtps:// and a host",
+            ));
         }
         let says_tls = url.query_pairs().any(|(name, _)| name == "tls");
         let has_password = url.password().is_some();
@@ -175,10 +179,18 @@ mod tests {
 
     #[test]
     fn a_url_that_is_none_is_refused_without_telling_its_password() {
-        for url in ["http://u:hush@h", "smtp://", "u:hush@h", "smtp://u:hush@h?tls=maybe"] {
+        for url in [
+            "http://u:hush@h",
+            "smtp://",
+            "u:hush@h",
+            "smtp://u:hush@h?tls=maybe",
+        ] {
             let error = mailer(url).err().map(|error| error.to_string());
             let error = error.unwrap_or_default();
-            assert!(error.contains("smtps://") && !error.contains("hush"), "{url}: {error}");
+            assert!(
+                error.contains("smtps://") && !error.contains("hush"),
+                "{url}: {error}"
+            );
         }
         let settings = SmtpSettings {
             url: "smtp://u:hush@h".to_owned(),

@@ -93,9 +93,13 @@ impl Report {
 
 /// Without line breaks and other control characters, and not too long.
 pub(super) fn one_line(text: &str) -> String {
-    let plain = text
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character });
+    let plain = text.chars().map(|character| {
+        if character.is_control() {
+            ' '
+        } else {
+            character
+        }
+    });
     plain.take(SUBJECT_CHARS_MAX).collect()
 }
 

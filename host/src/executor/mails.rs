@@ -4,8 +4,7 @@
 use super::{LogStream, Parts};
 use crate::email::{EmailError, Report};
 use crate::scheduler::{CallbackCall, CallbackKind, CallbackWork};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// How often a mail is handed in before it is given up.
@@ -18,17 +17,20 @@ const LOG_LINES_MAX: usize = 20;
 /// Characters of a line of the log that a mail shows.
 const LOG_LINE_CHARS_MAX: usize = 500;
 
+/// That there is no mail server is told once a process.
+static NO_SERVER: Once = Once::new();
+
 /// Hands one mail in. Without a mail server that is said once, and the mail is dropped.
 pub(super) async fn carry_out(parts: &Arc<Parts>, call: &CallbackCall) -> Result<(), String> {
     let CallbackWork::Email(to) = &call.work else {
         return Err("it is no mail".to_owned());
     };
     let Some(mailer) = parts.mailer.clone() else {
-        if !parts.mail_missing.swap(true, Ordering::Relaxed) {
+        NO_SERVER.call_once(|| {
             tracing::warn!(
                 "no mail is sent: no mail server is set; give AIRLOCK_SMTP_URL, or smtp_url in airlock.toml"
             );
-        }
+        });
         return Ok(());
     };
     let email = report(parts, call).email(to.clone());

@@ -87,23 +87,30 @@ impl Outbox {
         self.emails.notify_one();
     }
 
+    /// Counts and tells what failed.
+    pub(super) fn went_wrong(&self, call: &CallbackCall, error: &str) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let (dag_id, run_id, what) = (&call.dag_id, &call.run_id, call.kind.as_str());
+        let task_id = call.task_id.as_ref().map_or("", |task_id| task_id.as_str());
+        tracing::warn!(%dag_id, %run_id, task_id, error, "{what} failed; the run goes on as if it had not");
+    }
+
     /// Callbacks and mails that went wrong since this process began.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Waits until nothing of this run is in the outbox; at most so long. Returns how much is left.
+    /// Waits until nothing of this run, or of any, is in the outbox; at most so long. Returns how much is left.
     pub async fn drained(
         &self,
-        dag_id: &DagId,
-        run_id: &RunId,
+        run: Option<(&DagId, &RunId)>,
         limit: Duration,
     ) -> Result<usize, StoreError> {
         let mut done = self.done.subscribe();
         let until = tokio::time::Instant::now() + limit;
         loop {
             done.mark_unchanged();
-            let left = self.waiting(dag_id, run_id)?;
+            let left = self.waiting(run)?;
             if left == 0 {
                 return Ok(0);
             }
@@ -114,9 +121,9 @@ impl Outbox {
         }
     }
 
-    /// How much of this run is in the outbox.
-    fn waiting(&self, dag_id: &DagId, run_id: &RunId) -> Result<usize, StoreError> {
-        let part = of_run(dag_id, run_id);
+    /// How much of this run, or of all, is in the outbox.
+    fn waiting(&self, run: Option<(&DagId, &RunId)>) -> Result<usize, StoreError> {
+        let part = run.map(|(dag_id, run_id)| of_run(dag_id, run_id));
         let mut count = 0;
         for prefix in [CALLBACK_PREFIX, EMAIL_PREFIX] {
             let mut after: Option<Vec<u8>> = None;
@@ -126,7 +133,11 @@ impl Outbox {
                     .scan(Table::State, prefix, after.as_deref(), READ_ROWS)?;
                 let Some(last) = rows.last() else { break };
                 after = Some(last.key.clone());
-                let is_own = |row: &&Row| row.key.windows(part.len()).any(|here| here == part);
+                let is_own = |row: &&Row| {
+                    let holds =
+                        |part: &Vec<u8>| row.key.windows(part.len()).any(|here| here == part);
+                    part.as_ref().is_none_or(holds)
+                };
                 count += rows.iter().filter(is_own).count();
             }
         }
@@ -212,10 +223,7 @@ async fn lane(parts: Arc<Parts>, lane: Lane) {
 
 /// Carries one out and removes it; yields its key.
 async fn carry_out(parts: Arc<Parts>, lane: Lane, row: Row) -> Result<Vec<u8>, String> {
-    if let Err(error) = attempt(&parts, lane, &row).await {
-        parts.outbox.failed.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("{error}");
-    }
+    attempt(&parts, lane, &row).await;
     let store = parts.store.clone();
     let removal = move || {
         let write = RowWrite {
@@ -233,9 +241,12 @@ async fn carry_out(parts: Arc<Parts>, lane: Lane, row: Row) -> Result<Vec<u8>, S
     removed.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-async fn attempt(parts: &Arc<Parts>, lane: Lane, row: &Row) -> Result<(), String> {
-    let call: CallbackCall = decode_row(&row.value)
-        .map_err(|error| format!("a callback in the outbox is dropped: {error}"))?;
+/// One that fails is told and counted; it changes nothing about its run.
+async fn attempt(parts: &Arc<Parts>, lane: Lane, row: &Row) {
+    let call: CallbackCall = match decode_row(&row.value) {
+        Ok(call) => call,
+        Err(error) => return tracing::error!(%error, "a callback in the outbox is dropped"),
+    };
     let carried_out = match lane {
         Lane::Callbacks => match view(parts, &call).await {
             Ok(run) => callbacks::carry_out(parts, &call, &run).await,
@@ -243,12 +254,9 @@ async fn attempt(parts: &Arc<Parts>, lane: Lane, row: &Row) -> Result<(), String
         },
         Lane::Emails => mails::carry_out(parts, &call).await,
     };
-    carried_out.map_err(|error| {
-        let (dag_id, run_id, what) = (&call.dag_id, &call.run_id, call.kind.as_str());
-        let task_id = call.task_id.as_ref().map(|task_id| format!(", task {task_id}"));
-        let task_id = task_id.unwrap_or_default();
-        format!("{what} of dag {dag_id}, run {run_id}{task_id}: {error}")
-    })
+    if let Err(error) = carried_out {
+        parts.outbox.went_wrong(&call, &error);
+    }
 }
 
 /// A long run takes a while to read back.

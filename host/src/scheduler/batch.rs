@@ -3,8 +3,8 @@
 use super::codec::encode_row;
 use super::handle::Handle;
 use super::message::{Attempt, Executor, Notice, Reply, SchedulerError};
-use super::view::RunView;
 use super::records::{INDEX, RunRow, date_key, run_key, run_stream, unfinished_key};
+use super::view::RunView;
 use crate::store::{Commit, RowWrite, Seq, Store, Table};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskInstanceKey;

@@ -32,7 +32,7 @@ pub use records::{
     DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, asset_events_prefix, backfills_prefix,
     date_key, date_prefix, run_key, run_stream, runs_prefix, unfinished_key,
 };
-pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
