@@ -124,6 +124,9 @@ pub fn callback_context(
     let task = view.dag.task(of.task);
     let values = task.map(|task| values(task, of.map_index, call.try_number, 1));
     let mut names = context(view, values, of).with_lookup(lookup);
+    if call.try_number > 0 {
+        names = names.with("try_number", call.try_number.into());
+    }
     for (name, value) in &call.details {
         names = names.with(name, value.clone());
     }

@@ -9,7 +9,7 @@ use crate::scheduler::{
 use crate::store::{Commit, Row, RowWrite, Store, StoreError, Table};
 use airlock_core::ids::{DagId, RunId};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -33,6 +33,8 @@ pub struct Outbox {
     /// Grows whenever something was carried out.
     done: watch::Sender<u64>,
     failed: AtomicU64,
+    /// The store gave up: nothing more is carried out, and nobody waits for it.
+    stopped: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ impl Outbox {
             views: Mutex::default(),
             done: watch::channel(0).0,
             failed: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -111,8 +114,8 @@ impl Outbox {
         loop {
             done.mark_unchanged();
             let left = self.waiting(run)?;
-            if left == 0 {
-                return Ok(0);
+            if left == 0 || self.stopped.load(Ordering::Acquire) {
+                return Ok(left);
             }
             match tokio::time::timeout_at(until, done.changed()).await {
                 Ok(Ok(())) => {}
@@ -164,6 +167,15 @@ impl Outbox {
         read.map(Arc::new).map_err(|error| error.to_string())
     }
 
+    fn stop(&self, error: &str) {
+        tracing::error!(
+            error,
+            "the outbox failed: no further callbacks are carried out"
+        );
+        self.stopped.store(true, Ordering::Release);
+        self.done.send_modify(|count| *count += 1);
+    }
+
     /// Nothing waits: nobody needs the runs' values.
     fn forget_views(&self) {
         let mut views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,10 +203,7 @@ async fn lane(parts: Arc<Parts>, lane: Lane) {
     loop {
         let rows = match outbox.next(lane, &live) {
             Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(%error, "the outbox cannot be read: no callbacks are carried out");
-                return;
-            }
+            Err(error) => return outbox.stop(&error.to_string()),
         };
         for row in rows {
             live.insert(row.key.clone());
@@ -210,12 +219,8 @@ async fn lane(parts: Arc<Parts>, lane: Lane) {
                     live.remove(&key);
                     outbox.done.send_modify(|count| *count += 1);
                 }
-                Ok(Err(error)) => {
-                    tracing::error!(error, "the outbox cannot be written: no further callbacks are carried out");
-                    return;
-                }
-                // What panicked stays in the store; the next start tries it again.
-                Err(error) => tracing::error!(%error, "a callback broke off"),
+                Ok(Err(error)) => return outbox.stop(&error),
+                Err(error) => return outbox.stop(&error.to_string()),
             },
         }
     }
@@ -223,7 +228,14 @@ async fn lane(parts: Arc<Parts>, lane: Lane) {
 
 /// Carries one out and removes it; yields its key.
 async fn carry_out(parts: Arc<Parts>, lane: Lane, row: Row) -> Result<Vec<u8>, String> {
-    attempt(&parts, lane, &row).await;
+    // A panic in here must not come back at every start.
+    let attempted = tokio::spawn(attempt(parts.clone(), lane, row.value.clone())).await;
+    match attempted {
+        Ok(()) => {}
+        Err(error) if error.is_panic() => tracing::error!(%error, "a callback broke off"),
+        // The process ends: the next one carries it out again.
+        Err(error) => return Err(error.to_string()),
+    }
     let store = parts.store.clone();
     let removal = move || {
         let write = RowWrite {
@@ -242,17 +254,17 @@ async fn carry_out(parts: Arc<Parts>, lane: Lane, row: Row) -> Result<Vec<u8>, S
 }
 
 /// One that fails is told and counted; it changes nothing about its run.
-async fn attempt(parts: &Arc<Parts>, lane: Lane, row: &Row) {
-    let call: CallbackCall = match decode_row(&row.value) {
+async fn attempt(parts: Arc<Parts>, lane: Lane, row: Vec<u8>) {
+    let call: CallbackCall = match decode_row(&row) {
         Ok(call) => call,
         Err(error) => return tracing::error!(%error, "a callback in the outbox is dropped"),
     };
     let carried_out = match lane {
-        Lane::Callbacks => match view(parts, &call).await {
-            Ok(run) => callbacks::carry_out(parts, &call, &run).await,
+        Lane::Callbacks => match view(&parts, &call).await {
+            Ok(run) => callbacks::carry_out(&parts, &call, &run).await,
             Err(error) => Err(error),
         },
-        Lane::Emails => mails::carry_out(parts, &call).await,
+        Lane::Emails => mails::carry_out(&parts, &call).await,
     };
     if let Err(error) = carried_out {
         parts.outbox.went_wrong(&call, &error);
