@@ -52,6 +52,10 @@ impl LiveRun {
                 self.view.put(*ti, key, value);
                 false
             }
+            Event::XComEdited { ti, .. } => {
+                self.follow_xcoms(*ti);
+                false
+            }
             Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
                 self.follow_xcoms(*ti);
                 self.follow_answer(*ti);

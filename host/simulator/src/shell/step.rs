@@ -123,6 +123,8 @@ impl Sim {
                     }
                 }
                 Command::RunFinished { .. } => self.finished(number, batch)?,
+                // Nobody clears an ended run in this world.
+                Command::RunReopened => {}
                 // A want that outlived its reason is dropped when its turn comes.
                 Command::Unwant { .. } => {}
             }

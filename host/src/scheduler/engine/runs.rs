@@ -196,7 +196,11 @@ impl Engine {
     }
 
     /// Starts queued runs of a DAG, the first one first, as far as its limits allow.
+    /// A process that gives out no slots starts none: somebody else is to carry them out.
     pub(super) fn start_runs(&mut self, dag_id: &DagId, batch: &mut Batch) {
+        if self.parts.parallelism == 0 {
+            return;
+        }
         while let Some(number) = self.next_to_start(dag_id) {
             if let Some(active) = self.active.get_mut(dag_id) {
                 active.queued.retain(|queued| *queued != number);
