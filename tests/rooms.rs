@@ -31,6 +31,26 @@ const WALLS: &[Wall] = &[
         rule: "host/core is the pure domain: no IO, no clock, no random numbers, no environment",
     },
     Wall {
+        room: "host/simulator/src",
+        forbidden: &[
+            "tokio",
+            "wasmtime",
+            "sled",
+            "airlock::",
+            "std::fs",
+            "std::net",
+            "std::process::Command",
+            "std::time::SystemTime",
+            "std::time::Instant",
+            "Timestamp::now",
+            "Zoned::now",
+            "RandomState",
+            "HashMap",
+            "HashSet",
+        ],
+        rule: "the simulator plays from a seed: no clock, no files, no order that differs between runs, and only the core to play with",
+    },
+    Wall {
         room: "host/trainer/src",
         forbidden: &[
             "wasmtime",
@@ -219,6 +239,9 @@ fn a_capability_never_names_another_one() {
         "training",
         "secrets",
         "dag_state",
+        "dag_runs",
+        "human",
+        "calendar",
         "dataset",
     ];
     for path in files {

@@ -3,7 +3,7 @@
 use super::App;
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{DagRow, DagVersionRow, decode_row, encode_row};
-use crate::store::{Commit, RowWrite, Table};
+use crate::store::{Commit, RowWrite, Store, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::dag::{Diagnostic, digest, parse, render};
 use airlock_core::ids::DagId;
@@ -142,8 +142,7 @@ impl App {
     }
 
     pub(super) fn dag_row(&self, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
-        let row = self.store.get(Table::Dag, dag_id.as_str().as_bytes())?;
-        Ok(row.map(|row| decode_row(&row.value)).transpose()?)
+        dag_row(self.store.as_ref(), dag_id)
     }
 
     /// Every DAG, by id.
@@ -164,26 +163,7 @@ impl App {
 
     /// The current version of a DAG.
     pub fn dag(&self, dag_id: &str) -> Result<RegisteredDag, UserError> {
-        let not_found = || {
-            UserError::new(ErrorKind::NotFound, format!("no DAG is called {dag_id:?}"))
-                .hint("`airlock dags list` shows what there is; a DAG file is named by its path")
-        };
-        let id = DagId::parse(dag_id).map_err(|_| not_found())?;
-        let row = self.dag_row(&id)?.ok_or_else(not_found)?;
-        let version = crate::store::Digest::parse(&row.dag_version)
-            .ok_or_else(not_found)?
-            .0;
-        let stored = self
-            .store
-            .get(Table::DagVersion, &version)?
-            .ok_or_else(not_found)?;
-        let DagVersionRow { dag, source } = decode_row(&stored.value)?;
-        Ok(RegisteredDag {
-            dag: Arc::new(dag),
-            version,
-            source,
-            fileloc: row.fileloc,
-        })
+        current_dag(self.store.as_ref(), dag_id)
     }
 
     /// A DAG by file or by id: what names an existing file or ends in `.yaml`, `.yml` or `.json` is a file.
@@ -194,6 +174,34 @@ impl App {
         let (dag, source, _) = read_dag(Path::new(file_or_id))?;
         self.register(dag, source, file_or_id)
     }
+}
+
+fn dag_row(store: &dyn Store, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
+    let row = store.get(Table::Dag, dag_id.as_str().as_bytes())?;
+    Ok(row.map(|row| decode_row(&row.value)).transpose()?)
+}
+
+/// The current version of a DAG.
+pub(super) fn current_dag(store: &dyn Store, dag_id: &str) -> Result<RegisteredDag, UserError> {
+    let not_found = || {
+        UserError::new(ErrorKind::NotFound, format!("no DAG is called {dag_id:?}"))
+            .hint("`airlock dags list` shows what there is; a DAG file is named by its path")
+    };
+    let id = DagId::parse(dag_id).map_err(|_| not_found())?;
+    let row = dag_row(store, &id)?.ok_or_else(not_found)?;
+    let version = crate::store::Digest::parse(&row.dag_version)
+        .ok_or_else(not_found)?
+        .0;
+    let stored = store
+        .get(Table::DagVersion, &version)?
+        .ok_or_else(not_found)?;
+    let DagVersionRow { dag, source } = decode_row(&stored.value)?;
+    Ok(RegisteredDag {
+        dag: Arc::new(dag),
+        version,
+        source,
+        fileloc: row.fileloc,
+    })
 }
 
 fn dag_write(row: &DagRow) -> Result<RowWrite, UserError> {

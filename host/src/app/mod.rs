@@ -2,6 +2,7 @@
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
 mod connections;
+mod dag_runs;
 mod dags;
 mod folders;
 mod import;

@@ -1,6 +1,7 @@
 //! Opens the rooms in order: store, sandbox, plugins, tracking, executor, scheduler.
 
 use super::App;
+use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
@@ -12,6 +13,7 @@ use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct Config {
     pub parallelism: u32,
     /// Threads that run guests.
     pub threads: usize,
+    /// The queues whose tasks this host runs; `None` for every queue.
+    pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
     /// The secrets folder or file that is looked at before the environment and the store.
@@ -126,6 +130,10 @@ impl App {
             sandbox: sandbox.clone(),
             plugins: plugins.clone(),
             handle: starter.handle(),
+            dag_runs: Arc::new(StoredDagRuns {
+                store: store.clone(),
+                handle: starter.handle(),
+            }),
             store: store.clone(),
             secrets: secrets.clone(),
             tracking: tracking.clone(),
@@ -145,6 +153,7 @@ impl App {
             parallelism: config.parallelism,
             pools,
             recover: config.recover,
+            queues: config.queues,
         };
         let scheduler = starter.start(
             store.clone(),

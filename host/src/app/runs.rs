@@ -1,5 +1,6 @@
 //! Runs: triggering, following, listing and ending them.
 
+use super::pools::check_pools;
 use super::{App, RegisteredDag};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::LogStream;
@@ -89,7 +90,7 @@ impl App {
         let header = header(dag, request)?;
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
-        self.check_pools(&dag.dag)?;
+        check_pools(self.store.as_ref(), &dag.dag)?;
         self.scheduler
             .handle()
             .trigger(dag.dag.clone(), dag.version, header)
@@ -243,7 +244,7 @@ impl App {
     }
 }
 
-fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<RunHeader, UserError> {
+pub(super) fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<RunHeader, UserError> {
     let now = Timestamp::now();
     let TriggerRequest {
         logical_date,

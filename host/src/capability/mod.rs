@@ -3,15 +3,19 @@
 //! from a run comes in through small traits.
 
 mod budget;
+mod calendar;
+mod dag_runs;
 mod dag_state;
 mod dataset;
 mod engine;
 mod files;
 mod handles;
 mod http;
+mod human;
 mod log;
 mod matrices;
 mod models;
+mod own_run;
 mod policy;
 mod secrets;
 mod session;
@@ -23,12 +27,17 @@ mod uri;
 mod vault;
 mod xcom;
 
-pub use dag_state::DagStateSource;
+pub use dag_runs::{CONF_BYTES_MAX, DagRunError, DagRunRequest, DagRunTrigger};
+pub use dag_state::{
+    DagStateSource, RUN_DATES_MAX, TASK_DATES_MAX, TASKS_MAX, TaskStateCount, Tasks,
+};
 pub use dataset::DATASET_BYTES_MAX;
 pub use http::{
     HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,
 };
+pub use human::{QUESTION_BYTES_MAX, QUESTION_MEMBERS_MAX, Question, Response};
+pub use own_run::OwnRun;
 pub use secrets::{SECRET_BYTES_MAX, SecretSource};
 pub use session::{SessionContext, session};
 pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX};

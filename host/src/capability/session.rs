@@ -1,12 +1,16 @@
 //! Builds the ports of one attempt from what the attempt may do. Everything that a port holds is dropped with them.
 
 use super::budget::Budget;
+use super::calendar::Calendar;
+use super::dag_runs::{DagRunTrigger, DagRuns};
 use super::dag_state::{DagState, DagStateSource};
 use super::dataset::{DATASET_BYTES_MAX, Dataset};
 use super::files::Files;
 use super::http::{Http, Resolver};
+use super::human::Human;
 use super::log::RedactedLog;
 use super::models::Models;
+use super::own_run::OwnRun;
 use super::secrets::{SecretSource, Secrets};
 use super::storage::Storage;
 use super::tracking::TrackingCapability;
@@ -30,6 +34,10 @@ pub struct SessionContext {
     pub actor: Actor,
     /// The attempt's own run.
     pub run_port: Arc<dyn RunPort>,
+    /// What else the attempt may know and do in its own run.
+    pub own_run: Arc<dyn OwnRun>,
+    /// Makes runs.
+    pub dag_runs: Arc<dyn DagRunTrigger>,
     /// States of other runs.
     pub dag_state: Arc<dyn DagStateSource>,
     /// Artifacts.
@@ -90,6 +98,18 @@ pub fn session(context: SessionContext) -> Ports {
             grants: Arc::clone(&grants),
             source: context.secrets,
             vault: vault.clone(),
+        }),
+        dag_runs: Box::new(DagRuns {
+            grants: Arc::clone(&grants),
+            own_run: Arc::clone(&context.own_run),
+            trigger: context.dag_runs,
+        }),
+        human: Box::new(Human {
+            own_run: Arc::clone(&context.own_run),
+            vault: vault.clone(),
+        }),
+        calendar: Box::new(Calendar {
+            own_run: context.own_run,
         }),
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }

@@ -1,5 +1,7 @@
 use super::*;
+use crate::capability::{DagRunError, DagRunRequest, TaskStateCount, Tasks};
 use crate::capability::{SystemResolver, XCOM_BYTES_MAX};
+use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::dataset::{ColumnData, MatrixSpec};
 use crate::sandbox::bindings::airlock::operator::models::Stage;
 use crate::sandbox::bindings::airlock::operator::training::{
@@ -10,7 +12,7 @@ use crate::sandbox::ports::{LogLevel, LogSource};
 use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit, Clock};
 use airlock_core::grant::TrainingGrant;
-use airlock_core::ids::{DagId, TaskId};
+use airlock_core::ids::{DagId, RunId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use std::fmt::Write as _;
@@ -21,6 +23,8 @@ use std::sync::Mutex;
 struct Outside {
     xcoms: Arc<Mutex<Vec<(String, String)>>>,
     lines: Arc<Mutex<Vec<String>>>,
+    triggered: Arc<Mutex<Vec<DagRunRequest>>>,
+    questions: Arc<Mutex<Vec<String>>>,
 }
 
 #[async_trait]
@@ -52,6 +56,67 @@ impl DagStateSource for Outside {
         at: Timestamp,
     ) -> Result<Vec<String>, String> {
         Ok(vec![format!("{dag_id}.{task_id} {at}")])
+    }
+
+    async fn state_counts(
+        &self,
+        _: &DagId,
+        tasks: &Tasks,
+        _: Timestamp,
+    ) -> Result<Vec<TaskStateCount>, String> {
+        let task_id = match tasks {
+            Tasks::Named(task_ids) => task_ids[0].to_string(),
+            Tasks::Group(group_id) => format!("{group_id}.a"),
+        };
+        let state = "success".to_owned();
+        Ok(vec![TaskStateCount {
+            task_id,
+            state,
+            instances: 3,
+        }])
+    }
+
+    async fn missing(&self, dag_id: &DagId, tasks: &Tasks) -> Result<Option<String>, String> {
+        Ok(match tasks {
+            Tasks::Named(_) => None,
+            Tasks::Group(group_id) => Some(format!("{dag_id} has no {group_id}")),
+        })
+    }
+}
+
+#[async_trait]
+impl OwnRun for Outside {
+    fn task_instance(&self) -> String {
+        "d/r/t/-1".to_owned()
+    }
+
+    fn timezone(&self) -> String {
+        "Europe/London".to_owned()
+    }
+
+    fn is_latest_interval(&self) -> Result<bool, String> {
+        Ok(true)
+    }
+
+    async fn ask(&self, question: String) -> Result<Option<String>, String> {
+        self.questions.lock().unwrap().push(question);
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl DagRunTrigger for Outside {
+    async fn trigger(&self, request: DagRunRequest) -> Result<Triggered, DagRunError> {
+        let run_id = request.run_id.to_string();
+        self.triggered.lock().unwrap().push(request);
+        Ok(Triggered {
+            run_id,
+            created: true,
+        })
+    }
+
+    fn state(&self, _: &DagId, _: &RunId) -> Result<Option<String>, DagRunError> {
+        Ok(Some("running".to_owned()))
     }
 }
 
@@ -93,6 +158,8 @@ fn house(grants: Grants) -> House {
         },
         run_port: Arc::new(outside.clone()),
         dag_state: Arc::new(outside.clone()),
+        own_run: Arc::new(outside.clone()),
+        dag_runs: Arc::new(outside.clone()),
         store: store.clone(),
         tracking: Tracking::new(store.clone(), clock.clone()),
         registry: Registry::new(store.clone(), clock),
@@ -115,6 +182,7 @@ fn all() -> Grants {
         tracking: vec!["churn".into()],
         models: vec!["churn".into()],
         dag_state: vec!["features".into()],
+        trigger_dags: vec!["child".into()],
         secrets: [("TOKEN".to_owned(), vec!["h".to_owned()])].into(),
         training: Some(TrainingGrant {
             threads: 2,
@@ -187,6 +255,14 @@ async fn without_grants_everything_is_denied_and_says_what_would_help() {
         "`dag_state`",
     );
     denied(ports.secrets.placeholder("TOKEN".into()).await, "`secrets`");
+    denied(
+        ports.dag_runs.trigger(trigger("child")).await,
+        "trigger_dags: [\"child\"]",
+    );
+    denied(
+        ports.dag_runs.state("child".into(), "r".into()).await,
+        "`trigger_dags`",
+    );
     let load = ports.training.load("0".repeat(64)).await;
     assert!(matches!(load, Err(TrainError::Denied(text)) if text.contains("`training`")));
     assert!(
@@ -452,4 +528,154 @@ async fn training_stays_inside_its_grant() {
         .start(999, None, config(Device::Cpu))
         .await;
     assert!(matches!(missing, Err(TrainError::Invalid(_))));
+}
+
+fn trigger(dag_id: &str) -> TriggerRequest {
+    TriggerRequest {
+        dag_id: dag_id.to_owned(),
+        conf: "{}".to_owned(),
+        logical_date: None,
+        run_id: None,
+        reset_dag_run: false,
+    }
+}
+
+#[tokio::test]
+async fn h6_only_granted_dags_are_triggered_and_a_retry_names_the_same_run() {
+    let house = house(all());
+    let dag_runs = &house.ports.dag_runs;
+    let first = dag_runs.trigger(trigger("child")).await.unwrap();
+    let again = dag_runs.trigger(trigger("child")).await.unwrap();
+    assert_eq!(first.run_id, again.run_id);
+    assert!(first.run_id.starts_with("manual__"));
+    let dated = TriggerRequest {
+        logical_date: Some("2026-01-05T00:00:00Z".into()),
+        ..trigger("child")
+    };
+    let other = dag_runs.trigger(dated).await.unwrap();
+    assert_ne!(first.run_id, other.run_id);
+    {
+        let seen = house.outside.triggered.lock().unwrap();
+        assert!(
+            seen.iter()
+                .all(|request| request.triggered_by == "d/r/t/-1")
+        );
+    }
+    let features = dag_runs.trigger(trigger("features")).await;
+    denied(features, "trigger_dags: [\"features\"]");
+    for dag_id in ["child", "features"] {
+        let state = dag_runs.state(dag_id.into(), "r".into()).await;
+        assert_eq!(state, Ok(Some("running".into())));
+    }
+    denied(
+        dag_runs.state("other".into(), "r".into()).await,
+        "`dag_state`",
+    );
+}
+
+#[tokio::test]
+async fn h6_hostile_trigger_requests_are_refused() {
+    let house = house(all());
+    let dag_runs = &house.ports.dag_runs;
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+    let with_conf = |conf: &str| TriggerRequest {
+        conf: conf.to_owned(),
+        ..trigger("child")
+    };
+    let with_run_id = |run_id: &str| TriggerRequest {
+        run_id: Some(run_id.to_owned()),
+        ..trigger("child")
+    };
+    let with_date = TriggerRequest {
+        logical_date: Some("tomorrow".into()),
+        ..trigger("child")
+    };
+    for request in [
+        trigger("../child"),
+        trigger(""),
+        with_conf("[]"),
+        with_conf("{"),
+        with_conf(&deep),
+        with_run_id("../../x"),
+        with_run_id(&"x".repeat(300)),
+        with_date,
+    ] {
+        let refused = dag_runs.trigger(request.clone()).await;
+        assert!(
+            matches!(refused, Err(CapabilityError::Invalid(_))),
+            "{request:?} {refused:?}"
+        );
+    }
+    let large = with_conf(&format!("{{\"a\":\"{}\"}}", "x".repeat(48 << 10)));
+    let refused = dag_runs.trigger(large).await;
+    assert_eq!(refused, Err(CapabilityError::TooLarge(48 << 10)));
+    assert!(house.outside.triggered.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn h8_questions_need_no_grant_are_checked_and_hold_no_secret() {
+    let granted = house(all());
+    let ports = &granted.ports;
+    ports.secrets.placeholder("TOKEN".into()).await.unwrap();
+    let question = r#"{"subject": "deploy hunter22?", "options": ["Approve"]}"#;
+    assert_eq!(ports.human.ask(question.into()).await, Ok(None));
+    let asked = granted.outside.questions.lock().unwrap().join("");
+    assert!(asked.contains("deploy ***?"), "{asked}");
+    let refused = ports.human.ask(r#"{"subject": "s"}"#.into()).await;
+    assert!(matches!(refused, Err(CapabilityError::Invalid(_))));
+    let large = format!("\"{}\"", "x".repeat(48 << 10));
+    let refused = ports.human.ask(large).await;
+    assert_eq!(refused, Err(CapabilityError::TooLarge(48 << 10)));
+    let plain = house(Grants::default());
+    assert_eq!(plain.ports.human.ask(question.into()).await, Ok(None));
+}
+
+#[tokio::test]
+async fn d8_states_of_many_dates_and_tasks_come_in_one_call() {
+    let house = house(all());
+    let port = &house.ports.dag_state;
+    let dates = |count: usize| vec!["2026-01-05T00:00:00Z".to_owned(); count];
+    let states = port.run_states_of("features".into(), dates(2)).await;
+    let state = Some("features 2026-01-05T00:00:00Z".to_owned());
+    assert_eq!(states, Ok(vec![state; 2]));
+    let counts = port.task_state_counts("features".into(), vec!["a".into()], dates(1));
+    assert_eq!(counts.await.unwrap()[0].instances, 3);
+    let counts = port.group_state_counts("features".into(), "g".into(), dates(1));
+    assert_eq!(counts.await.unwrap()[0].task_id, "g.a");
+    let many = port.run_states_of("features".into(), dates(1_001)).await;
+    assert_eq!(many, Err(CapabilityError::TooLarge(1_000)));
+    let many = port.task_state_counts("features".into(), vec!["a".into(); 1_001], dates(1));
+    assert_eq!(many.await, Err(CapabilityError::TooLarge(1_000)));
+    denied(
+        port.run_states_of("other".into(), dates(1)).await,
+        "`dag_state`",
+    );
+    denied(
+        port.check_existence("other".into(), vec![], None).await,
+        "`dag_state`",
+    );
+    let missing = port.check_existence("features".into(), vec![], Some("g".into()));
+    let expected = CapabilityError::NotFound("features has no g".into());
+    assert_eq!(missing.await, Err(expected));
+}
+
+#[tokio::test]
+async fn local_time_follows_the_dags_time_zone_and_its_changes() {
+    let house = house(Grants::default());
+    let calendar = &house.ports.calendar;
+    let local = calendar.to_local("2026-07-05T23:30:00Z".into(), None).await;
+    let local = local.unwrap();
+    assert_eq!(local.date, "2026-07-06");
+    assert_eq!((local.time.as_str(), local.iso_weekday), ("00:30:00", 1));
+    // Clocks skip 01:00 to 02:00 on this day.
+    let skipped = calendar
+        .from_local("2026-03-29T01:30:00".into(), None)
+        .await;
+    assert_eq!(skipped, Ok("2026-03-29T01:30:00Z".to_owned()));
+    let utc = calendar.from_local("2026-07-05T01:30:00".into(), Some("UTC".into()));
+    assert_eq!(utc.await, Ok("2026-07-05T01:30:00Z".to_owned()));
+    for (date_time, zone) in [("soon", None), ("2026-07-05T01:30:00", Some("Mars/Base"))] {
+        let refused = calendar.from_local(date_time.into(), zone.map(str::to_owned));
+        assert!(matches!(refused.await, Err(CapabilityError::Invalid(_))));
+    }
 }

@@ -3,7 +3,8 @@
 use super::args::Global;
 use super::args_admin::{ImportArgs, OnExistingKey};
 use super::output::{print, print_json, say};
-use super::settings::{Need, config};
+use super::session;
+use super::settings::{Need, config, open};
 use crate::app::{App, Exported, Imported, OnExisting};
 use crate::error::{ErrorKind, UserError};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The largest file or text that is read, bytes.
 const INPUT_BYTES_MAX: u64 = 64 << 20;
@@ -18,11 +20,15 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 const EXPORT_MODE: u32 = 0o600;
 
 /// A variable, a connection or a pool may be the first thing that a new data folder gets.
-pub(super) fn open_new(global: &Global) -> Result<App, UserError> {
-    App::open(crate::app::Config {
+pub(super) fn open_new(global: &Global) -> Result<Arc<App>, UserError> {
+    if session::current().is_some() {
+        return open(global, Need::State);
+    }
+    let app = App::open(crate::app::Config {
         recover: false,
         ..config(global, Need::Execution)?
-    })
+    })?;
+    Ok(Arc::new(app))
 }
 
 fn usage(action: &str, place: &str, reason: impl std::fmt::Display) -> UserError {
@@ -43,12 +49,16 @@ fn limited(from: impl Read, place: &str) -> Result<String, UserError> {
     Ok(text)
 }
 
+fn stdin() -> Result<String, UserError> {
+    session::stdin().map_err(|error| usage("read", "stdin", error))
+}
+
 /// The text as given, or of stdin where it is `-`; the line break at its end is the terminal's.
 pub(super) fn text_or_stdin(text: String) -> Result<String, UserError> {
     if text != "-" {
         return Ok(text);
     }
-    let mut text = limited(std::io::stdin(), "stdin")?;
+    let mut text = stdin()?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -64,9 +74,9 @@ pub(super) fn import_file(
 ) -> Result<(Map<String, Value>, OnExisting), UserError> {
     let place = args.file.display().to_string();
     let text = if place == "-" {
-        limited(std::io::stdin(), "stdin")?
+        stdin()?
     } else {
-        let file = std::fs::File::open(&args.file).map_err(|error| {
+        let file = std::fs::File::open(session::path(&args.file)).map_err(|error| {
             let kind = match error.kind() {
                 std::io::ErrorKind::NotFound => ErrorKind::NotFound,
                 _ => ErrorKind::Usage,
@@ -121,7 +131,7 @@ pub(super) fn write_export(path: &Path, what: &str, exported: &Exported) -> Resu
             .write(true)
             .create_new(true)
             .mode(EXPORT_MODE)
-            .open(path);
+            .open(session::path(path));
         let mut file = file.map_err(|error| usage("create", &place, error))?;
         let written = file
             .write_all(format!("{text}\n").as_bytes())

@@ -11,7 +11,7 @@ pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
 
-use crate::capability::{self, SessionContext, SystemResolver, Vault};
+use crate::capability::{self, DagRunTrigger, SessionContext, SystemResolver, Vault};
 use crate::plugins::Plugins;
 use crate::render;
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
@@ -26,6 +26,7 @@ use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What every attempt shares.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub handle: Handle,
     /// States of other DAGs, blobs.
     pub store: Arc<dyn Store>,
+    /// Makes runs for tasks.
+    pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
     pub secrets: Arc<Secrets>,
     /// Experiments.
@@ -50,10 +53,12 @@ pub struct Parts {
     pub storage_root: PathBuf,
 }
 
-type Live = Mutex<HashMap<(RunNumber, TaskInstanceKey, Fence), CancelSignal>>;
+type Live = Mutex<HashMap<Key, CancelSignal>>;
 
 /// Threads that prepare attempts: rendering, finding plugins, building ports. Guests have threads of their own.
 const PREPARING_THREADS: usize = 2;
+/// After `execution_timeout` the sandbox gives an attempt its grace and stops it; what is there so much later hangs.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
 /// The most denials that an attempt's error tells.
 const DENIALS_TOLD_MAX: usize = 3;
 
@@ -101,10 +106,15 @@ impl Executor for LocalExecutor {
         let (parts, live) = (self.parts.clone(), self.live.clone());
         let Some(runtime) = &self.runtime else { return };
         runtime.spawn(async move {
-            let outcome = carry_out(&parts, &attempt, cancel).await;
-            live.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key);
+            let mut lost = LostUnlessEnded {
+                handle: parts.handle.clone(),
+                live,
+                key,
+                ended: false,
+            };
+            let outcome = within_limit(&parts, &attempt, cancel).await;
+            lost.ended = true;
+            drop(lost);
             parts
                 .handle
                 .finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
@@ -117,6 +127,48 @@ impl Executor for LocalExecutor {
             cancel.cancel(reason);
         }
     }
+}
+
+type Key = (RunNumber, TaskInstanceKey, Fence);
+
+/// An attempt whose future goes away without an end (a panic, a runtime that stops) is lost at once, not after a time without
+/// heartbeats: the scheduler fences it and starts it again.
+struct LostUnlessEnded {
+    handle: Handle,
+    live: Arc<Live>,
+    key: Key,
+    ended: bool,
+}
+
+impl Drop for LostUnlessEnded {
+    fn drop(&mut self) {
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+        if !self.ended {
+            let (run, ti, fence) = self.key;
+            self.handle.lose(run, ti, fence);
+        }
+    }
+}
+
+/// What hangs where the sandbox cannot stop it (a host call, a plugin that is being compiled) is left behind: its fence is
+/// over, so whatever it says later is dropped.
+async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
+    let task = attempt.run.dag.task(attempt.ti.task);
+    let Some(timeout) = task.and_then(|task| task.execution_timeout) else {
+        return carry_out(parts, attempt, cancel).await;
+    };
+    let limit = timeout.unsigned_abs().saturating_add(LEFT_BEHIND_AFTER);
+    let ended = tokio::time::timeout(limit, carry_out(parts, attempt, cancel)).await;
+    ended.unwrap_or_else(|_| {
+        let message = format!(
+            "execution_timeout of {timeout:#} passed and the attempt did not stop when it was told; it was left behind"
+        );
+        let kind = AttemptErrorKind::TimedOut;
+        Outcome::Error(AttemptError { kind, message })
+    })
 }
 
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
@@ -232,14 +284,17 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let own_run = Arc::new(run_port::AttemptRunPort::new(
+        parts.handle.clone(),
+        attempt.clone(),
+    ));
     let session = capability::session(SessionContext {
         grants,
         base_dir: parts.storage_root.clone(),
         actor: actor(attempt, task),
-        run_port: Arc::new(run_port::AttemptRunPort::new(
-            parts.handle.clone(),
-            attempt.clone(),
-        )),
+        run_port: own_run.clone(),
+        own_run,
+        dag_runs: parts.dag_runs.clone(),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),

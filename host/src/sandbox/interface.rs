@@ -28,11 +28,17 @@ pub enum Interface {
     Secrets,
     /// `wasi:http/outgoing-handler`.
     Http,
+    /// `airlock:operator/dag-runs`.
+    DagRuns,
+    /// `airlock:operator/human`.
+    Human,
+    /// `airlock:operator/calendar`.
+    Calendar,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Log,
         Self::Progress,
         Self::Xcom,
@@ -44,6 +50,9 @@ impl Interface {
         Self::DagState,
         Self::Secrets,
         Self::Http,
+        Self::DagRuns,
+        Self::Human,
+        Self::Calendar,
     ];
 
     /// The component model's name, without a version.
@@ -60,13 +69,16 @@ impl Interface {
             Self::DagState => "airlock:operator/dag-state",
             Self::Secrets => "airlock:operator/secrets",
             Self::Http => "wasi:http/outgoing-handler",
+            Self::DagRuns => "airlock:operator/dag-runs",
+            Self::Human => "airlock:operator/human",
+            Self::Calendar => "airlock:operator/calendar",
         }
     }
 
     /// The member of `grants` in a DAG that would allow it.
     pub const fn grant(self) -> &'static str {
         match self {
-            Self::Log | Self::Progress | Self::Xcom => "none",
+            Self::Log | Self::Progress | Self::Xcom | Self::Human | Self::Calendar => "none",
             Self::Storage | Self::Dataset => "storage",
             Self::Training => "training",
             Self::Tracking => "tracking",
@@ -74,6 +86,7 @@ impl Interface {
             Self::DagState => "dag_state",
             Self::Secrets => "secrets",
             Self::Http => "http",
+            Self::DagRuns => "trigger_dags",
         }
     }
 }
@@ -86,12 +99,14 @@ impl InterfaceSet {
     /// Nothing at all.
     pub const NONE: Self = Self(0);
 
-    /// What needs no grant: a guest may speak and see its own run.
+    /// What needs no grant: a guest may speak, ask a person, and see its own run and the time.
     pub fn ungranted() -> Self {
         Self::NONE
             .with(Interface::Log)
             .with(Interface::Progress)
             .with(Interface::Xcom)
+            .with(Interface::Human)
+            .with(Interface::Calendar)
     }
 
     /// Everything.
@@ -101,6 +116,8 @@ impl InterfaceSet {
 
     /// The interfaces that `grants` opens at all; how far is for the ports to say.
     pub fn from_grants(grants: &Grants) -> Self {
+        // States of runs may be read through either interface; what may be triggered is for the port to say.
+        let dag_runs = !grants.trigger_dags.is_empty() || !grants.dag_state.is_empty();
         let storage = !grants.storage.is_empty() || !grants.storage_read.is_empty();
         [
             (Interface::Storage, storage),
@@ -109,6 +126,7 @@ impl InterfaceSet {
             (Interface::Tracking, !grants.tracking.is_empty()),
             (Interface::Models, !grants.models.is_empty()),
             (Interface::DagState, !grants.dag_state.is_empty()),
+            (Interface::DagRuns, dag_runs),
             (Interface::Secrets, !grants.secrets.is_empty()),
             (Interface::Http, !grants.http.is_empty()),
         ]
@@ -134,13 +152,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_grants_open_nothing_but_log_progress_and_xcom() {
+    fn no_grants_open_nothing_but_what_is_the_own_run() {
         let set = InterfaceSet::from_grants(&Grants::default());
         let open: Vec<_> = Interface::ALL
             .into_iter()
             .filter(|interface| set.contains(*interface))
             .collect();
-        assert_eq!(open, [Interface::Log, Interface::Progress, Interface::Xcom]);
+        assert_eq!(
+            open,
+            [
+                Interface::Log,
+                Interface::Progress,
+                Interface::Xcom,
+                Interface::Human,
+                Interface::Calendar
+            ]
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! A handle is a number that is valid inside one attempt only; when the attempt ends, `Ports` is dropped and all its handles with it.
 
 use super::bindings::airlock::operator::types::CapabilityError;
-use super::bindings::airlock::operator::{dataset, models, storage, tracking, training};
+use super::bindings::airlock::operator::{
+    calendar, dag_runs, dag_state, dataset, models, storage, tracking, training,
+};
 use async_trait::async_trait;
 
 /// Names something that the host holds for this attempt.
@@ -248,6 +250,64 @@ pub trait DagStatePort: Send + Sync {
         task_id: String,
         logical_date: String,
     ) -> Answer<Vec<String>>;
+    /// For each date the state of its run.
+    async fn run_states_of(
+        &self,
+        dag_id: String,
+        logical_dates: Vec<String>,
+    ) -> Answer<Vec<Option<String>>>;
+    /// States of tasks' instances, counted.
+    async fn task_state_counts(
+        &self,
+        dag_id: String,
+        task_ids: Vec<String>,
+        logical_dates: Vec<String>,
+    ) -> Answer<Vec<dag_state::StateCount>>;
+    /// States of the instances of all tasks in a task group, counted.
+    async fn group_state_counts(
+        &self,
+        dag_id: String,
+        task_group_id: String,
+        logical_dates: Vec<String>,
+    ) -> Answer<Vec<dag_state::StateCount>>;
+    /// Whether the DAG has these; the error names what it does not have.
+    async fn check_existence(
+        &self,
+        dag_id: String,
+        task_ids: Vec<String>,
+        task_group_id: Option<String>,
+    ) -> Answer<()>;
+}
+
+/// `airlock:operator/dag-runs`.
+#[async_trait]
+pub trait DagRunsPort: Send + Sync {
+    /// Records a run durably, once for the same task instance.
+    async fn trigger(&self, request: dag_runs::TriggerRequest) -> Answer<dag_runs::Triggered>;
+    /// The state of a run, or none where there is none.
+    async fn state(&self, dag_id: String, run_id: String) -> Answer<Option<String>>;
+}
+
+/// `airlock:operator/human`.
+#[async_trait]
+pub trait HumanPort: Send + Sync {
+    /// Records the question once; the answer where there is one.
+    async fn ask(&self, request: String) -> Answer<Option<String>>;
+}
+
+/// `airlock:operator/calendar`.
+#[async_trait]
+pub trait CalendarPort: Send + Sync {
+    /// What an instant is in a time zone.
+    async fn to_local(
+        &self,
+        instant: String,
+        timezone: Option<String>,
+    ) -> Answer<calendar::LocalTime>;
+    /// The instant of a local time.
+    async fn from_local(&self, date_time: String, timezone: Option<String>) -> Answer<String>;
+    /// Whether the own run's data interval is the newest.
+    async fn is_latest_interval(&self) -> Answer<bool>;
 }
 
 /// `airlock:operator/secrets`.
@@ -335,4 +395,10 @@ pub struct Ports {
     pub secrets: Box<dyn SecretsPort>,
     /// Outgoing HTTP.
     pub http: Box<dyn HttpPort>,
+    /// Runs that the attempt makes.
+    pub dag_runs: Box<dyn DagRunsPort>,
+    /// Questions to a person.
+    pub human: Box<dyn HumanPort>,
+    /// Local time.
+    pub calendar: Box<dyn CalendarPort>,
 }

@@ -1,11 +1,12 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{
-    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, Reply, SchedulerError,
+    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Reply,
+    SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
-use airlock_core::dispatch::{RunNumber, Slots};
+use airlock_core::dispatch::RunNumber;
 use airlock_core::failed_deps::FailedDep;
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
@@ -157,6 +158,24 @@ impl Handle {
         .await
     }
 
+    /// Records durably that an attempt asks a person something; the same again is harmless.
+    pub async fn request_input(
+        &self,
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: String,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::RequestInput {
+            run,
+            ti,
+            fence,
+            request,
+            reply,
+        })
+        .await
+    }
+
     /// Records what the templates of an attempt came to: a JSON object, for people. Nobody waits for it.
     pub fn render(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, fields: String) {
         let _ = self.tell(Message::Render {
@@ -165,6 +184,11 @@ impl Handle {
             fence,
             fields,
         });
+    }
+
+    /// Says that the owner of an attempt is gone: the same try is started again.
+    pub fn lose(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence) {
+        let _ = self.tell(Message::Lose { run, ti, fence });
     }
 
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
@@ -177,9 +201,13 @@ impl Handle {
         });
     }
 
-    /// Creates or resizes a pool for this process; the durable row is the caller's.
-    pub async fn set_pool(&self, name: PoolName, slots: Slots) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::SetPool { name, slots, reply })
+    /// Creates, resizes or removes a pool for this process; the durable row is the caller's.
+    pub async fn set_pool(
+        &self,
+        name: PoolName,
+        size: Option<PoolSize>,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::SetPool { name, size, reply })
             .await
     }
 

@@ -54,6 +54,11 @@ impl LiveRun {
             }
             Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
                 self.follow_xcoms(*ti);
+                self.follow_answer(*ti);
+                false
+            }
+            Event::InputAnswered { ti, .. } => {
+                self.follow_answer(*ti);
                 false
             }
             _ => false,
@@ -63,6 +68,12 @@ impl LiveRun {
     /// Whether a start clears XComs and what an outcome pushes is the state machine's to decide, so the view copies it.
     fn follow_xcoms(&self, ti: TaskInstanceKey) {
         self.view.set(ti, self.state.xcoms_of(ti));
+    }
+
+    /// Which answers still count is the state machine's to decide too.
+    pub(super) fn follow_answer(&self, ti: TaskInstanceKey) {
+        let answer = self.state.input_of(ti).and_then(|(_, answer)| answer);
+        self.view.set_answer(ti, answer);
     }
 
     /// What a watcher hears of an event, if anything.

@@ -54,12 +54,26 @@ pub enum Message {
         value: Json,
         reply: Reply<()>,
     },
+    /// A guest asks a person something.
+    RequestInput {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: Json,
+        reply: Reply<()>,
+    },
     /// What the templates of an attempt came to.
     Render {
         run: RunNumber,
         ti: TaskInstanceKey,
         fence: Fence,
         fields: Json,
+    },
+    /// The owner of an attempt is gone.
+    Lose {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
     },
     /// An attempt ended.
     Finish {
@@ -68,10 +82,10 @@ pub enum Message {
         fence: Fence,
         outcome: Outcome,
     },
-    /// Create or resize a pool.
+    /// Create, resize or remove a pool.
     SetPool {
         name: PoolName,
-        slots: Slots,
+        size: Option<PoolSize>,
         reply: Reply<()>,
     },
     /// Tell everything about one run from now on.
@@ -110,6 +124,15 @@ pub enum Message {
     Failed(String),
     /// Stop after what is in the inbox; attempts that are live are lost and found again at the next start.
     Shutdown,
+}
+
+/// How a pool counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// What it has.
+    pub slots: Slots,
+    /// Whether deferred task instances keep theirs.
+    pub include_deferred: bool,
 }
 
 /// Which task instances of a run a person means.

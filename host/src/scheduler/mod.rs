@@ -20,12 +20,13 @@ mod view;
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
-    Attempt, Clock, Executor, Message, Notice, Reply, SchedulerError, SystemClock, TaskInstanceRow,
+    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
+    Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
-    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, date_key, date_prefix, run_key,
-    run_stream, runs_prefix, unfinished_key,
+    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, asset_events_prefix, backfills_prefix,
+    date_key, date_prefix, run_key, run_stream, runs_prefix, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run};
 pub use rendered::rendered_fields;
@@ -33,9 +34,9 @@ pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 
 use crate::store::Store;
-use airlock_core::dispatch::Slots;
 use airlock_core::ids::PoolName;
 use engine::{Engine, Parts};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -54,7 +55,9 @@ pub struct Options {
     /// Task instances that hold slots at once, over all pools.
     pub parallelism: u32,
     /// The pools that there are.
-    pub pools: Vec<(PoolName, Slots)>,
+    pub pools: Vec<(PoolName, PoolSize)>,
+    /// The queues whose tasks this host runs; `None` for every queue.
+    pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
 }
@@ -98,6 +101,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            queues,
             ..
         } = options;
         let parts = Parts {
@@ -108,6 +112,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            queues,
         };
         let mut engine = Engine::new(parts);
         let work = move || {

@@ -114,12 +114,12 @@ pub fn date_prefix(dag_id: &DagId) -> Vec<u8> {
 }
 
 /// Key of a DAG's `DagSchedule` in `Table::State`.
-pub fn schedule_key(dag_id: &DagId) -> Vec<u8> {
+pub(super) fn schedule_key(dag_id: &DagId) -> Vec<u8> {
     format!("schedule\0{dag_id}").into_bytes()
 }
 
 /// Key of a backfill that has ended in `Table::State`.
-pub fn backfill_key(dag_id: &DagId, id: u64) -> Vec<u8> {
+pub(super) fn backfill_key(dag_id: &DagId, id: u64) -> Vec<u8> {
     format!("backfill\0{dag_id}\0{id:020}").into_bytes()
 }
 
@@ -129,7 +129,7 @@ pub fn backfills_prefix(dag_id: &DagId) -> Vec<u8> {
 }
 
 /// Key of an asset event in `Table::State`, oldest first for each asset.
-pub fn asset_event_key(uri: &str, at: Timestamp, source: &str) -> Vec<u8> {
+pub(super) fn asset_event_key(uri: &str, at: Timestamp, source: &str) -> Vec<u8> {
     format!("asset_event\0{uri}\0{:020}\0{source}", at.as_microsecond()).into_bytes()
 }
 

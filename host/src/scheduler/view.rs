@@ -3,8 +3,8 @@
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
-use airlock_core::run::RETURN_VALUE;
 use airlock_core::run::event::RunHeader;
+use airlock_core::run::{PullSource, RETURN_VALUE, pull_source};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -38,6 +38,8 @@ pub struct RunView {
     /// What is fixed about it.
     pub header: RunHeader,
     xcoms: RwLock<XComs>,
+    /// What people answered to task instances' questions.
+    answers: RwLock<BTreeMap<TaskInstanceKey, Arc<str>>>,
 }
 
 impl RunView {
@@ -48,6 +50,7 @@ impl RunView {
             dag,
             header,
             xcoms: RwLock::default(),
+            answers: RwLock::default(),
         }
     }
 
@@ -70,22 +73,42 @@ impl RunView {
             .collect()
     }
 
-    /// What `xcom_pull(task_id, key, map_index)` means: one value, or the list of a mapped task's values.
-    pub fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
+    /// What `xcom_pull(task_id, key, map_index)` means to the task instance `of`: one value, or the list of a mapped task's values.
+    pub fn pull(
+        &self,
+        of: TaskInstanceKey,
+        task_id: &str,
+        key: &str,
+        map_index: Option<i32>,
+    ) -> Option<String> {
         let task = self.dag.find(task_id)?;
-        let is_mapped = self
-            .dag
-            .task(task)
-            .is_some_and(|task| task.expand.is_some());
-        match (map_index, is_mapped) {
-            (Some(index), _) => self.xcom(task, index, key).map(|value| value.to_string()),
-            (None, false) => self.xcom(task, -1, key).map(|value| value.to_string()),
-            (None, true) => {
+        let source = match map_index {
+            Some(index) => PullSource::One(index),
+            None => pull_source(&self.dag, of, task),
+        };
+        match source {
+            PullSource::One(index) => self.xcom(task, index, key).map(|value| value.to_string()),
+            PullSource::All => {
                 let values = self.xcoms_of(task, key);
                 let texts: Vec<&str> = values.iter().map(|value| &**value).collect();
                 Some(format!("[{}]", texts.join(",")))
             }
         }
+    }
+
+    /// What a person answered to the task instance's question, as JSON text.
+    pub fn answer(&self, ti: TaskInstanceKey) -> Option<Arc<str>> {
+        let answers = self.answers.read().unwrap_or_else(PoisonError::into_inner);
+        answers.get(&ti).cloned()
+    }
+
+    /// Follows the state machine, which forgets the answer at a new try.
+    pub(super) fn set_answer(&self, ti: TaskInstanceKey, answer: Option<&str>) {
+        let mut answers = self.answers.write().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Some(answer) => answers.insert(ti, Arc::from(answer)),
+            None => answers.remove(&ti),
+        };
     }
 
     pub(super) fn put(&self, ti: TaskInstanceKey, key: &str, value: &str) {

@@ -106,6 +106,10 @@ impl View for State {
         merge_scan(&over, base, max)
     }
 
+    fn recent_events(&self) -> Vec<Bytes> {
+        self.all.all_events().collect()
+    }
+
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.blobs.get(digest).cloned())
     }

@@ -208,6 +208,12 @@ impl Memtable {
             .collect()
     }
 
+    /// Every event, encoded.
+    pub(super) fn all_events(&self) -> impl Iterator<Item = Bytes> {
+        let tails = self.tails.values();
+        tails.flat_map(|tail| tail.events.iter().cloned())
+    }
+
     /// Streams that what lies under this layer has no more.
     pub(super) fn removed_streams(&self) -> impl Iterator<Item = &str> {
         let removed = self.tails.iter().filter(|(_, tail)| tail.removed);

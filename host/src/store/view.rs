@@ -20,6 +20,8 @@ pub(super) trait View {
     fn events(&self, stream: &str, from: Seq, max: usize) -> Result<Vec<(Seq, Bytes)>, StoreError>;
     /// Up to `max` keys of a range, with `over` laid over what is there.
     fn scan(&self, range: &Range, over: Overlay, max: usize) -> Result<Pairs, StoreError>;
+    /// Encoded events that no chunk holds yet: `scan` does not show them.
+    fn recent_events(&self) -> Vec<Bytes>;
     /// A blob's bytes, verified.
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError>;
 }
@@ -69,6 +71,10 @@ pub(super) fn unnamed_blobs(
     view: &dyn View,
     mut blobs: HashSet<Digest>,
 ) -> Result<HashSet<Digest>, StoreError> {
+    // Before the chunks, because that is where events go.
+    for event in view.recent_events() {
+        drop_held(view, &mut blobs, &event, "an event")?;
+    }
     // An item that is claimed during the search moves from a place not seen yet to one seen already: claims come again.
     for range in [keys::everything(), keys::claims()] {
         for_each(view, range, |key, value| {
@@ -77,22 +83,32 @@ pub(super) fn unnamed_blobs(
             }
             let place = || format!("the value of key {}", key.escape_ascii());
             let found = payloads(key, value).ok_or_else(|| codec::Malformed.at(&place()))?;
-            for payload in found {
-                match Payload::parse(payload).map_err(|bad| bad.at(&place()))? {
-                    Payload::Inline(bytes) => drop_named(&mut blobs, bytes),
-                    Payload::Blob(digest) => {
-                        blobs.remove(&digest);
-                        // It may have been removed with its value since.
-                        if let Some(bytes) = view.blob(&digest)? {
-                            drop_named(&mut blobs, &bytes);
-                        }
-                    }
-                }
-            }
-            Ok(())
+            found
+                .into_iter()
+                .try_for_each(|payload| drop_held(view, &mut blobs, payload, &place()))
         })?;
     }
     Ok(blobs)
+}
+
+/// Drops what an encoded payload holds or names.
+fn drop_held(
+    view: &dyn View,
+    blobs: &mut HashSet<Digest>,
+    payload: &[u8],
+    place: &str,
+) -> Result<(), StoreError> {
+    match Payload::parse(payload).map_err(|bad| bad.at(place))? {
+        Payload::Inline(bytes) => drop_named(blobs, bytes),
+        Payload::Blob(digest) => {
+            blobs.remove(&digest);
+            // It may have been removed with its value since.
+            if let Some(bytes) = view.blob(&digest)? {
+                drop_named(blobs, &bytes);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Drops digests that stand in `bytes` as hex.

@@ -1,7 +1,9 @@
 //! Builds the guests, and stands in for the rest of the host.
 
 use airlock::sandbox::bindings::airlock::operator::types::{CapabilityError, TaskContext};
-use airlock::sandbox::bindings::airlock::operator::{dataset, models, storage, tracking, training};
+use airlock::sandbox::bindings::airlock::operator::{
+    calendar, dag_runs, dag_state, dataset, models, storage, tracking, training,
+};
 use airlock::sandbox::ports::*;
 use airlock::sandbox::{
     AttemptLimits, AttemptReport, CancelSignal, InterfaceSet, Plugin, Sandbox, SandboxConfig,
@@ -169,7 +171,10 @@ pub fn ports(seen: &Arc<Seen>, lines: mpsc::UnboundedSender<String>) -> Ports {
         models: Box::new(port.clone()),
         dag_state: Box::new(port.clone()),
         secrets: Box::new(port.clone()),
-        http: Box::new(port),
+        http: Box::new(port.clone()),
+        dag_runs: Box::new(port.clone()),
+        human: Box::new(port.clone()),
+        calendar: Box::new(port),
     }
 }
 
@@ -400,6 +405,58 @@ impl DagStatePort for TestPort {
     }
     async fn task_states(&self, _: String, _: String, _: String) -> Answer<Vec<String>> {
         denied()
+    }
+    async fn run_states_of(&self, _: String, _: Vec<String>) -> Answer<Vec<Option<String>>> {
+        denied()
+    }
+    async fn task_state_counts(
+        &self,
+        _: String,
+        _: Vec<String>,
+        _: Vec<String>,
+    ) -> Answer<Vec<dag_state::StateCount>> {
+        denied()
+    }
+    async fn group_state_counts(
+        &self,
+        _: String,
+        _: String,
+        _: Vec<String>,
+    ) -> Answer<Vec<dag_state::StateCount>> {
+        denied()
+    }
+    async fn check_existence(&self, _: String, _: Vec<String>, _: Option<String>) -> Answer<()> {
+        denied()
+    }
+}
+
+#[async_trait]
+impl DagRunsPort for TestPort {
+    async fn trigger(&self, _: dag_runs::TriggerRequest) -> Answer<dag_runs::Triggered> {
+        denied()
+    }
+    async fn state(&self, _: String, _: String) -> Answer<Option<String>> {
+        denied()
+    }
+}
+
+#[async_trait]
+impl HumanPort for TestPort {
+    async fn ask(&self, _: String) -> Answer<Option<String>> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl CalendarPort for TestPort {
+    async fn to_local(&self, _: String, _: Option<String>) -> Answer<calendar::LocalTime> {
+        denied()
+    }
+    async fn from_local(&self, _: String, _: Option<String>) -> Answer<String> {
+        denied()
+    }
+    async fn is_latest_interval(&self) -> Answer<bool> {
+        Ok(true)
     }
 }
 

@@ -3,7 +3,9 @@
 mod component;
 mod demo;
 mod guests;
+mod planted;
 mod shell;
+mod simulate;
 mod test;
 
 use anyhow::{Result, bail};
@@ -12,6 +14,8 @@ const HELP: &str = "cargo xtask COMMAND
 
   demo             run the churn pipeline for four weeks, from raw events to gated deployments
   test             run every test; with CI=true nothing may be left out
+  simulate         play random worlds against the core: --seeds N --first S --threads T --trace;
+                   --planted [NAME] shows that it finds bugs that were put in on purpose
   guests           build the plugins into target/guests (cached by content)";
 
 fn main() -> Result<()> {
@@ -20,6 +24,7 @@ fn main() -> Result<()> {
         Some("demo") => demo::run(),
         Some("test") => test::run_all(),
         Some("guests") => guests::run(),
+        Some("simulate") => simulate::run_with(&arguments.collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") | None => {
             println!("{HELP}");
             Ok(())

@@ -2,6 +2,7 @@
 
 use crate::guests;
 use crate::shell::{cargo, has, root, run, say};
+use crate::simulate;
 use anyhow::{Result, bail};
 use std::process::Command;
 
@@ -39,6 +40,8 @@ pub(crate) fn run_all() -> Result<()> {
     // Builds the `airlock` program too, which the tests start; a build of its own would compile wasmtime once more, because
     // tests ask for other features of what they share.
     run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    say("simulated worlds");
+    simulate::test()?;
     for script in PYTHON {
         say(script);
         if has("python3") {

@@ -1,6 +1,11 @@
-//! Chooses which direct downstream tasks go on. Whether the ids exist is the host's to check.
+//! Chooses which direct downstream tasks go on, or whether any does. Whether the ids exist is the host's to check.
+
+mod calendar;
+mod condition;
 
 use airlock_sdk::prelude::*;
+use calendar::{branch_datetime, branch_day_of_week, latest_only};
+use condition::{run_if, short_circuit, skip_if};
 
 /// Either `condition` with `if_true` and `if_false`, or `choose`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -18,11 +23,21 @@ struct Branch {
     choose: Option<Choice>,
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+/// One task id or several.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Choice {
     One(String),
     Many(Vec<String>),
+}
+
+impl Choice {
+    fn into_list(self) -> Vec<String> {
+        match self {
+            Self::One(task_id) => vec![task_id],
+            Self::Many(task_ids) => task_ids,
+        }
+    }
 }
 
 /// Lets only the chosen downstream tasks go on.
@@ -41,15 +56,16 @@ fn branch(config: Branch) -> Result<Outcome, TaskError> {
         (None, _) if sides => {
             return Err(TaskError::invalid("condition", "must be true or false"));
         }
-        (None, Some(Choice::One(task_id))) => vec![task_id],
-        (None, Some(Choice::Many(task_ids))) => task_ids,
+        (None, Some(choice)) => choice.into_list(),
         (None, None) => Vec::new(),
     };
     info!("Going on with: [{}]", chosen.join(", "));
     Ok(Outcome::Branch(chosen))
 }
 
-airlock_sdk::plugin!(operators: [branch]);
+airlock_sdk::plugin!(operators: [
+    branch, latest_only, branch_day_of_week, branch_datetime, skip_if, run_if, short_circuit,
+]);
 
 #[cfg(test)]
 mod tests {

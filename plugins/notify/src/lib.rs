@@ -3,7 +3,7 @@
 
 use airlock_sdk::http::{Request, Response};
 use airlock_sdk::prelude::*;
-use airlock_sdk::secrets;
+use airlock_sdk::secrets::with_placeholders;
 use std::collections::BTreeMap;
 
 /// How much of an error's body is told, bytes.
@@ -119,22 +119,6 @@ fn excerpt(response: &Response) -> String {
     let end = response.body.len().min(BODY_EXCERPT_BYTES);
     let bytes = response.body.get(..end).unwrap_or_default();
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Replaces each `{secret:NAME}` by the placeholder that the host knows.
-fn with_placeholders(field: &str, text: &str) -> Result<String, TaskError> {
-    let mut result = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{secret:") {
-        let (name, after) = after.split_once('}').ok_or_else(|| {
-            TaskError::invalid(field, "`{secret:` is not closed: write {secret:NAME}")
-        })?;
-        result.push_str(before);
-        result.push_str(&secrets::placeholder(name)?);
-        rest = after;
-    }
-    result.push_str(rest);
-    Ok(result)
 }
 
 airlock_sdk::plugin!(operators: [webhook, slack, log]);

@@ -1,10 +1,12 @@
-//! Waits for objects by URI; a wildcard needs one match.
+//! Waits for objects by URI: by name, by wildcard, by regular expression, and by size.
 
+use crate::fnmatch::matches;
 use airlock_sdk::prelude::*;
 use airlock_sdk::storage;
+use regex_lite::Regex;
 
-/// How many objects a wildcard looks through.
-const WILDCARD_OBJECTS_MAX: usize = 100_000;
+/// How many objects a wildcard or a regular expression looks through.
+const OBJECTS_MAX: usize = 100_000;
 
 /// What to wait for.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -15,6 +17,13 @@ pub(crate) struct ObjectKey {
     /// Whether `*`, `?` and `[...]` in a key match any text, one character and one of a set.
     #[serde(default)]
     wildcard_match: bool,
+    /// Whether a key is a regular expression, matched from the start of the URI. Folders before its first special character
+    /// (dots aside) are taken as they are.
+    #[serde(default)]
+    use_regex: bool,
+    /// What an object must be besides.
+    #[serde(default)]
+    check: Check,
 }
 
 /// What to wait for.
@@ -26,6 +35,21 @@ pub(crate) struct File {
     /// Whether `*`, `?` and `[...]` match.
     #[serde(default)]
     wildcard_match: bool,
+    /// Whether it is a regular expression; see `object_key`.
+    #[serde(default)]
+    use_regex: bool,
+    /// What a file must be besides.
+    #[serde(default)]
+    check: Check,
+}
+
+/// An object that does not hold it counts as not there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Check {
+    /// Bytes.
+    #[serde(default)]
+    min_size: u64,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,19 +59,41 @@ enum Keys {
     Many(Vec<String>),
 }
 
+/// How a key names objects.
+#[derive(Debug, Clone, Copy)]
+enum Naming {
+    Exact,
+    Wildcard,
+    Regex,
+}
+
 /// Waits until all the objects exist.
 #[operator(sensor)]
 pub(crate) fn object_key(config: ObjectKey) -> Result<Outcome, TaskError> {
-    poke("key", config.key, config.wildcard_match)
+    let naming = naming(config.wildcard_match, config.use_regex)?;
+    poke("key", config.key, naming, &config.check)
 }
 
 /// Waits until all the files exist.
 #[operator(sensor)]
 pub(crate) fn file(config: File) -> Result<Outcome, TaskError> {
-    poke("filepath", config.filepath, config.wildcard_match)
+    let naming = naming(config.wildcard_match, config.use_regex)?;
+    poke("filepath", config.filepath, naming, &config.check)
 }
 
-fn poke(field: &str, keys: Keys, wildcard: bool) -> Result<Outcome, TaskError> {
+fn naming(wildcard_match: bool, use_regex: bool) -> Result<Naming, TaskError> {
+    match (wildcard_match, use_regex) {
+        (true, true) => Err(TaskError::invalid(
+            "use_regex",
+            "give either wildcard_match or use_regex",
+        )),
+        (true, false) => Ok(Naming::Wildcard),
+        (false, true) => Ok(Naming::Regex),
+        (false, false) => Ok(Naming::Exact),
+    }
+}
+
+fn poke(field: &str, keys: Keys, naming: Naming, check: &Check) -> Result<Outcome, TaskError> {
     let keys = match keys {
         Keys::One(key) => vec![key],
         Keys::Many(keys) if keys.is_empty() => {
@@ -56,7 +102,7 @@ fn poke(field: &str, keys: Keys, wildcard: bool) -> Result<Outcome, TaskError> {
         Keys::Many(keys) => keys,
     };
     for key in &keys {
-        if !exists(key, wildcard)? {
+        if !exists(field, key, naming, check)? {
             info!("Not there yet: {key}");
             return Ok(Outcome::NotYet);
         }
@@ -64,82 +110,39 @@ fn poke(field: &str, keys: Keys, wildcard: bool) -> Result<Outcome, TaskError> {
     Ok(Outcome::Success(Value::Null))
 }
 
-fn exists(key: &str, wildcard: bool) -> Result<bool, TaskError> {
-    match key.find(['*', '?', '[']) {
-        Some(end) if wildcard => {
-            let prefix = key.get(..end).unwrap_or(key);
-            // Storage lists whole folders.
-            let folder = prefix.rfind('/').and_then(|slash| prefix.get(..=slash));
-            let found = storage::list(folder.unwrap_or(prefix), WILDCARD_OBJECTS_MAX)?;
-            let pattern: Vec<char> = key.chars().collect();
+fn exists(field: &str, key: &str, naming: Naming, check: &Check) -> Result<bool, TaskError> {
+    let large_enough = |size: u64| size >= check.min_size;
+    match naming {
+        Naming::Wildcard if key.contains(['*', '?', '[']) => {
+            let found = storage::list(folder(key, &['*', '?', '[']), OBJECTS_MAX)?;
+            let mut objects = found.iter();
+            Ok(objects.any(|object| large_enough(object.size) && matches(key, &object.uri)))
+        }
+        Naming::Exact | Naming::Wildcard => {
+            Ok(storage::head(key)?.is_some_and(|object| large_enough(object.size)))
+        }
+        Naming::Regex => {
+            let folder = folder(key, &REGEX_SPECIAL);
+            let rest = key.get(folder.len()..).unwrap_or_default();
+            let regex = Regex::new(&format!("^(?:{rest})"))
+                .map_err(|error| TaskError::invalid(field, error.to_string()))?;
+            let found = storage::list(folder, OBJECTS_MAX)?;
             Ok(found.iter().any(|object| {
-                let uri: Vec<char> = object.uri.chars().collect();
-                matches(&pattern, &uri)
+                let name = object.uri.strip_prefix(folder);
+                large_enough(object.size) && name.is_some_and(|name| regex.is_match(name))
             }))
         }
-        _ => Ok(storage::head(key)?.is_some()),
     }
 }
 
-/// Python's `fnmatch`, in time `pattern × text`: `*` remembers one place to come back to.
-fn matches(pattern: &[char], text: &[char]) -> bool {
-    let (mut at_pattern, mut at_text) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while let Some(&character) = text.get(at_text) {
-        let step = match pattern.get(at_pattern) {
-            Some('*') => {
-                star = Some((at_pattern + 1, at_text));
-                at_pattern += 1;
-                continue;
-            }
-            Some('?') => Some(1),
-            Some('[') => in_set(pattern.get(at_pattern + 1..).unwrap_or_default(), character),
-            Some(&wanted) => (wanted == character).then_some(1),
-            None => None,
-        };
-        match (step, star) {
-            (Some(length), _) => {
-                at_pattern += length;
-                at_text += 1;
-            }
-            (None, Some((after_star, from))) => {
-                at_pattern = after_star;
-                at_text = from + 1;
-                star = Some((after_star, from + 1));
-            }
-            (None, None) => return false,
-        }
-    }
-    let rest = pattern.get(at_pattern..).unwrap_or_default();
-    rest.iter().all(|&character| character == '*')
-}
+const REGEX_SPECIAL: [char; 12] = ['\\', '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^'];
 
-/// Whether the set that follows a `[` holds `character`: the pattern's length from the `[` on, or none. A `[` that is never
-/// closed stands for itself.
-fn in_set(after: &[char], character: char) -> Option<usize> {
-    let negated = after.first() == Some(&'!');
-    let start = usize::from(negated);
-    // A `]` right after the opening belongs to the set.
-    let Some(length) = after
-        .get(start + 1..)
-        .and_then(|rest| rest.iter().position(|&c| c == ']'))
-    else {
-        return (character == '[').then_some(1);
-    };
-    let end = start + 1 + length;
-    let set = after.get(start..end).unwrap_or_default();
-    let mut held = false;
-    let mut place = 0;
-    while let Some(&low) = set.get(place) {
-        if let (Some('-'), Some(&high)) = (set.get(place + 1), set.get(place + 2)) {
-            held |= (low..=high).contains(&character);
-            place += 3;
-        } else {
-            held |= low == character;
-            place += 1;
-        }
-    }
-    (held != negated).then_some(end + 2)
+/// The folders before the first special character: storage lists whole folders.
+fn folder<'a>(key: &'a str, special: &[char]) -> &'a str {
+    let end = key.find(special).unwrap_or(key.len());
+    let prefix = key.get(..end).unwrap_or(key);
+    let slash = prefix.rfind('/').and_then(|slash| prefix.get(..=slash));
+    slash.unwrap_or(prefix)
 }
 
 #[cfg(test)]
@@ -150,7 +153,7 @@ mod tests {
     const DONE: Result<Outcome, TaskError> = Ok(Outcome::Success(Value::Null));
 
     #[test]
-    fn all_keys_must_exist() {
+    fn d7_all_keys_must_exist() {
         let host = Host::new();
         host.put_object("file://d/a", b"");
         let one = json!({"key": "file://d/a"});
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_look_through_every_page() {
+    fn d7_wildcards_look_through_every_page() {
         let host = Host::new();
         for name in ["a", "b", "c", "d", "part-7.parquet"] {
             host.put_object(&format!("file://d/{name}"), b"x");
@@ -177,27 +180,33 @@ mod tests {
     }
 
     #[test]
-    fn fnmatch() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("a*c", "abbbc", true),
-            ("a*c", "abbbd", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("[a-c]x", "bx", true),
-            ("[!a-c]x", "bx", false),
-            ("[!a-c]x", "dx", true),
-            ("[]]", "]", true),
-            ("[x", "[x", true),
-            ("*a*b", "xxaxxab", true),
-            ("", "a", false),
-        ] {
-            let chars = |text: &str| text.chars().collect::<Vec<char>>();
-            assert_eq!(
-                matches(&chars(pattern), &chars(text)),
-                expected,
-                "{pattern} {text}"
-            );
+    fn d7_a_regular_expression_is_matched_below_its_plain_folders() {
+        let host = Host::new();
+        host.put_object("file://./data/year=2026/part-07.csv", b"x");
+        let run =
+            |pattern: &str| host.run::<object_key>(json!({"key": pattern, "use_regex": true}));
+        assert_eq!(run(r"file://./data/year=\d{4}/part-\d+\.csv$"), DONE);
+        assert_eq!(
+            run(r"file://./data/year=\d{4}/part-\d\.csv$"),
+            Ok(Outcome::NotYet)
+        );
+        assert!(matches!(
+            run("file://./data/("),
+            Err(TaskError::InvalidInput { .. })
+        ));
+    }
+
+    #[test]
+    fn d7_an_object_that_is_too_small_is_not_there() {
+        let host = Host::new();
+        host.put_object("file://d/a", b"12345");
+        let run = |key: &str, min_size: u64| {
+            let check = json!({"min_size": min_size});
+            host.run::<object_key>(json!({"key": key, "wildcard_match": true, "check": check}))
+        };
+        for key in ["file://d/a", "file://d/*"] {
+            assert_eq!(run(key, 5), DONE);
+            assert_eq!(run(key, 6), Ok(Outcome::NotYet));
         }
     }
 }

@@ -31,7 +31,7 @@ mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use digest::digest;
-pub use params::check_params;
+pub use params::{check_params, check_values};
 pub use quantity::DURATION_MAX;
 pub use suggest::nearest;
 pub use templates::TEMPLATE_BYTES_MAX;

@@ -143,6 +143,14 @@ fn reasons(validator: &Validator, value: &Value) -> Vec<String> {
 /// The params of a run: the defaults with `conf` over them, each checked against its schema.
 /// `conf` is an object or null. The errors name every param that is missing or wrong.
 pub fn check_params(dag: &Dag, conf: &Value) -> Result<Map<String, Value>, Vec<String>> {
+    check_values(&dag.params, conf)
+}
+
+/// The same for params that belong to no DAG.
+pub fn check_values(
+    params: &BTreeMap<String, Param>,
+    conf: &Value,
+) -> Result<Map<String, Value>, Vec<String>> {
     let empty = Map::new();
     let conf = match conf {
         Value::Null => &empty,
@@ -151,7 +159,7 @@ pub fn check_params(dag: &Dag, conf: &Value) -> Result<Map<String, Value>, Vec<S
     };
     let mut merged = Map::new();
     let mut errors = Vec::new();
-    for (name, param) in &dag.params {
+    for (name, param) in params {
         let Some(value) = conf.get(name).or(param.default.as_ref()) else {
             errors.push(format!(
                 "param {} has no default; give it in conf",
@@ -172,9 +180,7 @@ pub fn check_params(dag: &Dag, conf: &Value) -> Result<Map<String, Value>, Vec<S
         }
         merged.insert(name.clone(), value.clone());
     }
-    let others = conf
-        .iter()
-        .filter(|(name, _)| !dag.params.contains_key(*name));
+    let others = conf.iter().filter(|(name, _)| !params.contains_key(*name));
     merged.extend(others.map(|(name, value)| (name.clone(), value.clone())));
     if errors.is_empty() {
         Ok(merged)

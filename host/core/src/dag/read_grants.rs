@@ -8,7 +8,7 @@ use super::yaml::{Kind, Node};
 use crate::grant::{Grants, Limits, TrainingGrant};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "http",
     "storage",
     "storage_read",
@@ -16,6 +16,7 @@ const KEYS: [&str; 9] = [
     "models",
     "training",
     "dag_state",
+    "trigger_dags",
     "secrets",
     "limits",
 ];
@@ -35,6 +36,7 @@ impl FromNode for Grants {
                 .node("training")
                 .and_then(|node| training(node, sink)),
             dag_state: texts(&fields, "dag_state", sink),
+            trigger_dags: texts(&fields, "trigger_dags", sink),
             secrets: fields
                 .node("secrets")
                 .map(|node| secrets(node, sink))

@@ -35,6 +35,8 @@ pub struct Grants {
     pub training: Option<TrainingGrant>,
     /// DAGs whose run states may be read; `*` is any.
     pub dag_state: Vec<String>,
+    /// DAGs whose runs may be triggered; `*` is any. Their run states may be read too.
+    pub trigger_dags: Vec<String>,
     /// Secrets by name, each with the hosts it may be sent to.
     pub secrets: BTreeMap<String, Vec<String>>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.

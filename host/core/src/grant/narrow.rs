@@ -27,6 +27,7 @@ impl Grants {
                     memory_bytes: one.memory_bytes.min(two.memory_bytes),
                 }),
             dag_state: names(&self.dag_state, &other.dag_state),
+            trigger_dags: names(&self.trigger_dags, &other.trigger_dags),
             secrets: secrets(&self.secrets, &other.secrets),
             limits: Limits {
                 memory_bytes: lower(self.limits.memory_bytes, other.limits.memory_bytes),

@@ -29,6 +29,8 @@ pub enum Request<'a> {
     Model(&'a str),
     /// A DAG whose run states are read.
     DagState(&'a str),
+    /// A DAG whose runs are triggered.
+    TriggerDag(&'a str),
     /// To train.
     Training,
     /// A secret's value in a request to a host.
@@ -105,6 +107,7 @@ impl Request<'_> {
             Self::Experiment(name) => format!("tracking: [{}]", quoted(name)),
             Self::Model(name) => format!("models: [{}]", quoted(name)),
             Self::DagState(name) => format!("dag_state: [{}]", quoted(name)),
+            Self::TriggerDag(name) => format!("trigger_dags: [{}]", quoted(name)),
             Self::Training => "training: {}".to_owned(),
             Self::Secret { name, host } => {
                 format!("secrets: {{{}: [{}]}}", quoted(name), quoted(host))
@@ -120,6 +123,7 @@ impl Request<'_> {
             Self::Experiment(name) => format!("logging to experiment {name}"),
             Self::Model(name) => format!("changing model {name}"),
             Self::DagState(name) => format!("reading the run states of DAG {name}"),
+            Self::TriggerDag(name) => format!("triggering runs of DAG {name}"),
             Self::Training => "training".to_owned(),
             Self::Secret { name, host } => format!("sending secret {name} to {host}"),
         }
@@ -135,6 +139,7 @@ impl Grants {
             Request::Experiment(name) => self.allows_experiment(name),
             Request::Model(name) => self.allows_model(name),
             Request::DagState(name) => self.allows_dag_state(name),
+            Request::TriggerDag(name) => self.allows_trigger(name),
             Request::Training => self.training.is_some(),
             Request::Secret { name, host } => self.allows_secret(name, host),
         };
@@ -201,6 +206,11 @@ impl Grants {
         has(&self.dag_state, name)
     }
 
+    /// Whether runs of the DAG called `name` may be triggered.
+    pub fn allows_trigger(&self, name: &str) -> bool {
+        has(&self.trigger_dags, name)
+    }
+
     /// The host patterns that secret `name` may be sent to; `None`: the secret is not granted.
     pub fn secret_hosts(&self, name: &str) -> Option<&[String]> {
         self.secrets.get(name).map(Vec::as_slice)
@@ -235,6 +245,7 @@ impl Grants {
             ("tracking", &self.tracking),
             ("models", &self.models),
             ("dag_state", &self.dag_state),
+            ("trigger_dags", &self.trigger_dags),
         ] {
             check_length(place, names)?;
         }
@@ -286,6 +297,11 @@ impl Grants {
             &self.dag_state,
             "may read the run states of DAG",
             "may read the run states of any DAG",
+        ));
+        all.extend(each(
+            &self.trigger_dags,
+            "may trigger runs of DAG",
+            "may trigger runs of any DAG",
         ));
         all.extend(self.secrets.iter().map(|(name, hosts)| {
             format!(

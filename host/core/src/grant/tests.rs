@@ -400,6 +400,7 @@ fn a_denial_names_the_grant_that_would_allow_it() {
         (Request::Experiment("churn"), r#"tracking: ["churn"]"#),
         (Request::Model("churn"), r#"models: ["churn"]"#),
         (Request::DagState("daily"), r#"dag_state: ["daily"]"#),
+        (Request::TriggerDag("child"), r#"trigger_dags: ["child"]"#),
         (Request::Training, "training: {}"),
         (
             Request::Secret {
@@ -451,6 +452,7 @@ fn permissions_read_as_sentences() {
         models: vec!["churn".into()],
         training: Some(TrainingGrant::default()),
         dag_state: vec!["daily".into()],
+        trigger_dags: vec!["child".into()],
         secrets: [("hf".to_owned(), vec!["hf.co".to_owned()])].into(),
         limits: Limits::default(),
     };
@@ -465,6 +467,7 @@ fn permissions_read_as_sentences() {
             "may change model churn",
             "may train on this host, with up to 1 threads and 2048 MiB",
             "may read the run states of DAG daily",
+            "may trigger runs of DAG child",
             "may send secret hf to hf.co (and never sees its value)",
         ]
     );
@@ -509,11 +512,12 @@ prop_compose! {
     fn any_grants()(
         http in some_of(HOSTS), storage in some_of(PREFIXES), storage_read in some_of(PREFIXES),
         tracking in some_of(NAMES), models in some_of(NAMES), dag_state in some_of(NAMES),
+        trigger_dags in some_of(NAMES),
         threads in prop::option::of(1..9_u32), memory in prop::option::of(1..9_u64),
         secret in prop::option::of(some_of(HOSTS)),
     ) -> Grants {
         Grants {
-            http, storage, storage_read, tracking, models, dag_state,
+            http, storage, storage_read, tracking, models, dag_state, trigger_dags,
             training: threads.map(|threads| TrainingGrant { threads, memory_bytes: u64::from(threads) }),
             secrets: secret.map(|hosts| ("s".to_owned(), hosts)).into_iter().collect(),
             limits: Limits { memory_bytes: memory, log_bytes: None, output_bytes: memory },

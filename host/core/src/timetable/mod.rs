@@ -136,6 +136,17 @@ impl Timetable {
         })
     }
 
+    /// The same ticks without start and end dates and with every missed tick: Airflow's `restricted=False`.
+    #[must_use]
+    pub fn unrestricted(self) -> Self {
+        Self {
+            kind: self.kind,
+            start_date: None,
+            end_date: None,
+            catchup: true,
+        }
+    }
+
     /// Every tick of a schedule with a logical date from `start` up to `end`, both included, whatever its DAG's own dates.
     pub fn between(
         schedule: &Schedule,

@@ -1,9 +1,12 @@
 //! The host's side of every import: one file an interface. Each call goes through the grant line in `state` and then to its
 //! port. These files refuse to decide anything else.
 
+mod calendar;
+mod dag_runs;
 mod dag_state;
 mod dataset;
 pub(super) mod http;
+mod human;
 mod log;
 mod models;
 mod progress;

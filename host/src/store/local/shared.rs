@@ -395,6 +395,12 @@ impl View for Shared {
         merge_scan(&layers, self.index.range(range), max)
     }
 
+    fn recent_events(&self) -> Vec<Bytes> {
+        let tables = self.tables();
+        let frozen = tables.frozen.iter().flat_map(|frozen| frozen.all_events());
+        frozen.chain(tables.active.all_events()).collect()
+    }
+
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         self.blobs.get(digest)
     }

@@ -31,10 +31,13 @@
 )]
 pub mod bindings;
 
+pub mod calendar;
+pub mod dag_runs;
 pub mod dag_state;
 pub mod dataset;
 mod error;
 pub mod http;
+pub mod human;
 pub mod log;
 pub mod models;
 mod operator;

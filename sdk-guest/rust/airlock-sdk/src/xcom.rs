@@ -1,7 +1,7 @@
 //! Small JSON values between tasks of one run, typed.
 
-use crate::TaskError;
 use crate::sys::xcom as host;
+use crate::{Task, TaskError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +26,21 @@ pub fn pull_mapped<T: DeserializeOwned>(
     map_index: i32,
 ) -> Result<Option<T>, TaskError> {
     pull_at(task_id, key, Some(map_index))
+}
+
+/// What this task instance made under `key` in an earlier attempt of the same try; else makes it now and keeps it. For what
+/// must stay the same over deferrals and pokes.
+pub fn once<T: Serialize + DeserializeOwned>(
+    task: &Task,
+    key: &str,
+    make: impl FnOnce() -> Result<T, TaskError>,
+) -> Result<T, TaskError> {
+    if let Some(kept) = pull_at(&task.task_id, key, Some(task.map_index))? {
+        return Ok(kept);
+    }
+    let made = make()?;
+    push(key, &made)?;
+    Ok(made)
 }
 
 fn pull_at<T: DeserializeOwned>(

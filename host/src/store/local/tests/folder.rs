@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::power::Mount;
 use super::{commit, copy, fill, open, small, stream, verify};
-use crate::store::journal::scan;
+use crate::store::journal::{JOURNAL_FORMAT, scan};
 use crate::store::local::LocalStore;
-use crate::store::mark::Mark;
+use crate::store::mark::{FOLDER_FORMAT, Mark};
 use crate::store::{CommitError, Store, StoreError, files};
 
 fn refusal(dir: &Path) -> StoreError {
@@ -57,7 +57,11 @@ fn a_newer_format_is_named() {
     let store = open(dir.path());
     fill(&store, 3);
     store.close().unwrap();
-    for file in [segments(dir.path()).remove(0), dir.path().join("mark")] {
+    let files = [
+        (segments(dir.path()).remove(0), JOURNAL_FORMAT),
+        (dir.path().join("mark"), FOLDER_FORMAT),
+    ];
+    for (file, newest) in files {
         let before = std::fs::read(&file).unwrap();
         let mut newer = before.clone();
         newer[8] = 77;
@@ -74,8 +78,8 @@ fn a_newer_format_is_named() {
             refusal(dir.path()),
             StoreError::TooNew {
                 found: 77,
-                supported: 1
-            }
+                supported
+            } if supported == newest
         ));
         std::fs::write(&file, &before).unwrap();
     }

@@ -351,7 +351,9 @@ pub mod models {
 }
 
 pub mod dag_state {
-    use super::{Answer, answer};
+    use super::{Answer, CapabilityError, answer};
+    use crate::bindings::airlock::operator::dag_state::StateCount;
+    use std::collections::BTreeMap;
 
     pub fn run_states(dag_id: &str, logical_date: &str) -> Answer<Vec<String>> {
         answer("dag_state", |state| {
@@ -369,6 +371,145 @@ pub mod dag_state {
             );
             Ok(state.task_states.get(&place).cloned().unwrap_or_default())
         })
+    }
+
+    pub fn run_states_of(dag_id: &str, logical_dates: &[String]) -> Answer<Vec<Option<String>>> {
+        let states = logical_dates.iter().map(|date| run_states(dag_id, date));
+        states
+            .map(|states| Ok(states?.into_iter().next()))
+            .collect()
+    }
+
+    pub fn task_state_counts(
+        dag_id: &str,
+        task_ids: &[String],
+        logical_dates: &[String],
+    ) -> Answer<Vec<StateCount>> {
+        let mut counts = Vec::new();
+        for logical_date in logical_dates {
+            for task_id in task_ids {
+                let mut states: BTreeMap<String, u32> = BTreeMap::new();
+                for state in task_states(dag_id, task_id, logical_date)? {
+                    *states.entry(state).or_default() += 1;
+                }
+                counts.extend(states.into_iter().map(|(state, instances)| StateCount {
+                    logical_date: logical_date.clone(),
+                    task_id: task_id.clone(),
+                    state,
+                    instances,
+                }));
+            }
+        }
+        Ok(counts)
+    }
+
+    pub fn group_state_counts(
+        dag_id: &str,
+        task_group_id: &str,
+        logical_dates: &[String],
+    ) -> Answer<Vec<StateCount>> {
+        let place = (dag_id.to_owned(), task_group_id.to_owned());
+        let members = answer("dag_state", |state| {
+            Ok(state.groups.get(&place).cloned().unwrap_or_default())
+        })?;
+        task_state_counts(dag_id, &members, logical_dates)
+    }
+
+    pub fn check_existence(
+        dag_id: &str,
+        task_ids: &[String],
+        task_group_id: Option<&str>,
+    ) -> Answer<()> {
+        let inside = task_ids.iter().map(String::as_str).chain(task_group_id);
+        let mut names = vec![dag_id.to_owned()];
+        names.extend(inside.map(|name| format!("{dag_id}.{name}")));
+        answer("dag_state", |state| {
+            let Some(existing) = &state.existing else {
+                return Ok(());
+            };
+            match names.into_iter().find(|name| !existing.contains(name)) {
+                Some(name) => Err(CapabilityError::NotFound(name)),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+pub mod dag_runs {
+    use super::{Answer, CapabilityError, answer};
+    use crate::dag_runs::{TriggerRequest, Triggered};
+
+    pub fn trigger(request: &TriggerRequest) -> Answer<Triggered> {
+        answer("dag_runs", |state| {
+            let run_id = request.run_id.clone();
+            let run_id = run_id.unwrap_or_else(|| "manual__made-for-the-test".to_owned());
+            let place = (request.dag_id.clone(), run_id.clone());
+            if state.dag_runs.contains_key(&place) && !request.reset_dag_run {
+                return Err(CapabilityError::Conflict(run_id));
+            }
+            state.triggered.push(request.clone());
+            let before = state.dag_runs.insert(place, "queued".to_owned());
+            Ok(Triggered {
+                run_id,
+                created: before.is_none(),
+            })
+        })
+    }
+
+    pub fn state(dag_id: &str, run_id: &str) -> Answer<Option<String>> {
+        answer("dag_runs", |state| {
+            let place = (dag_id.to_owned(), run_id.to_owned());
+            Ok(state.dag_runs.get(&place).cloned())
+        })
+    }
+}
+
+pub mod human {
+    use super::{Answer, answer};
+
+    pub fn ask(request: &str) -> Answer<Option<String>> {
+        answer("human", |state| {
+            state.questions.push(request.to_owned());
+            Ok(state.answer.clone())
+        })
+    }
+}
+
+pub mod calendar {
+    use super::{Answer, CapabilityError, answer, with};
+    use crate::calendar::LocalTime;
+    use crate::time::Timestamp;
+
+    const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+    fn shifted(text: &str, hours: i64) -> Answer<Timestamp> {
+        let invalid = |error: crate::time::TimeError| CapabilityError::Invalid(error.to_string());
+        let at: Timestamp = text.parse().map_err(invalid)?;
+        Timestamp::from_micros(at.as_micros() + hours * MICROS_PER_HOUR).map_err(invalid)
+    }
+
+    pub fn to_local(instant: &str, _: Option<&str>) -> Answer<LocalTime> {
+        let local = shifted(instant, with(|state| state.utc_offset))?;
+        let text = local.to_string();
+        let (date, time) = text.split_once('T').unwrap_or_default();
+        // 1970-01-01 was a Thursday.
+        let days = local.as_micros().div_euclid(24 * MICROS_PER_HOUR);
+        Ok(LocalTime {
+            date: date.to_owned(),
+            time: time.trim_end_matches('Z').to_owned(),
+            iso_weekday: u8::try_from((days + 3).rem_euclid(7) + 1).unwrap_or(1),
+        })
+    }
+
+    pub fn from_local(date_time: &str, _: Option<&str>) -> Answer<String> {
+        let hours = with(|state| state.utc_offset);
+        // `HH:MM` has no seconds.
+        let seconds = if date_time.len() == 16 { ":00" } else { "" };
+        Ok(shifted(&format!("{date_time}{seconds}Z"), -hours)?.to_string())
+    }
+
+    pub fn is_latest_interval() -> Answer<bool> {
+        answer("calendar", |state| Ok(!state.not_latest))
     }
 }
 

@@ -9,6 +9,7 @@ mod training;
 pub use training::{TrainRequest, Trained};
 
 use crate::bindings::airlock::operator::types as wit;
+use crate::dag_runs::TriggerRequest;
 use crate::dataset::{Column, ColumnData};
 use crate::http::{HttpError, Request, Response};
 use crate::log::Level;
@@ -42,6 +43,14 @@ pub(crate) struct State {
     versions: BTreeMap<String, Vec<ModelVersion>>,
     run_states: BTreeMap<(String, String), Vec<String>>,
     task_states: BTreeMap<(String, String, String), Vec<String>>,
+    groups: BTreeMap<(String, String), Vec<String>>,
+    existing: Option<BTreeSet<String>>,
+    dag_runs: BTreeMap<(String, String), String>,
+    triggered: Vec<TriggerRequest>,
+    questions: Vec<String>,
+    answer: Option<String>,
+    utc_offset: i64,
+    not_latest: bool,
     secrets: BTreeMap<String, String>,
     responder: Option<Responder>,
     trainer: Option<Trainer>,
@@ -281,6 +290,58 @@ impl Host {
         );
         let mut state = self.state.borrow_mut();
         state.task_states.insert(place, texts(states));
+    }
+
+    /// Names the tasks of a task group.
+    pub fn put_group(&self, dag_id: &str, task_group_id: &str, task_ids: &[&str]) {
+        let place = (dag_id.to_owned(), task_group_id.to_owned());
+        self.state
+            .borrow_mut()
+            .groups
+            .insert(place, texts(task_ids));
+    }
+
+    /// From now on only these exist, each written `dag`, `dag.task` or `dag.group`.
+    pub fn only_these_exist(&self, names: &[&str]) {
+        self.state.borrow_mut().existing = Some(texts(names).into_iter().collect());
+    }
+
+    /// Sets the state of a run; a trigger of the same DAG and run id meets it.
+    pub fn put_dag_run(&self, dag_id: &str, run_id: &str, run_state: &str) {
+        let place = (dag_id.to_owned(), run_id.to_owned());
+        let mut state = self.state.borrow_mut();
+        state.dag_runs.insert(place, run_state.to_owned());
+    }
+
+    /// What was triggered, in order.
+    pub fn triggered(&self) -> Vec<TriggerRequest> {
+        self.state.borrow().triggered.clone()
+    }
+
+    /// The questions that were asked, in order.
+    pub fn questions(&self) -> Vec<Value> {
+        let state = self.state.borrow();
+        let parsed = state
+            .questions
+            .iter()
+            .map(|text| serde_json::from_str(text));
+        parsed.map(Result::unwrap_or_default).collect()
+    }
+
+    /// Answers the next question.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json!(...)")]
+    pub fn put_answer(&self, answer: Value) {
+        self.state.borrow_mut().answer = Some(answer.to_string());
+    }
+
+    /// Every time zone is so many hours ahead of UTC.
+    pub fn set_utc_offset(&self, hours: i64) {
+        self.state.borrow_mut().utc_offset = hours;
+    }
+
+    /// Whether the run's data interval is the newest; it is unless told otherwise.
+    pub fn set_latest_interval(&self, latest: bool) {
+        self.state.borrow_mut().not_latest = !latest;
     }
 
     /// Makes a secret known; the guest sees `placeholder-of-NAME`.

@@ -1,0 +1,391 @@
+//! Invariants about one event, asked before it is applied: may this happen now?
+
+use super::book::Wait;
+use super::decisions::{self, Verdict};
+use super::{Checked, Invariant, Scene};
+use airlock_core::ids::TaskInstanceKey;
+use airlock_core::run::event::{Event, Reason};
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
+
+type Rule = Invariant<fn(&Scene<'_>, &Event) -> bool>;
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "one_live_attempt",
+        sentence: "A task instance has at most one live attempt.",
+        holds: one_live_attempt,
+    },
+    Rule {
+        name: "fences_go_up_by_one",
+        sentence: "Each start of a task instance has the next fence; what speaks of an attempt names its fence.",
+        holds: fences_go_up_by_one,
+    },
+    Rule {
+        name: "tries_are_bounded",
+        sentence: "A task instance has at most retries + 1 tries.",
+        holds: tries_are_bounded,
+    },
+    Rule {
+        name: "only_failures_count_as_tries",
+        sentence: "A new try follows a failed one; pokes, deferrals and restarts go on with the same try.",
+        holds: only_failures_count_as_tries,
+    },
+    Rule {
+        name: "nothing_starts_unasked",
+        sentence: "An attempt starts only for a task instance that wants slots or keeps them between pokes.",
+        holds: nothing_starts_unasked,
+    },
+    Rule {
+        name: "started_by_its_trigger_rule",
+        sentence: "A task instance is scheduled only when its trigger rule holds.",
+        holds: started_by_its_trigger_rule,
+    },
+    Rule {
+        name: "never_run_by_its_trigger_rule",
+        sentence: "A task instance is skipped or upstream_failed by its trigger rule only when that rule says so.",
+        holds: never_run_by_its_trigger_rule,
+    },
+    Rule {
+        name: "skipped_by_a_branch",
+        sentence: "A branch or short circuit skips only what it did not choose.",
+        holds: skipped_by_a_branch,
+    },
+    Rule {
+        name: "not_chosen_is_not_started",
+        sentence: "What an ended branch or short circuit did not choose is not scheduled.",
+        holds: not_chosen_is_not_started,
+    },
+    Rule {
+        name: "retry_waits_its_delay",
+        sentence: "A retry does not begin before its delay.",
+        holds: retry_waits_its_delay,
+    },
+    Rule {
+        name: "sensor_waits_its_interval",
+        sentence: "A sensor is not poked before its interval.",
+        holds: sensor_waits_its_interval,
+    },
+    Rule {
+        name: "deferral_waits_its_time",
+        sentence: "A deferred task instance does not go on before its time.",
+        holds: deferral_waits_its_time,
+    },
+    Rule {
+        name: "what_ended_stays_ended",
+        sentence: "A finished task instance does not change.",
+        holds: what_ended_stays_ended,
+    },
+    Rule {
+        name: "a_stop_has_a_cause",
+        sentence: "A run is stopped by fail_fast only after a task that is no teardown failed, by dagrun_timeout only when it passed.",
+        holds: a_stop_has_a_cause,
+    },
+    Rule {
+        name: "nothing_starts_while_stopping",
+        sentence: "Nothing starts in a run that is being stopped, but teardowns under fail_fast.",
+        holds: nothing_starts_while_stopping,
+    },
+    Rule {
+        name: "nothing_starts_after_the_timeout",
+        sentence: "Nothing starts in a run past its dagrun_timeout.",
+        holds: nothing_starts_after_the_timeout,
+    },
+    Rule {
+        name: "a_finished_run_is_over",
+        sentence: "A finished run has no live attempt and no unfinished task instance.",
+        holds: a_finished_run_is_over,
+    },
+    Rule {
+        name: "leaves_decide_the_run",
+        sentence: "A run failed if it was stopped or a leaf failed, and succeeded otherwise.",
+        holds: leaves_decide_the_run,
+    },
+];
+
+/// Asks every rule.
+pub(super) fn check(scene: &Scene<'_>, event: &Event) -> Checked<()> {
+    match RULES.iter().find(|rule| !(rule.holds)(scene, event)) {
+        Some(rule) => Err(rule.broken(format!("run {}: {event:?}", scene.key.0))),
+        None => Ok(()),
+    }
+}
+
+fn one_live_attempt(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::AttemptStarted { ti, .. } => scene.book.past(*ti).live.is_none(),
+        _ => true,
+    }
+}
+
+fn fences_go_up_by_one(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::AttemptStarted { ti, fence, .. } => {
+            fence.attempt == scene.book.past(*ti).attempt + 1
+        }
+        Event::AttemptFinished { ti, fence, .. }
+        | Event::XComPushed { ti, fence, .. }
+        | Event::AttemptLost { ti, fence, .. } => scene.book.past(*ti).attempt == fence.attempt,
+        _ => true,
+    }
+}
+
+fn tries_are_bounded(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::AttemptStarted { ti, try_number, .. } => {
+            let retries = scene.model.dag.task(ti.task).map_or(0, |task| task.retries);
+            (1..=retries + 1).contains(try_number)
+        }
+        _ => true,
+    }
+}
+
+fn only_failures_count_as_tries(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::AttemptStarted { ti, try_number, .. } => {
+            *try_number == scene.book.past(*ti).failures + 1
+        }
+        _ => true,
+    }
+}
+
+fn nothing_starts_unasked(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::AttemptStarted { ti, .. } = event else {
+        return true;
+    };
+    let between_pokes = || {
+        let waits = scene.book.past(*ti).waits;
+        scene
+            .ledger
+            .held_by(scene.key, *ti)
+            .is_some_and(|held| held.slots > 0)
+            && waits.is_some_and(|(wait, _, _)| wait == Wait::Poke)
+    };
+    scene.ledger.wants_of(scene.key, *ti) || between_pokes()
+}
+
+/// The undecided instances that a `StateSet` to `wanted` speaks of.
+fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Option<TaskInstanceKey> {
+    match event {
+        Event::StateSet {
+            task,
+            from,
+            to,
+            state,
+            ..
+        } if *state == wanted => {
+            let mut keys = (*from..*to).map(|map_index| TaskInstanceKey {
+                task: *task,
+                map_index,
+            });
+            keys.find(|ti| scene.book.state(*ti) == Some(State::None))
+        }
+        _ => None,
+    }
+}
+
+fn started_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
+    match decided(scene, event, State::Scheduled) {
+        Some(ti) => decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Run,
+        None => true,
+    }
+}
+
+fn never_run_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::StateSet {
+        task,
+        state,
+        reason: Some(Reason::TriggerRule),
+        ..
+    } = event
+    else {
+        return true;
+    };
+    let wanted = match state {
+        State::Skipped => Verdict::Skip,
+        State::UpstreamFailed => Verdict::UpstreamFailed,
+        _ => return false,
+    };
+    let verdict = decisions::verdict(scene.model, scene.book, *task);
+    // The list of a mapped task may be missing because who gives it did not run.
+    let lacks_list = |task| {
+        decisions::is_templated(task) && decisions::upstream_is_short(scene.model, scene.book, task)
+    };
+    verdict == wanted
+        || (verdict == Verdict::Run && scene.model.dag.task(*task).is_some_and(lacks_list))
+}
+
+fn skipped_by_a_branch(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::StateSet {
+            task,
+            reason: Some(Reason::BranchNotTaken | Reason::ShortCircuit),
+            ..
+        } => decisions::is_unwanted(scene.model, scene.book, *task),
+        _ => true,
+    }
+}
+
+fn not_chosen_is_not_started(scene: &Scene<'_>, event: &Event) -> bool {
+    match decided(scene, event, State::Scheduled) {
+        Some(ti) if scene.book.stopping.is_none() => {
+            !decisions::is_unwanted(scene.model, scene.book, ti.task)
+        }
+        _ => true,
+    }
+}
+
+/// When the end of a wait of this kind is recorded, the wait's earliest end has come.
+fn waited(scene: &Scene<'_>, event: &Event, kind: Wait) -> bool {
+    let is_early = |ti: TaskInstanceKey| {
+        let waits = scene.book.past_of(ti).and_then(|past| past.waits);
+        waits.is_some_and(|(wait, least, _)| wait == kind && scene.now < least)
+    };
+    match event {
+        Event::StateSet {
+            task,
+            from,
+            to,
+            state: State::Scheduled,
+            ..
+        } => !(*from..*to).any(|map_index| {
+            is_early(TaskInstanceKey {
+                task: *task,
+                map_index,
+            })
+        }),
+        Event::AttemptStarted { ti, .. } => !is_early(*ti),
+        _ => true,
+    }
+}
+
+fn retry_waits_its_delay(scene: &Scene<'_>, event: &Event) -> bool {
+    waited(scene, event, Wait::Retry)
+}
+
+fn sensor_waits_its_interval(scene: &Scene<'_>, event: &Event) -> bool {
+    waited(scene, event, Wait::Poke)
+}
+
+fn deferral_waits_its_time(scene: &Scene<'_>, event: &Event) -> bool {
+    waited(scene, event, Wait::Deferral)
+}
+
+fn what_ended_stays_ended(scene: &Scene<'_>, event: &Event) -> bool {
+    let is_open = |ti| {
+        scene
+            .book
+            .state(ti)
+            .is_some_and(|state| !state.is_finished())
+    };
+    match event {
+        Event::StateSet { task, from, to, .. } => (*from..*to).all(|map_index| {
+            is_open(TaskInstanceKey {
+                task: *task,
+                map_index,
+            })
+        }),
+        Event::AttemptStarted { ti, .. }
+        | Event::AttemptFinished { ti, .. }
+        | Event::AttemptLost { ti, .. }
+        | Event::XComPushed { ti, .. } => is_open(*ti),
+        _ => true,
+    }
+}
+
+fn a_stop_has_a_cause(scene: &Scene<'_>, event: &Event) -> bool {
+    let dag = &scene.model.dag;
+    match event {
+        Event::RunStopping {
+            why: Reason::FailFast,
+            ..
+        } => {
+            let failed = |(ti, instance): (TaskInstanceKey, &airlock_core::run::Instance)| {
+                let is_teardown = dag.task(ti.task).is_some_and(|task| task.is_teardown);
+                !is_teardown && instance.state() == State::Failed
+            };
+            dag.fail_fast && scene.book.shadow.all_instances().any(failed)
+        }
+        Event::RunStopping {
+            why: Reason::DagRunTimeout,
+            ..
+        } => {
+            let age = scene
+                .book
+                .started_at
+                .map(|start| scene.now.duration_since(start));
+            age.zip(dag.dagrun_timeout)
+                .is_some_and(|(age, timeout)| age >= timeout)
+        }
+        _ => true,
+    }
+}
+
+fn nothing_starts_while_stopping(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::AttemptStarted { ti, .. } => match scene.book.stopping {
+            None => true,
+            Some(Reason::FailFast) => scene
+                .model
+                .dag
+                .task(ti.task)
+                .is_some_and(|task| task.is_teardown),
+            Some(_) => false,
+        },
+        _ => true,
+    }
+}
+
+fn nothing_starts_after_the_timeout(scene: &Scene<'_>, event: &Event) -> bool {
+    let (Event::AttemptStarted { .. }, Some(timeout)) = (event, scene.model.dag.dagrun_timeout)
+    else {
+        return true;
+    };
+    scene
+        .book
+        .started_at
+        .is_some_and(|start| scene.now.duration_since(start) < timeout)
+}
+
+fn a_finished_run_is_over(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::RunFinished { .. } => {
+            let mut instances = scene.book.shadow.all_instances();
+            scene.book.live().next().is_none()
+                && instances.all(|(_, instance)| instance.state().is_finished())
+        }
+        _ => true,
+    }
+}
+
+fn leaves_decide_the_run(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::RunFinished { state, .. } = event else {
+        return true;
+    };
+    let dag = &scene.model.dag;
+    let counts = |task: airlock_core::ids::TaskIndex| {
+        dag.task(task)
+            .is_some_and(|task| !task.is_teardown || task.on_failure_fail_dagrun)
+    };
+    let any_counts = crate::world::family::indexes(dag).any(counts);
+    let is_leaf = |task: airlock_core::ids::TaskIndex| {
+        let children = scene.model.family.children(task);
+        if any_counts {
+            counts(task) && !children.iter().any(|child| counts(*child))
+        } else {
+            children.is_empty()
+        }
+    };
+    let failed = crate::world::family::indexes(dag)
+        .filter(|task| is_leaf(*task))
+        .any(|task| {
+            scene.book.shadow.instances(task).any(|(_, instance)| {
+                matches!(instance.state(), State::Failed | State::UpstreamFailed)
+            })
+        });
+    let right = if failed || scene.book.stopping.is_some() {
+        DagRunState::Failed
+    } else {
+        DagRunState::Success
+    };
+    *state == right
+}

@@ -1,0 +1,283 @@
+//! The auditor: its own books about every run, kept from events alone, and the invariants that each step must leave true.
+//! It works everything out again the slow and obvious way, and refuses to ask the core for what it can count itself.
+
+mod after_event;
+mod before_event;
+mod book;
+mod decisions;
+mod delays;
+mod global;
+mod ledger;
+mod outcome;
+mod settled;
+mod stepped;
+
+use crate::shell::{LiveRun, Promise, Shell};
+use crate::world::{DagModel, RunKey, World};
+use airlock_core::dispatch::Slots;
+use airlock_core::ids::{PoolName, TaskInstanceKey};
+use airlock_core::run::IllegalEvent;
+use airlock_core::run::event::{Event, Input};
+use airlock_core::run::state::RunState;
+use airlock_core::run::step::Step;
+use airlock_core::task_instance::state::TaskInstanceState;
+use book::Book;
+use jiff::Timestamp;
+use ledger::Ledger;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An invariant that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's name.
+    pub name: &'static str,
+    /// What it says.
+    pub sentence: &'static str,
+    /// Where it broke.
+    pub detail: String,
+}
+
+impl Violation {
+    pub(crate) fn new(name: &'static str, sentence: &'static str) -> Self {
+        Self {
+            name,
+            sentence,
+            detail: String::new(),
+        }
+    }
+
+    pub(crate) fn because(self, detail: String) -> Self {
+        Self { detail, ..self }
+    }
+}
+
+/// The result of whatever the auditor watches.
+pub(crate) type Checked<T> = Result<T, Violation>;
+
+/// A named rule about a view of the simulation.
+struct Invariant<F> {
+    name: &'static str,
+    sentence: &'static str,
+    holds: F,
+}
+
+impl<F> Invariant<F> {
+    fn broken(&self, detail: String) -> Violation {
+        Violation::new(self.name, self.sentence).because(detail)
+    }
+}
+
+/// What an invariant about one run may look at.
+#[derive(Clone, Copy)]
+struct Scene<'a> {
+    key: RunKey,
+    model: &'a DagModel,
+    book: &'a Book,
+    ledger: &'a Ledger,
+    /// Wall-clock time of the step.
+    now: Timestamp,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    books: BTreeMap<RunKey, Book>,
+    ledger: Ledger,
+    /// Runs whose creation was acknowledged.
+    triggered: BTreeSet<RunKey>,
+    /// Runs whose cancellation was acknowledged.
+    cancelled: BTreeSet<RunKey>,
+    /// Final states of task instances whose events were durable when something was done because of them.
+    ended: BTreeMap<(RunKey, TaskInstanceKey), TaskInstanceState>,
+}
+
+impl Audit {
+    pub(crate) fn new(world: &World) -> Self {
+        let mut audit = Self::default();
+        for (name, slots) in &world.pools {
+            audit.ledger.pools.insert(name.clone(), *slots);
+        }
+        audit
+    }
+
+    pub(crate) fn pools(&self) -> &BTreeMap<PoolName, Slots> {
+        &self.ledger.pools
+    }
+
+    pub(crate) fn pool_set(&mut self, name: PoolName, slots: Slots) {
+        self.ledger.pools.insert(name, slots);
+    }
+
+    /// A run was created.
+    pub(crate) fn queued(&mut self, world: &World, key: RunKey, event: &Event) -> Checked<()> {
+        self.open_book(world, key)?;
+        self.event(world, key, event, None)
+    }
+
+    fn open_book(&mut self, world: &World, key: RunKey) -> Checked<()> {
+        let missing = || Violation::new("the_world_is_whole", "Every run has a DAG.");
+        let model = world.model(key).ok_or_else(missing)?;
+        self.books.insert(key, Book::new(model.dag.clone()));
+        self.ledger.forget(key);
+        Ok(())
+    }
+
+    /// One event: what must hold before it, the fold, what must hold after it.
+    fn event(
+        &mut self,
+        world: &World,
+        key: RunKey,
+        event: &Event,
+        now: Option<Timestamp>,
+    ) -> Checked<()> {
+        let (Some(model), Some(book)) = (world.model(key), self.books.get(&key)) else {
+            return Ok(());
+        };
+        if let Some(now) = now {
+            let scene = Scene {
+                key,
+                model,
+                book,
+                ledger: &self.ledger,
+                now,
+            };
+            before_event::check(&scene, event)?;
+        }
+        let Some(book) = self.books.get_mut(&key) else {
+            return Ok(());
+        };
+        book.follow(&model.dag, event)?;
+        if let Some(now) = now {
+            self.ledger.follow(key, &model.dag, event);
+            if let Some(book) = self.books.get(&key) {
+                let scene = Scene {
+                    key,
+                    model,
+                    book,
+                    ledger: &self.ledger,
+                    now,
+                };
+                after_event::check(&scene, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A step was made: its events in order, then the step as a whole.
+    pub(crate) fn stepped(
+        &mut self,
+        world: &World,
+        run: &LiveRun,
+        now: Timestamp,
+        input: &Input,
+        step: &Step,
+    ) -> Checked<()> {
+        let (Some(model), Some(book)) = (world.model(run.key), self.books.get(&run.key)) else {
+            return Ok(());
+        };
+        let before = Scene {
+            key: run.key,
+            model,
+            book,
+            ledger: &self.ledger,
+            now,
+        };
+        stepped::check_before(&before, input, step)?;
+        global::check_admission(self, world, run.key, input)?;
+        global::check_start(self, world, run.key, input)?;
+        for event in &step.events {
+            self.event(world, run.key, event, Some(now))?;
+        }
+        let Some(book) = self.books.get(&run.key) else {
+            return Ok(());
+        };
+        let after = Scene {
+            key: run.key,
+            model,
+            book,
+            ledger: &self.ledger,
+            now,
+        };
+        stepped::check_after(&after, run, input, step)
+    }
+
+    /// A step was refused: only an input about something that is not there may be, and it changes nothing.
+    pub(crate) fn refused(
+        &self,
+        key: RunKey,
+        input: &Input,
+        state: &RunState,
+        result: &Result<Step, IllegalEvent>,
+    ) -> Checked<()> {
+        match self.books.get(&key) {
+            Some(book) => stepped::check_refused(book, input, state, result),
+            None => Ok(()),
+        }
+    }
+
+    /// Every command of a step was carried out.
+    pub(crate) fn settled(&mut self, world: &World, run: &LiveRun) -> Checked<()> {
+        let dirty = self.books.get_mut(&run.key).map(Book::take_dirty);
+        let (Some(model), Some(book)) = (world.model(run.key), self.books.get(&run.key)) else {
+            return Ok(());
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let scene = Scene {
+            key: run.key,
+            model,
+            book,
+            ledger: &self.ledger,
+            now,
+        };
+        settled::check(&scene, run, &dirty.unwrap_or_default())
+    }
+
+    /// Everything that was recorded gives, folded from nothing, the live states again.
+    pub(crate) fn check_replay(&self, world: &World, shell: &Shell) -> Checked<()> {
+        for run in shell.runs.values() {
+            let (Some(model), Some(book)) = (world.model(run.key), self.books.get(&run.key)) else {
+                continue;
+            };
+            stepped::check_replay(model, book, run)?;
+        }
+        Ok(())
+    }
+
+    /// Memory is lost: what is not read again from the journal never was.
+    pub(crate) fn forget_runs(&mut self) {
+        self.books.clear();
+        self.ledger.wants.clear();
+        self.ledger.held.clear();
+    }
+
+    /// A restart read these events of a run: the books begin again from them.
+    pub(crate) fn replayed(&mut self, world: &World, key: RunKey, events: &[Event]) -> Checked<()> {
+        self.open_book(world, key)?;
+        for event in events {
+            self.event(world, key, event, None)?;
+        }
+        if let Some(book) = self.books.get(&key) {
+            self.ledger.inherit(key, book);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn acknowledged(&mut self, promise: Promise) {
+        match promise {
+            Promise::Triggered(run) => {
+                self.triggered.insert(run);
+            }
+            Promise::Cancelled(run) => {
+                self.cancelled.insert(run);
+            }
+        }
+    }
+
+    /// Runs that have not ended, as the books say.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.books
+            .values()
+            .filter(|book| book.finished.is_none())
+            .count()
+    }
+}

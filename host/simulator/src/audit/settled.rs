@@ -1,0 +1,190 @@
+//! Invariants about a run at rest: every step's events are applied and its commands carried out.
+
+use super::decisions::{self, Verdict};
+use super::{Checked, Invariant, Scene};
+use crate::shell::LiveRun;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
+use std::collections::{BTreeMap, BTreeSet};
+
+type Rule = Invariant<fn(&Scene<'_>, &LiveRun) -> bool>;
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "the_scheduled_want_slots",
+        sentence: "Exactly the scheduled and restarting task instances want slots.",
+        holds: the_scheduled_want_slots,
+    },
+    Rule {
+        name: "the_running_hold_slots",
+        sentence: "Exactly the running task instances hold slots.",
+        holds: the_running_hold_slots,
+    },
+    Rule {
+        name: "what_waits_is_woken",
+        sentence: "For whatever waits for a time, the shell has been asked to wake the run by then.",
+        holds: what_waits_is_woken,
+    },
+    Rule {
+        name: "nothing_is_dead",
+        sentence: "An unfinished task instance has something that moves it: slots to come, a live attempt, a time, or upstream that has not ended.",
+        holds: nothing_is_dead,
+    },
+    Rule {
+        name: "totals_are_the_sum",
+        sentence: "What a run counts about its task instances is what a recount gives.",
+        holds: totals_are_the_sum,
+    },
+    Rule {
+        name: "a_live_run_has_a_future",
+        sentence: "A running run has a task instance that is live, wanting or waiting.",
+        holds: a_live_run_has_a_future,
+    },
+];
+
+/// Asks every rule; those about single tasks only for tasks that may have changed.
+pub(super) fn check(scene: &Scene<'_>, run: &LiveRun, dirty: &BTreeSet<TaskIndex>) -> Checked<()> {
+    if let Some(rule) = RULES.iter().find(|rule| !(rule.holds)(scene, run)) {
+        return Err(rule.broken(format!("run {}", scene.key.0)));
+    }
+    let decides = |task: &&TaskIndex| scene.book.deciders.contains(task);
+    let looks_at_all = dirty.iter().any(|task| decides(&task));
+    let family = &scene.model.family;
+    let near = |task: &TaskIndex| {
+        family
+            .children(*task)
+            .iter()
+            .chain(family.guarded(*task))
+            .copied()
+            .chain([*task])
+    };
+    let tasks: BTreeSet<TaskIndex> = if looks_at_all {
+        crate::world::family::indexes(&scene.model.dag).collect()
+    } else {
+        dirty.iter().flat_map(near).collect()
+    };
+    match tasks
+        .into_iter()
+        .find(|task| !is_decided_in_time(scene, run, *task))
+    {
+        Some(task) => Err(IN_TIME.broken(format!(
+            "run {}: task {} is undecided, and should be: {:?}",
+            scene.key.0,
+            task.0,
+            decisions::verdict(scene.model, scene.book, task)
+        ))),
+        None => Ok(()),
+    }
+}
+
+const IN_TIME: Invariant<()> = Invariant {
+    name: "decisions_are_not_forgotten",
+    sentence: "A task is undecided only while its rule says wait and no branch above has ended without choosing it.",
+    holds: (),
+};
+
+fn is_decided_in_time(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> bool {
+    let undecided = scene
+        .book
+        .shadow
+        .instances(task)
+        .any(|(_, instance)| instance.state() == State::None);
+    if !undecided || run.state.state() != DagRunState::Running {
+        return true;
+    }
+    let waits_for_list = scene.model.dag.task(task).is_some_and(|task| {
+        decisions::is_templated(task) && !decisions::upstream_is_done(scene.model, scene.book, task)
+    });
+    let is_unwanted =
+        scene.book.stopping.is_none() && decisions::is_unwanted(scene.model, scene.book, task);
+    let waits = decisions::verdict(scene.model, scene.book, task) == Verdict::Wait;
+    (waits || waits_for_list) && !is_unwanted
+}
+
+fn in_states<'a>(
+    scene: &'a Scene<'_>,
+    states: &'a [State],
+) -> impl Iterator<Item = TaskInstanceKey> + 'a {
+    let all = scene.book.shadow.all_instances();
+    all.filter(|(_, instance)| states.contains(&instance.state()))
+        .map(|(ti, _)| ti)
+}
+
+fn the_scheduled_want_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
+    let empty = BTreeSet::new();
+    let wants = scene.ledger.wants.get(&scene.key).unwrap_or(&empty);
+    in_states(scene, &[State::Scheduled, State::Restarting]).eq(wants.iter().copied())
+}
+
+fn the_running_hold_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
+    let empty = BTreeMap::new();
+    let held = scene.ledger.held.get(&scene.key).unwrap_or(&empty);
+    in_states(scene, &[State::Running]).eq(held.keys().copied())
+}
+
+fn what_waits_is_woken(scene: &Scene<'_>, run: &LiveRun) -> bool {
+    let asked = run.asked.first();
+    let states = [
+        State::Running,
+        State::UpForRetry,
+        State::UpForReschedule,
+        State::Deferred,
+    ];
+    let in_time = |ti: TaskInstanceKey| match scene.book.past_of(ti).and_then(|past| past.waits) {
+        Some((_, _, most)) => asked.is_some_and(|asked| *asked <= most),
+        None => true,
+    };
+    let timeout = match (
+        scene.model.dag.dagrun_timeout,
+        scene.book.started_at,
+        scene.book.stopping,
+    ) {
+        (Some(timeout), Some(start), None) => Some(crate::world::after(start, timeout)),
+        _ => None,
+    };
+    let timeout_is_asked = timeout.is_none_or(|at| asked.is_some_and(|asked| *asked <= at));
+    run.state.state().is_finished() || (in_states(scene, &states).all(in_time) && timeout_is_asked)
+}
+
+fn nothing_is_dead(scene: &Scene<'_>, _: &LiveRun) -> bool {
+    scene.book.shadow.all_instances().all(|(ti, instance)| {
+        let past = || scene.book.past_of(ti);
+        match instance.state() {
+            State::Running => {
+                past().is_some_and(|past| past.live.is_some() || past.waits.is_some())
+            }
+            State::UpForRetry | State::UpForReschedule | State::Deferred => {
+                past().is_some_and(|past| past.waits.is_some())
+            }
+            State::Queued | State::Removed => false,
+            _ => true,
+        }
+    })
+}
+
+fn totals_are_the_sum(scene: &Scene<'_>, run: &LiveRun) -> bool {
+    let mut states: BTreeMap<State, u32> = BTreeMap::new();
+    let mut unfinished = 0;
+    for (_, instance) in run.state.all_instances() {
+        *states.entry(instance.state()).or_default() += 1;
+        unfinished += u32::from(!instance.state().is_finished());
+    }
+    let totals = run.state.totals();
+    let of_tasks =
+        crate::world::family::indexes(&scene.model.dag).map(|task| run.state.counts(task).total());
+    totals.total() == of_tasks.sum::<u32>()
+        && totals.total() == states.values().sum::<u32>()
+        && states
+            .iter()
+            .all(|(state, count)| totals.get(*state) == *count)
+        && totals.unfinished() == unfinished
+}
+
+fn a_live_run_has_a_future(scene: &Scene<'_>, run: &LiveRun) -> bool {
+    run.state.state() != DagRunState::Running
+        || scene
+            .book
+            .shadow
+            .all_instances()
+            .any(|(_, instance)| !instance.state().is_finished() && instance.state() != State::None)
+}

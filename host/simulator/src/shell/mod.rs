@@ -1,0 +1,163 @@
+//! A model of the host round the core: an inbox, live runs, a dispatcher, timers, batches that become durable later, effects
+//! that happen after that. It mirrors `host/src/scheduler/engine.rs` and loses all of it in a crash but the journal.
+
+pub(crate) mod journal;
+mod recover;
+mod slots;
+mod step;
+mod turn;
+
+use crate::world::RunKey;
+use airlock_core::dispatch::{Dispatcher, RunNumber, Slots};
+use airlock_core::ids::{PoolName, TaskInstanceKey};
+use airlock_core::run::event::{Event, Fence, Outcome};
+use airlock_core::run::state::RunState;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Something in the shell's inbox.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// Somebody asks for a run.
+    Trigger(RunKey),
+    /// Somebody cancels a run.
+    Cancel(RunKey),
+    /// An attempt pushes an XCom.
+    PushXCom {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        key: String,
+        value: String,
+    },
+    /// An attempt ended.
+    Finish {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        outcome: Outcome,
+    },
+    /// An attempt does not answer.
+    Lose {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    },
+    /// Somebody resizes or creates a pool.
+    SetPool(PoolName, Slots),
+    /// The store refused a commit.
+    Failed,
+}
+
+/// Something to do after the commits beside it are durable.
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    Start {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    },
+    Stop {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    },
+    /// Somebody is told that it is done.
+    Acknowledge(Promise),
+}
+
+/// What was acknowledged and must stay.
+#[derive(Debug, Clone)]
+pub(crate) enum Promise {
+    /// The run exists.
+    Triggered(RunKey),
+    /// The run is being stopped.
+    Cancelled(RunKey),
+}
+
+/// One stream's part of a batch.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    /// The stream's head before these events; another head refuses the commit.
+    pub(crate) head: usize,
+    pub(crate) events: Vec<Event>,
+}
+
+/// What one turn produced.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) commits: BTreeMap<RunKey, Commit>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty() && self.effects.is_empty()
+    }
+}
+
+/// A run in the shell's memory.
+#[derive(Debug)]
+pub(crate) struct LiveRun {
+    pub(crate) key: RunKey,
+    pub(crate) state: RunState,
+    pub(crate) priorities: Vec<i32>,
+    /// The stream's head once everything submitted is durable.
+    pub(crate) head: usize,
+    /// When the run asked to be woken.
+    pub(crate) asked: BTreeSet<Timestamp>,
+}
+
+/// The runs of one DAG against its `max_active_runs`.
+#[derive(Debug, Default)]
+pub(crate) struct ActiveRuns {
+    pub(crate) running: u32,
+    pub(crate) queued: VecDeque<RunNumber>,
+}
+
+/// Everything that a crash takes away.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    /// The owner in every fence: drawn once per start of the host.
+    pub(crate) owner: u64,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) runs: BTreeMap<RunNumber, LiveRun>,
+    pub(crate) numbers: BTreeMap<RunKey, RunNumber>,
+    /// By the DAG's place in the world.
+    pub(crate) active: BTreeMap<usize, ActiveRuns>,
+    pub(crate) next_number: RunNumber,
+    /// Nothing can be made durable any more.
+    pub(crate) failed: bool,
+    pub(crate) inbox: VecDeque<Message>,
+    /// Submitted, not yet durable, in order.
+    pub(crate) in_flight: VecDeque<Batch>,
+    /// Durable, not yet carried out, in order.
+    pub(crate) effects: VecDeque<Effect>,
+}
+
+impl Shell {
+    pub(crate) fn new(owner: u64, parallelism: u32, pools: &BTreeMap<PoolName, Slots>) -> Self {
+        let mut dispatcher = Dispatcher::new(parallelism);
+        for (name, slots) in pools {
+            dispatcher.set_pool(name.clone(), *slots);
+        }
+        Self {
+            owner,
+            dispatcher,
+            runs: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            active: BTreeMap::new(),
+            next_number: 1,
+            failed: false,
+            inbox: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The next time that any run asked for.
+    pub(crate) fn next_timer(&self) -> Option<(Timestamp, RunNumber)> {
+        let first = |(number, run): (&RunNumber, &LiveRun)| Some((*run.asked.first()?, *number));
+        self.runs.iter().filter_map(first).min()
+    }
+}

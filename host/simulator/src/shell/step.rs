@@ -1,0 +1,179 @@
+//! One step of a run: the core decides, the audit looks on, events go into the batch, commands are carried out.
+
+use super::{Batch, Commit, Effect};
+use crate::audit::Checked;
+use crate::sim::Sim;
+use airlock_core::dispatch::RunNumber;
+use airlock_core::ids::TaskIndex;
+use airlock_core::run::ExpandEvaluator;
+use airlock_core::run::event::{Command, Event, Input};
+use airlock_core::run::state::RunState;
+use serde_json::Value;
+
+/// A template is `xcom:N`, the `return_value` of task N (a list of all values where N is mapped), or `error`.
+struct Templates;
+
+impl ExpandEvaluator for Templates {
+    fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
+        let task = template
+            .strip_prefix("xcom:")
+            .and_then(|task| task.parse().ok());
+        let Some(task) = task.map(TaskIndex) else {
+            return Err("undefined value".to_owned());
+        };
+        let parse = |json: &str| serde_json::from_str(json).unwrap_or(Value::Null);
+        let is_mapped = state
+            .dag()
+            .task(task)
+            .is_some_and(|task| task.expand.is_some());
+        if is_mapped {
+            let values = state.xcoms(task, "return_value");
+            return Ok(values.map(|(_, json)| parse(json)).collect());
+        }
+        let json = state.xcom(task, -1, "return_value");
+        Ok(json.map_or(Value::Null, parse))
+    }
+}
+
+impl Sim {
+    /// Steps a run. An input that is stale or makes no sense changes nothing; the audit judges whether it was.
+    pub(super) fn step(
+        &mut self,
+        number: RunNumber,
+        input: Input,
+        batch: &mut Batch,
+    ) -> Checked<()> {
+        let Some(run) = self.shell.runs.get_mut(&number) else {
+            return Ok(());
+        };
+        let key = run.key;
+        self.stats.steps += 1;
+        self.trace.say(|| format!("run {} <- {input:?}", key.0));
+        let result = run.state.step(self.now, input.clone(), &Templates);
+        let Ok(step) = result else {
+            return self.audit.refused(key, &input, &run.state, &result);
+        };
+        self.stats.stale += u64::from(step.stale);
+        for event in &step.events {
+            self.trace.event(key, event);
+        }
+        for command in &step.commands {
+            self.trace.say(|| format!("run {} -> {command:?}", key.0));
+        }
+        let (head, asked) = (run.head, self.now);
+        self.audit.stepped(&self.world, run, asked, &input, &step)?;
+        self.record(number, head, &step.events, batch);
+        self.carry_out(number, step.commands, batch)
+    }
+
+    /// Writes events that the state has applied into the batch.
+    pub(super) fn record(
+        &mut self,
+        number: RunNumber,
+        head: usize,
+        events: &[Event],
+        batch: &mut Batch,
+    ) {
+        let Some(run) = self.shell.runs.get_mut(&number) else {
+            return;
+        };
+        if events.is_empty() {
+            return;
+        }
+        let fresh = Commit {
+            head,
+            events: Vec::new(),
+        };
+        let commit = batch.commits.entry(run.key).or_insert(fresh);
+        commit.events.extend_from_slice(events);
+        run.head += events.len();
+    }
+
+    pub(super) fn carry_out(
+        &mut self,
+        number: RunNumber,
+        commands: Vec<Command>,
+        batch: &mut Batch,
+    ) -> Checked<()> {
+        let Some(key) = self.shell.runs.get(&number).map(|run| run.key) else {
+            return Ok(());
+        };
+        for command in commands {
+            self.audit.commanded(&self.world, key, &command)?;
+            match command {
+                Command::Want { task, from, to } => self.want(number, task, (from, to)),
+                Command::StartAttempt { ti, fence, .. } => {
+                    batch.effects.push(Effect::Start {
+                        run: key,
+                        ti,
+                        fence,
+                    });
+                }
+                Command::Release { ti } => self.shell.dispatcher.release(number, ti),
+                Command::StopAttempt { ti, fence, .. } => {
+                    batch.effects.push(Effect::Stop {
+                        run: key,
+                        ti,
+                        fence,
+                    });
+                }
+                Command::WakeAt { at } => {
+                    if let Some(run) = self.shell.runs.get_mut(&number) {
+                        run.asked.insert(at);
+                    }
+                }
+                Command::RunFinished { .. } => self.finished(number, batch)?,
+                // Nobody clears an ended run in this world.
+                Command::RunReopened => {}
+                // A want that outlived its reason is dropped when its turn comes.
+                Command::Unwant { .. } => {}
+            }
+        }
+        match self.shell.runs.get(&number) {
+            Some(run) => self.audit.settled(&self.world, run),
+            None => Ok(()),
+        }
+    }
+
+    fn finished(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
+        let Some(run) = self.shell.runs.remove(&number) else {
+            return Ok(());
+        };
+        self.shell.dispatcher.remove_run(number);
+        self.shell.numbers.remove(&run.key);
+        let Some(dag) = self.world.arrival(run.key).map(|arrival| arrival.dag) else {
+            return Ok(());
+        };
+        if let Some(active) = self.shell.active.get_mut(&dag) {
+            // A run that was cancelled while queued never counted as running.
+            let before = active.queued.len();
+            active.queued.retain(|queued| *queued != number);
+            if before == active.queued.len() {
+                active.running = active.running.saturating_sub(1);
+            }
+        }
+        self.start_runs(dag, batch)
+    }
+
+    /// Starts queued runs of a DAG while `max_active_runs` allows.
+    pub(super) fn start_runs(&mut self, dag: usize, batch: &mut Batch) -> Checked<()> {
+        let limit = self
+            .world
+            .dags
+            .get(dag)
+            .map_or(0, |model| model.dag.max_active_runs);
+        loop {
+            let Some(active) = self.shell.active.get_mut(&dag) else {
+                return Ok(());
+            };
+            if active.running >= limit {
+                return Ok(());
+            }
+            let Some(number) = active.queued.pop_front() else {
+                return Ok(());
+            };
+            active.running += 1;
+            self.step(number, Input::Start, batch)?;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! A turn of the shell's loop: messages, what is due, slots, one batch; and the two things that follow a batch later: it becomes
+//! durable or is refused, and its effects happen.
+
+use super::{Batch, Effect, LiveRun, Message, Promise};
+use crate::audit::{Checked, Violation};
+use crate::sim::Sim;
+use crate::world::RunKey;
+use airlock_core::dispatch::{RunLimits, RunNumber};
+use airlock_core::run::event::Input;
+use airlock_core::run::priority::effective_weights;
+use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::DagRunState;
+use std::collections::BTreeSet;
+
+/// More wake-ups than this in one turn are a loop.
+const WAKES_MAX: usize = 10_000;
+
+impl Sim {
+    /// One turn that takes at most `messages` out of the inbox.
+    pub(crate) fn turn(&mut self, messages: usize) -> Checked<()> {
+        let mut batch = Batch::default();
+        for _ in 0..messages {
+            let Some(message) = self.shell.inbox.pop_front() else {
+                break;
+            };
+            self.handle(message, &mut batch)?;
+        }
+        self.end_turn(batch)
+    }
+
+    pub(super) fn end_turn(&mut self, mut batch: Batch) -> Checked<()> {
+        self.wake_due(&mut batch)?;
+        self.give_out_slots(&mut batch)?;
+        if !batch.is_empty() {
+            self.shell.in_flight.push_back(batch);
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message, batch: &mut Batch) -> Checked<()> {
+        match message {
+            Message::Trigger(run) => self.trigger(run, batch),
+            Message::Cancel(run) => {
+                let reason = "somebody cancelled it".to_owned();
+                let known = self.input(run, Input::Cancel { reason }, batch)?;
+                if known {
+                    batch
+                        .effects
+                        .push(Effect::Acknowledge(Promise::Cancelled(run)));
+                }
+                Ok(())
+            }
+            Message::PushXCom {
+                run,
+                ti,
+                fence,
+                key,
+                value,
+            } => {
+                let input = Input::PushXCom {
+                    ti,
+                    fence,
+                    key,
+                    value,
+                };
+                self.input(run, input, batch).map(drop)
+            }
+            Message::Finish {
+                run,
+                ti,
+                fence,
+                outcome,
+            } => {
+                let input = Input::Finish { ti, fence, outcome };
+                self.input(run, input, batch).map(drop)
+            }
+            Message::Lose { run, ti, fence } => {
+                self.input(run, Input::Lose { ti, fence }, batch).map(drop)
+            }
+            Message::SetPool(name, slots) => {
+                self.audit.pool_set(name.clone(), slots);
+                self.shell.dispatcher.set_pool(name, slots);
+                Ok(())
+            }
+            Message::Failed => {
+                self.shell.failed = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// Steps a run that the shell knows; says whether it does.
+    fn input(&mut self, run: RunKey, input: Input, batch: &mut Batch) -> Checked<bool> {
+        let Some(number) = self.shell.numbers.get(&run).copied() else {
+            return Ok(false);
+        };
+        self.step(number, input, batch)?;
+        Ok(true)
+    }
+
+    fn trigger(&mut self, run: RunKey, batch: &mut Batch) -> Checked<()> {
+        let (Some(arrival), Some(model)) = (self.world.arrival(run), self.world.model(run)) else {
+            return Ok(());
+        };
+        if self.shell.failed || self.shell.numbers.contains_key(&run) {
+            return Ok(());
+        }
+        let (dag, header) = (model.dag.clone(), arrival.header.clone());
+        let place = arrival.dag;
+        let (state, event) = RunState::queue(dag, header, [0; 32], self.now);
+        self.trace.event(run, &event);
+        let number = self.adopt(run, state, 0);
+        self.audit.queued(&self.world, run, &event)?;
+        self.record(number, 0, &[event], batch);
+        batch
+            .effects
+            .push(Effect::Acknowledge(Promise::Triggered(run)));
+        self.start_runs(place, batch)
+    }
+
+    /// Takes a run into memory; its state may be fresh or replayed.
+    pub(super) fn adopt(&mut self, key: RunKey, state: RunState, head: usize) -> RunNumber {
+        let number = self.shell.next_number;
+        self.shell.next_number += 1;
+        let limits = RunLimits::of(state.dag());
+        self.shell.dispatcher.add_run(number, limits);
+        self.shell.numbers.insert(key, number);
+        let dag = self.world.arrival(key).map_or(0, |arrival| arrival.dag);
+        let active = self.shell.active.entry(dag).or_default();
+        match state.state() {
+            DagRunState::Queued => active.queued.push_back(number),
+            _ => active.running += 1,
+        }
+        let run = LiveRun {
+            key,
+            priorities: effective_weights(state.dag()),
+            state,
+            head,
+            asked: BTreeSet::new(),
+        };
+        self.shell.runs.insert(number, run);
+        number
+    }
+
+    fn wake_due(&mut self, batch: &mut Batch) -> Checked<()> {
+        for _ in 0..WAKES_MAX {
+            let due = self.shell.next_timer().filter(|(at, _)| *at <= self.now);
+            let Some((at, number)) = due else {
+                return Ok(());
+            };
+            if let Some(run) = self.shell.runs.get_mut(&number) {
+                run.asked.remove(&at);
+            }
+            self.step(number, Input::Wake, batch)?;
+        }
+        Err(Violation::new(
+            "wakes_end",
+            "A run that was woken does not ask for the same moment again and again.",
+        ))
+    }
+
+    /// The oldest batch reaches the store. `refuse` says whether the store takes it.
+    pub(crate) fn commit(&mut self, refuse: bool) {
+        let Some(batch) = self.shell.in_flight.pop_front() else {
+            return;
+        };
+        let mut taken = !refuse;
+        // A store that refuses one commit of a group may take the others.
+        for (run, commit) in batch.commits.iter().skip(usize::from(refuse)) {
+            let is_durable = self.journal.commit(*run, commit);
+            if is_durable {
+                self.audit.became_durable(*run, &commit.events);
+            }
+            taken &= is_durable;
+        }
+        if taken {
+            self.shell.effects.extend(batch.effects);
+        } else {
+            self.trace.say(|| "the store refused a commit".to_owned());
+            self.shell.inbox.push_back(Message::Failed);
+        }
+    }
+
+    /// The oldest effect happens.
+    pub(crate) fn act(&mut self) -> Checked<()> {
+        let Some(effect) = self.shell.effects.pop_front() else {
+            return Ok(());
+        };
+        match effect {
+            Effect::Start { run, ti, fence } => {
+                self.audit.started(&self.journal, run, ti, fence)?;
+                self.workers.start(
+                    &mut self.draw,
+                    &self.world,
+                    (run, ti, fence),
+                    self.now,
+                    self.calm,
+                );
+            }
+            Effect::Stop { run, ti, fence } => {
+                self.workers
+                    .stop(&mut self.draw, (run, ti, fence), self.calm);
+            }
+            Effect::Acknowledge(promise) => self.audit.acknowledged(promise),
+        }
+        Ok(())
+    }
+}
