@@ -123,8 +123,7 @@ impl Sim {
                     }
                 }
                 Command::RunFinished { .. } => self.finished(number, batch)?,
-                // Nobody clears an ended run in this world.
-                Command::RunReopened => {}
+                Command::RunReopened => self.reopened(number, batch)?,
                 // A want that outlived its reason is dropped when its turn comes.
                 Command::Unwant { .. } => {}
             }
@@ -152,6 +151,20 @@ impl Sim {
                 active.running = active.running.saturating_sub(1);
             }
         }
+        self.start_runs(dag, batch)
+    }
+
+    /// A run had ended and is queued again.
+    fn reopened(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
+        let key = self.shell.runs.get(&number).map(|run| run.key);
+        let Some(dag) = key
+            .and_then(|key| self.world.arrival(key))
+            .map(|arrival| arrival.dag)
+        else {
+            return Ok(());
+        };
+        let active = self.shell.active.entry(dag).or_default();
+        active.queued.push_back(number);
         self.start_runs(dag, batch)
     }
 
