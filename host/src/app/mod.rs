@@ -4,6 +4,7 @@
 mod assets;
 mod backfills;
 mod changes;
+mod callbacks;
 mod connections;
 mod dag_list;
 mod dag_runs;
@@ -22,6 +23,7 @@ mod variables;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
+pub use crate::email::SmtpSettings;
 pub use connections::ConnectionRow;
 pub use dag_list::DagOverview;
 pub use dags::{RegisteredDag, is_file, read_dag};
@@ -37,7 +39,7 @@ pub use task_instances::TaskInstanceDetail;
 pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
-use crate::executor::LogStore;
+use crate::executor::{LogStore, Outbox};
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
@@ -57,6 +59,7 @@ pub struct App {
     registry: Arc<Registry>,
     secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
+    outbox: Arc<Outbox>,
     _scratch: Option<open::Scratch>,
 }
 

@@ -153,6 +153,7 @@ impl Engine {
             head,
             is_counted,
             watchers: Vec::new(),
+            tries: BTreeMap::new(),
         };
         self.runs.insert(number, run);
         self.follow_past(number);
