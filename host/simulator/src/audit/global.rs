@@ -342,7 +342,17 @@ impl Audit {
         let sentence = "When faults stop, every run ends within a bounded number of actions.";
         let broken = Violation::new("every_run_ends", sentence);
         match self.books.iter().find(|(_, book)| book.finished.is_none()) {
-            Some((run, _)) => Err(broken.because(format!("run {} has not", run.0))),
+            Some((run, book)) => {
+                let open = book.shadow.all_instances();
+                let open: Vec<String> = open
+                    .filter(|(_, instance)| !instance.state().is_finished())
+                    .map(|(ti, instance)| {
+                        format!("t{}[{}] {}", ti.task.0, ti.map_index, instance.state())
+                    })
+                    .collect();
+                let state = book.shadow.state();
+                Err(broken.because(format!("run {} is {state}: {}", run.0, open.join(", "))))
+            }
             None => Ok(()),
         }
     }

@@ -92,16 +92,9 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn new(world: &World) -> Self {
-        let mut audit = Self::default();
-        for (name, slots) in &world.pools {
-            audit.ledger.pools.insert(name.clone(), *slots);
-        }
-        audit
-    }
-
-    pub(crate) fn pools(&self) -> &BTreeMap<PoolName, Slots> {
-        &self.ledger.pools
+    /// A host starts with these pools.
+    pub(crate) fn begin(&mut self, pools: &BTreeMap<PoolName, Slots>) {
+        self.ledger.pools.clone_from(pools);
     }
 
     pub(crate) fn pool_set(&mut self, name: PoolName, slots: Slots) {
