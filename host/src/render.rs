@@ -5,6 +5,7 @@ use crate::sandbox::bindings::airlock::operator::types::{Input, TaskContext};
 use crate::scheduler::{Attempt, RunView};
 use crate::secrets::is_sensitive;
 use airlock_core::dag::spec::Task;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::template::{
     Context, DagValues, Lookup, RunValues, TaskValues, TemplateError, XComSource, is_plain, render,
     rendered_fields,
@@ -13,9 +14,15 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-impl XComSource for RunView {
+/// The XComs of a run as one of its task instances pulls them.
+struct Pulled {
+    view: Arc<RunView>,
+    of: TaskInstanceKey,
+}
+
+impl XComSource for Pulled {
     fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<Value> {
-        let text = Self::pull(self, task_id, key, map_index)?;
+        let text = self.view.pull(self.of, task_id, key, map_index)?;
         // Every XCom was checked to be JSON when it was pushed.
         serde_json::from_str(&text).ok()
     }
@@ -25,8 +32,14 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
-/// What a template of the run sees; `task` where it belongs to a task instance.
-pub fn context(view: &Arc<RunView>, task: Option<TaskValues>) -> Context {
+/// No task instance: a template of the run itself.
+pub const OF_THE_RUN: TaskInstanceKey = TaskInstanceKey {
+    task: TaskIndex(u32::MAX),
+    map_index: -1,
+};
+
+/// What a template of the run sees; `task` where it belongs to the task instance `of`.
+pub fn context(view: &Arc<RunView>, task: Option<TaskValues>, of: TaskInstanceKey) -> Context {
     let header = &view.header;
     let dag = DagValues {
         dag_id: view.dag.dag_id.to_string(),
@@ -45,7 +58,11 @@ pub fn context(view: &Arc<RunView>, task: Option<TaskValues>) -> Context {
         asset_events: header.asset_events.clone(),
         ..RunValues::default()
     };
-    Context::new(dag, run, task, view.clone())
+    let pulled = Pulled {
+        view: view.clone(),
+        of,
+    };
+    Context::new(dag, run, task, Arc::new(pulled))
 }
 
 /// What rendering an attempt's config came to.
@@ -67,7 +84,7 @@ pub fn task_context(
     let header = &view.header;
     let inputs = task.inputs.iter().filter_map(|(name, input)| {
         let from = view.dag.task(input.task)?;
-        let value = RunView::pull(view, from.task_id.as_str(), &input.key, None)?;
+        let value = view.pull(attempt.ti, from.task_id.as_str(), &input.key, None)?;
         Some(Input {
             name: name.clone(),
             value,
@@ -113,7 +130,7 @@ fn config(
         _ if is_plain(&task.config) => (task.config.clone(), None),
         _ => {
             let values = task_values(attempt, task);
-            let context = context(&attempt.run, Some(values)).with_lookup(lookup);
+            let context = context(&attempt.run, Some(values), attempt.ti).with_lookup(lookup);
             let rendered = render(&task.config, &context)?;
             let fields = rendered_fields(&task.config, &rendered, &is_sensitive);
             (rendered, Some(Value::Object(fields).to_string()))

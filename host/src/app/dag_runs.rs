@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, UserError};
 use crate::sandbox::bindings::airlock::operator::dag_runs::Triggered;
 use crate::scheduler::{
     Change, Handle, INDEX, RunRow, SchedulerError, Selection, Version, date_key, decode_row,
-    replay_run, run_key,
+    run_key,
 };
 use crate::store::{Store, Table};
 use airlock_core::ids::{DagId, RunId};
@@ -74,9 +74,8 @@ impl StoredDagRuns {
         if request.reset_dag_run {
             return self.reset(request, run_id).await;
         }
-        let run = replay_run(self.store.as_ref(), &request.dag_id, &run_id).map_err(unavailable)?;
-        let header = run.state.header();
-        if header.is_some_and(|header| header.triggered_by == by(&request.triggered_by)) {
+        let row = self.row(&request.dag_id, &run_id)?;
+        if row.is_some_and(|row| row.triggered_by == by(&request.triggered_by)) {
             return Ok(Triggered {
                 run_id: run_id.to_string(),
                 created: false,

@@ -13,6 +13,7 @@ use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Config {
     pub parallelism: u32,
     /// Threads that run guests.
     pub threads: usize,
+    /// The queues whose tasks this host runs; `None` for every queue.
+    pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
     /// The secrets folder or file that is looked at before the environment and the store.
@@ -150,6 +153,7 @@ impl App {
             parallelism: config.parallelism,
             pools,
             recover: config.recover,
+            queues: config.queues,
         };
         let scheduler = starter.start(
             store.clone(),

@@ -3,7 +3,7 @@
 use super::import::import;
 use super::{App, Exported, Imported, OnExisting};
 use crate::error::{ErrorKind, UserError};
-use crate::scheduler::{decode_row, encode_row};
+use crate::scheduler::{PoolSize, decode_row, encode_row};
 use crate::store::{Commit, RowWrite, Store, Table};
 use airlock_core::dag::spec::{DEFAULT_POOL, Dag};
 use airlock_core::dispatch::Slots;
@@ -34,6 +34,13 @@ pub struct PoolRow {
 }
 
 impl PoolRow {
+    fn counted(&self) -> PoolSize {
+        PoolSize {
+            slots: self.size(),
+            include_deferred: self.include_deferred,
+        }
+    }
+
     /// Whether its size is one.
     pub fn check(&self) -> Result<(), UserError> {
         if (-1..=i64::from(u32::MAX)).contains(&self.slots) {
@@ -71,10 +78,10 @@ pub(super) fn stored_pools(store: &dyn Store) -> Result<Vec<PoolRow>, UserError>
 }
 
 /// The same for the dispatcher.
-pub(super) fn pool_sizes(store: &dyn Store) -> Result<Vec<(PoolName, Slots)>, UserError> {
+pub(super) fn pool_sizes(store: &dyn Store) -> Result<Vec<(PoolName, PoolSize)>, UserError> {
     Ok(stored_pools(store)?
         .into_iter()
-        .map(|pool| (pool.name.clone(), pool.size()))
+        .map(|pool| (pool.name.clone(), pool.counted()))
         .collect())
 }
 
@@ -121,7 +128,7 @@ impl App {
         Ok(self
             .scheduler
             .handle()
-            .set_pool(pool.name.clone(), pool.size())
+            .set_pool(pool.name.clone(), Some(pool.counted()))
             .await?)
     }
 
@@ -163,7 +170,7 @@ impl App {
             rows: vec![(Table::Pool, write)],
             ..Commit::default()
         })?;
-        Ok(())
+        Ok(self.scheduler.handle().set_pool(pool.name, None).await?)
     }
 
     /// Tasks of unfinished runs that take slots of a pool and have not ended, as sentences.

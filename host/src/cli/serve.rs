@@ -4,8 +4,8 @@ use super::args::{Cli, Global, Serve};
 use super::control::{Frame, Request, read_request, socket_path};
 use super::output::say;
 use super::session::{self, Screen, Session};
-use super::settings::{Need, config, data_folder};
-use crate::app::{App, DagFolders};
+use super::settings::{Need, config, data_folder, retention};
+use crate::app::{App, DagFolders, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use clap::Parser;
 use std::io::Write;
@@ -13,10 +13,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Finished runs that one step of cleaning removes.
+const CLEANED_AT_ONCE: usize = 256;
+/// Between two steps while there is more to clean.
+const CLEAN_STEP: Duration = Duration::from_secs(1);
+/// Between two looks for something to clean.
+const CLEAN_EVERY: Duration = Duration::from_mins(10);
 /// Commands of other terminals that are carried out at once.
 const TERMINALS_MAX: usize = 64;
 
@@ -59,6 +65,7 @@ async fn serve(
         app.dags()?.len()
     ));
     let terminals = Arc::new(AtomicUsize::new(0));
+    let cleaning = tokio::spawn(clean_now_and_then(app.clone(), global.clone()));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -69,6 +76,7 @@ async fn serve(
             },
         }
     }
+    cleaning.abort();
     drop(watch);
     say("stopping: what runs is taken up again at the next start");
     let (path, _descriptor) = socket_path(&data_folder(global))
@@ -76,6 +84,29 @@ async fn serve(
     // A socket that is gone already is as good.
     let _ = std::fs::remove_file(path);
     Ok(())
+}
+
+/// Lets go what the retention settings let go, in small steps, so that commits of runs do not wait.
+async fn clean_now_and_then(app: Arc<App>, global: Global) {
+    let mut next = None;
+    loop {
+        let policy = retention(&global, jiff::Timestamp::now());
+        if policy != RetentionPolicy::default() {
+            let (app, from) = (app.clone(), next.take());
+            let step = move || app.clean(policy, CLEANED_AT_ONCE, from.as_ref());
+            match tokio::task::spawn_blocking(step).await {
+                Ok(Ok(cleaned)) => next = cleaned.next,
+                Ok(Err(error)) => tracing::warn!(%error, "finished runs could not be cleaned"),
+                Err(_) => return,
+            }
+        }
+        let pause = if next.is_some() {
+            CLEAN_STEP
+        } else {
+            CLEAN_EVERY
+        };
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// The lock of the data folder is ours, so a socket that is there belongs to a process that is gone.

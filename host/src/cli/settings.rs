@@ -84,6 +84,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             .parallelism
             .unwrap_or(crate::app::PARALLELISM_DEFAULT),
         threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        queues: None,
         recover: need == Need::Execution,
         echo,
     })

@@ -82,6 +82,14 @@ impl Lookup for AttemptSecrets {
             None => Ok(None),
         }
     }
+
+    fn variable_keys(&self) -> Vec<String> {
+        self.secrets.variable_keys()
+    }
+
+    fn connection_ids(&self) -> Vec<String> {
+        self.secrets.connection_ids()
+    }
 }
 
 impl SecretSource for AttemptSecrets {

@@ -26,6 +26,7 @@ use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What every attempt shares.
@@ -52,10 +53,12 @@ pub struct Parts {
     pub storage_root: PathBuf,
 }
 
-type Live = Mutex<HashMap<(RunNumber, TaskInstanceKey, Fence), CancelSignal>>;
+type Live = Mutex<HashMap<Key, CancelSignal>>;
 
 /// Threads that prepare attempts: rendering, finding plugins, building ports. Guests have threads of their own.
 const PREPARING_THREADS: usize = 2;
+/// After `execution_timeout` the sandbox gives an attempt its grace and stops it; what is there so much later hangs.
+const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
 /// The most denials that an attempt's error tells.
 const DENIALS_TOLD_MAX: usize = 3;
 
@@ -103,10 +106,15 @@ impl Executor for LocalExecutor {
         let (parts, live) = (self.parts.clone(), self.live.clone());
         let Some(runtime) = &self.runtime else { return };
         runtime.spawn(async move {
-            let outcome = carry_out(&parts, &attempt, cancel).await;
-            live.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .remove(&key);
+            let mut lost = LostUnlessEnded {
+                handle: parts.handle.clone(),
+                live,
+                key,
+                ended: false,
+            };
+            let outcome = within_limit(&parts, &attempt, cancel).await;
+            lost.ended = true;
+            drop(lost);
             parts
                 .handle
                 .finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
@@ -119,6 +127,48 @@ impl Executor for LocalExecutor {
             cancel.cancel(reason);
         }
     }
+}
+
+type Key = (RunNumber, TaskInstanceKey, Fence);
+
+/// An attempt whose future goes away without an end (a panic, a runtime that stops) is lost at once, not after a time without
+/// heartbeats: the scheduler fences it and starts it again.
+struct LostUnlessEnded {
+    handle: Handle,
+    live: Arc<Live>,
+    key: Key,
+    ended: bool,
+}
+
+impl Drop for LostUnlessEnded {
+    fn drop(&mut self) {
+        self.live
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+        if !self.ended {
+            let (run, ti, fence) = self.key;
+            self.handle.lose(run, ti, fence);
+        }
+    }
+}
+
+/// What hangs where the sandbox cannot stop it (a host call, a plugin that is being compiled) is left behind: its fence is
+/// over, so whatever it says later is dropped.
+async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
+    let task = attempt.run.dag.task(attempt.ti.task);
+    let Some(timeout) = task.and_then(|task| task.execution_timeout) else {
+        return carry_out(parts, attempt, cancel).await;
+    };
+    let limit = timeout.unsigned_abs().saturating_add(LEFT_BEHIND_AFTER);
+    let ended = tokio::time::timeout(limit, carry_out(parts, attempt, cancel)).await;
+    ended.unwrap_or_else(|_| {
+        let message = format!(
+            "execution_timeout of {timeout:#} passed and the attempt did not stop when it was told; it was left behind"
+        );
+        let kind = AttemptErrorKind::TimedOut;
+        Outcome::Error(AttemptError { kind, message })
+    })
 }
 
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {

@@ -39,7 +39,8 @@ impl RunPort for AttemptRunPort {
     }
 
     fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
-        self.attempt.run.pull(task_id, key, map_index)
+        let Attempt { run, ti, .. } = &self.attempt;
+        run.pull(*ti, task_id, key, map_index)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Evaluates `expand` templates over the run's own XComs: what the run state machine asks for when a mapped task is due.
 
 use super::view::RunView;
-use crate::render::context;
+use crate::render::{OF_THE_RUN, context};
 use airlock_core::run::ExpandEvaluator;
 use airlock_core::run::state::RunState;
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub(super) struct Evaluator {
 
 impl ExpandEvaluator for Evaluator {
     fn evaluate(&self, template: &str, _state: &RunState) -> Result<Value, String> {
-        airlock_core::template::evaluate(template, &context(&self.view, None))
+        airlock_core::template::evaluate(template, &context(&self.view, None, OF_THE_RUN))
             .map_err(|error| error.to_string())
     }
 }

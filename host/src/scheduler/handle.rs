@@ -1,11 +1,12 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{
-    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, Reply, SchedulerError,
+    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Reply,
+    SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
-use airlock_core::dispatch::{RunNumber, Slots};
+use airlock_core::dispatch::RunNumber;
 use airlock_core::failed_deps::FailedDep;
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
@@ -185,6 +186,11 @@ impl Handle {
         });
     }
 
+    /// Says that the owner of an attempt is gone: the same try is started again.
+    pub fn lose(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence) {
+        let _ = self.tell(Message::Lose { run, ti, fence });
+    }
+
     /// Says how an attempt ended. A scheduler that has stopped finds the attempt lost at its next start.
     pub fn finish(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, outcome: Outcome) {
         let _ = self.tell(Message::Finish {
@@ -195,9 +201,13 @@ impl Handle {
         });
     }
 
-    /// Creates or resizes a pool for this process; the durable row is the caller's.
-    pub async fn set_pool(&self, name: PoolName, slots: Slots) -> Result<(), SchedulerError> {
-        self.ask(|reply| Message::SetPool { name, slots, reply })
+    /// Creates, resizes or removes a pool for this process; the durable row is the caller's.
+    pub async fn set_pool(
+        &self,
+        name: PoolName,
+        size: Option<PoolSize>,
+    ) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::SetPool { name, size, reply })
             .await
     }
 

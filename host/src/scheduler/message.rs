@@ -69,6 +69,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// The owner of an attempt is gone.
+    Lose {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+    },
     /// An attempt ended.
     Finish {
         run: RunNumber,
@@ -76,10 +82,10 @@ pub enum Message {
         fence: Fence,
         outcome: Outcome,
     },
-    /// Create or resize a pool.
+    /// Create, resize or remove a pool.
     SetPool {
         name: PoolName,
-        slots: Slots,
+        size: Option<PoolSize>,
         reply: Reply<()>,
     },
     /// Tell everything about one run from now on.
@@ -120,6 +126,15 @@ pub enum Message {
     Shutdown,
 }
 
+/// How a pool counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolSize {
+    /// What it has.
+    pub slots: Slots,
+    /// Whether deferred task instances keep theirs.
+    pub include_deferred: bool,
+}
+
 /// Which task instances of a run a person means.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -140,6 +155,7 @@ pub enum Version {
 
 /// What a person changes about a run.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum Change {
     /// Run task instances again.
     Clear {
@@ -185,6 +201,7 @@ pub struct ChangedInstance {
 
 /// What a person asks about backfills of a DAG.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum BackfillChange {
     /// What it would do.
     DryRun(BackfillRequest),

@@ -21,7 +21,7 @@ pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
     Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
-    Notice, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
+    Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
@@ -34,9 +34,9 @@ pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 
 use crate::store::Store;
-use airlock_core::dispatch::Slots;
 use airlock_core::ids::PoolName;
 use engine::{Engine, Parts};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -55,7 +55,9 @@ pub struct Options {
     /// Task instances that hold slots at once, over all pools.
     pub parallelism: u32,
     /// The pools that there are.
-    pub pools: Vec<(PoolName, Slots)>,
+    pub pools: Vec<(PoolName, PoolSize)>,
+    /// The queues whose tasks this host runs; `None` for every queue.
+    pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
 }
@@ -99,6 +101,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            queues,
             ..
         } = options;
         let parts = Parts {
@@ -109,6 +112,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            queues,
         };
         let mut engine = Engine::new(parts);
         let work = move || {

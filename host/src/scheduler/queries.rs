@@ -120,6 +120,9 @@ mod tests {
             start_date: None,
             end_date: None,
             dag_version: String::new(),
+            backfill_id: None,
+            triggered_by: "timetable".to_owned(),
+            note: String::new(),
         };
         let name = run.run_id.as_str().as_bytes().to_vec();
         let rows = vec![

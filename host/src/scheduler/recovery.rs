@@ -4,6 +4,7 @@ use super::codec::{CodecError, decode_event, decode_row};
 use super::records::{DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stream};
 use super::rows::Times;
 use crate::store::{Seq, Store, StoreError, Table};
+use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::IllegalEvent;
 use airlock_core::run::event::{Event, RunHeader};
@@ -119,12 +120,7 @@ pub fn replay_run(
             head = stored.seq + 1;
             times.follow(&event);
             if let Some((state, _)) = &mut replay {
-                state
-                    .apply(&event)
-                    .map_err(|source| RecoveryError::Illegal {
-                        place: place.clone(),
-                        source,
-                    })?;
+                apply(store, &place, state, &event)?;
             } else {
                 replay = Some(first(store, &place, &event)?);
             }
@@ -139,6 +135,41 @@ pub fn replay_run(
         row,
         head,
     })
+}
+
+fn apply(
+    store: &dyn Store,
+    place: &str,
+    state: &mut RunState,
+    event: &Event,
+) -> Result<(), RecoveryError> {
+    let applied = match event {
+        Event::VersionChanged { dag_version, .. } => {
+            let dag = version_of(store, place, dag_version)?;
+            state.apply_version(dag, event)
+        }
+        event => state.apply(event),
+    };
+    applied.map_err(|source| RecoveryError::Illegal {
+        place: place.to_owned(),
+        source,
+    })
+}
+
+fn version_of(
+    store: &dyn Store,
+    place: &str,
+    dag_version: &[u8; 32],
+) -> Result<Arc<Dag>, RecoveryError> {
+    let version = store
+        .get(Table::DagVersion, dag_version)?
+        .ok_or_else(|| RecoveryError::Missing(format!("the DAG version of {place}")))?;
+    let version: DagVersionRow =
+        decode_row(&version.value).map_err(|source| RecoveryError::Codec {
+            place: place.to_owned(),
+            source,
+        })?;
+    Ok(Arc::new(version.dag))
 }
 
 fn first(
@@ -156,20 +187,7 @@ fn first(
             "the first event of {place}"
         )));
     };
-    let version = store
-        .get(Table::DagVersion, dag_version)?
-        .ok_or_else(|| RecoveryError::Missing(format!("the DAG version of {place}")))?;
-    let version: DagVersionRow =
-        decode_row(&version.value).map_err(|source| RecoveryError::Codec {
-            place: place.to_owned(),
-            source,
-        })?;
-    let mut state = RunState::new(Arc::new(version.dag));
-    state
-        .apply(event)
-        .map_err(|source| RecoveryError::Illegal {
-            place: place.to_owned(),
-            source,
-        })?;
+    let mut state = RunState::new(version_of(store, place, dag_version)?);
+    apply(store, place, &mut state, event)?;
     Ok((state, (**header).clone()))
 }

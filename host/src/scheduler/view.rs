@@ -3,8 +3,8 @@
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
-use airlock_core::run::RETURN_VALUE;
 use airlock_core::run::event::RunHeader;
+use airlock_core::run::{PullSource, RETURN_VALUE, pull_source};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -73,17 +73,22 @@ impl RunView {
             .collect()
     }
 
-    /// What `xcom_pull(task_id, key, map_index)` means: one value, or the list of a mapped task's values.
-    pub fn pull(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
+    /// What `xcom_pull(task_id, key, map_index)` means to the task instance `of`: one value, or the list of a mapped task's values.
+    pub fn pull(
+        &self,
+        of: TaskInstanceKey,
+        task_id: &str,
+        key: &str,
+        map_index: Option<i32>,
+    ) -> Option<String> {
         let task = self.dag.find(task_id)?;
-        let is_mapped = self
-            .dag
-            .task(task)
-            .is_some_and(|task| task.expand.is_some());
-        match (map_index, is_mapped) {
-            (Some(index), _) => self.xcom(task, index, key).map(|value| value.to_string()),
-            (None, false) => self.xcom(task, -1, key).map(|value| value.to_string()),
-            (None, true) => {
+        let source = match map_index {
+            Some(index) => PullSource::One(index),
+            None => pull_source(&self.dag, of, task),
+        };
+        match source {
+            PullSource::One(index) => self.xcom(task, index, key).map(|value| value.to_string()),
+            PullSource::All => {
                 let values = self.xcoms_of(task, key);
                 let texts: Vec<&str> = values.iter().map(|value| &**value).collect();
                 Some(format!("[{}]", texts.join(",")))

@@ -7,6 +7,8 @@ use crate::store::{Commit, Row, RowWrite, Table};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// Names that a search for a near one looks at.
+const HINTS_MAX: usize = 1_000;
 /// Rows that a rotation seals anew in one commit.
 const ROTATED_AT_ONCE: usize = 256;
 
@@ -50,6 +52,23 @@ impl Secrets {
     /// Every connection of the store, by conn_id.
     pub fn connections(&self) -> Result<Vec<(String, Connection)>, SecretsError> {
         self.list(Table::Connection)
+    }
+
+    /// Keys of variables of the store, at most `HINTS_MAX`; none where it does not answer.
+    pub fn variable_keys(&self) -> Vec<String> {
+        self.names(Table::Variable)
+    }
+
+    /// Ids of connections of the store, at most `HINTS_MAX`; none where it does not answer.
+    pub fn connection_ids(&self) -> Vec<String> {
+        self.names(Table::Connection)
+    }
+
+    fn names(&self, table: Table) -> Vec<String> {
+        let rows = self.store.scan(table, b"", None, HINTS_MAX);
+        let rows = rows.unwrap_or_default().into_iter();
+        rows.filter_map(|row| String::from_utf8(row.key).ok())
+            .collect()
     }
 
     /// Sets a variable, durably.

@@ -48,6 +48,13 @@ impl RunState {
             _ if self.state.is_finished() => {
                 Err(self.run_is("an event after RunFinished", "not finished"))
             }
+            other => self.apply_unfinished(other),
+        }
+    }
+
+    /// The events that are legal only between `RunQueued` and `RunFinished`.
+    fn apply_unfinished(&mut self, event: &Event) -> Result<(), IllegalEvent> {
+        match event {
             Event::RunStarted { at } => self.apply_started(*at),
             Event::TaskExpanded { task, elements } => self.apply_expanded(*task, elements),
             Event::StateSet {
@@ -77,8 +84,6 @@ impl RunState {
                 key,
                 value,
             } => self.apply_xcom(*ti, *fence, key, value),
-            Event::PastDependsMet { tasks } => self.apply_past_met(tasks),
-            Event::GroupExpanded { group, elements } => self.apply_group_expanded(*group, elements),
             Event::InputRequested {
                 ti, fence, request, ..
             } => self.apply_request(*ti, *fence, request),
@@ -86,6 +91,9 @@ impl RunState {
             Event::SlaMissed { tasks, .. } => self.apply_sla_missed(tasks),
             Event::DeadlineMissed { deadline, .. } => self.apply_deadline_missed(*deadline),
             Event::Rendered { ti, .. } => self.check_live("Rendered", *ti),
+            Event::PastDependsMet { tasks } => self.apply_past_met(tasks),
+            Event::GroupExpanded { group, elements } => self.apply_group_expanded(*group, elements),
+            _ => Err(self.run_is("the event", "of a newer Airlock")),
         }
     }
 
@@ -157,7 +165,8 @@ impl RunState {
             return Err(illegal("its mapped group is expanded instead".to_owned()));
         }
         let undecided = !state.is_expanded() && state.counts.get(TaskInstanceState::None) == 1;
-        if !undecided && !(state.is_expanded() && state.revise) {
+        let revised = state.is_expanded() && state.revise;
+        if !undecided && !revised {
             return Err(illegal("it is expanded or decided already".to_owned()));
         }
         let elements = expand::parse(expand, json).map_err(illegal)?;
@@ -177,7 +186,7 @@ impl RunState {
         self.plan.groups.of(task).is_some()
     }
 
-    pub(super) fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
+    fn expand_task(&mut self, task: TaskIndex, elements: Elements) {
         self.grow(task, elements.length);
         self.with_task(task, |state| state.elements = Some(elements));
     }

@@ -8,16 +8,21 @@ use super::apply::instance_is;
 use super::error::IllegalEvent;
 use super::event::{Command, Event, Fence};
 use super::expand::Elements;
+use super::plan::ancestors;
 use super::state::RunState;
-use super::tasks::Resume;
+use super::tasks::TaskState;
 use super::turn::Turn;
-use crate::ids::{TaskIndex, TaskInstanceKey};
+use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Which task instances a clear takes beside the tasks it names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in Airflow, under the same name"
+)]
 pub struct ClearOptions {
     /// Everything above the named tasks too.
     pub upstream: bool,
@@ -42,7 +47,7 @@ impl RunState {
         let mut taken: BTreeSet<TaskIndex> = tasks.iter().copied().collect();
         for task in tasks {
             if options.upstream {
-                taken.extend(self.plan.ancestors(&self.dag, *task));
+                taken.extend(ancestors(&self.dag, *task));
             }
             if options.downstream {
                 taken.extend(self.plan.descendants(*task));
@@ -91,7 +96,7 @@ impl RunState {
         }
         let below = self.plan.descendants(task);
         let mut scope = Vec::new();
-        for setup in self.plan.ancestors(&self.dag, task) {
+        for setup in ancestors(&self.dag, task) {
             let mut ends = teardowns(setup).peekable();
             let relevant = ends.peek().is_none() || ends.any(|end| below.contains(&end));
             if relevant && is(&setup, |task| task.is_setup) {
@@ -166,10 +171,9 @@ impl RunState {
             ));
         }
         self.halt(task, range.clone());
-        let is_grouped = self.plan.groups.of(task).is_some();
         self.with_task(task, |state| {
-            // The elements of a mapped group stay what they are.
-            state.revise = state.is_expanded() && !is_grouped;
+            state.revise = state.is_expanded();
+            // The previous run is asked again.
             state.past_met = false;
             for map_index in range.clone() {
                 state.inputs.remove(&map_index);
@@ -177,9 +181,7 @@ impl RunState {
                     skips.forget(map_index);
                 }
                 if let Some(instance) = state.instance_mut(map_index) {
-                    instance.tries_before = instance.try_number;
-                    instance.resume = Resume::NewTry;
-                    instance.losses = 0;
+                    instance.renew();
                 }
             }
         });
@@ -220,6 +222,24 @@ impl RunState {
         })
     }
 
+    /// The same for one instance in a mapped group: tasks beside it decide for its map index alone.
+    pub(super) fn instance_was_skipped_before(&self, ti: TaskInstanceKey) -> bool {
+        let above = self.dag.task(ti.task).map_or(&[][..], |t| &t.depends_on);
+        let by_one = above.iter().any(|index| {
+            let skips = self
+                .tasks
+                .get(index.get())
+                .and_then(|state| state.skips.as_ref());
+            let beside = skips.and_then(|skips| skips.beside.get(&ti.map_index));
+            let decided = TaskInstanceKey { task: *index, ..ti };
+            beside.is_some_and(|tasks| tasks.contains(&ti.task))
+                && self
+                    .instance(decided)
+                    .is_some_and(|one| one.state == TaskInstanceState::Success)
+        });
+        by_one || self.was_skipped_before(ti.task)
+    }
+
     pub(super) fn undecided_ranges(
         &self,
         task: TaskIndex,
@@ -240,13 +260,19 @@ impl RunState {
         state.elements.as_ref() == Some(elements) && state.iter().all(is_there)
     }
 
-    /// New elements for an expanded task: instances beyond them are `removed`, missing ones are added.
+    /// New elements for an expanded task.
     pub(super) fn revise_task(&mut self, task: TaskIndex, elements: Elements) {
+        self.resize(task, elements.length);
+        self.with_task(task, |state| state.elements = Some(elements));
+    }
+
+    /// Another number of elements for an expanded task: instances beyond them are `removed`, missing ones are added.
+    pub(super) fn resize(&mut self, task: TaskIndex, length: usize) {
         let Some(state) = self.tasks.get(task.get()) else {
             return;
         };
         let all = state.range();
-        let end = i32::try_from(elements.length).unwrap_or(i32::MAX);
+        let end = i32::try_from(length).unwrap_or(i32::MAX);
         let back = state
             .ranges(|map_index, one| map_index < end && one.state == TaskInstanceState::Removed);
         if end < all.end {
@@ -254,15 +280,27 @@ impl RunState {
             self.change_states(task, end..all.end, TaskInstanceState::Removed);
         }
         for range in back {
+            self.with_task(task, |state| {
+                for map_index in range.clone() {
+                    if let Some(instance) = state.instance_mut(map_index) {
+                        instance.renew();
+                    }
+                }
+            });
             self.change_states(task, range, TaskInstanceState::None);
         }
         let more = usize::try_from(end.saturating_sub(all.end)).unwrap_or(0);
         self.with_task(task, |state| {
-            state.grow(more);
-            state.elements = Some(elements);
+            state.append(more);
             state.revise = false;
         });
         self.count_more(task, u32::try_from(more).unwrap_or(u32::MAX));
+    }
+
+    /// Whether a task of an expanded group was cleared since: the group's elements are looked at again.
+    pub(super) fn group_revises(&self, group: GroupIndex) -> bool {
+        let mut members = self.plan.groups.members(group).iter();
+        members.any(|task| self.task_state(*task).is_ok_and(|state| state.revise))
     }
 }
 
@@ -275,7 +313,7 @@ impl Turn<'_> {
         let reopens = self.run.state.is_finished();
         let mut cleared = false;
         for (task, from, to) in instances {
-            let Some(all) = self.run.tasks.get(task.get()).map(|state| state.range()) else {
+            let Some(all) = self.run.tasks.get(task.get()).map(TaskState::range) else {
                 continue;
             };
             let (task, range) = (*task, (*from).max(all.start)..(*to).min(all.end));

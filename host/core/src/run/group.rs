@@ -5,7 +5,7 @@ use super::error::IllegalEvent;
 use super::expand::{self, Elements};
 use super::plan::{indexes, list, reachable};
 use super::state::RunState;
-use super::tasks::Instance;
+use super::tasks::{Instance, TaskState};
 use crate::dag::spec::{Dag, Expand, ExpandSource};
 use crate::dag::templates::pulled_task_ids;
 use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
@@ -247,6 +247,10 @@ impl RunState {
         if elements.length == 0 {
             return Err(illegal("it has no elements".to_owned()));
         }
+        if self.group_revises(group) {
+            self.revise_members(group, elements);
+            return Ok(());
+        }
         if self.groups.get(&group).is_some_and(|old| *old != elements) {
             return Err(illegal("it has other elements already".to_owned()));
         }
@@ -264,6 +268,16 @@ impl RunState {
         self.task_state(task).is_ok_and(|state| {
             !state.is_expanded() && state.counts.get(TaskInstanceState::None) > 0
         })
+    }
+
+    fn revise_members(&mut self, group: GroupIndex, elements: Elements) {
+        let plan = self.plan.clone();
+        for task in plan.groups.members(group) {
+            if self.task_state(*task).is_ok_and(TaskState::is_expanded) {
+                self.resize(*task, elements.length);
+            }
+        }
+        self.expand_group(group, elements);
     }
 
     fn expand_group(&mut self, group: GroupIndex, elements: Elements) {

@@ -55,6 +55,54 @@ impl Turn<'_> {
         }
     }
 
+    /// A task of an expanded group was cleared: looks at the group's elements again. Whether the task is to be settled now.
+    pub(super) fn revise_group(
+        &mut self,
+        group: GroupIndex,
+        task: TaskIndex,
+    ) -> Result<bool, IllegalEvent> {
+        let dag = self.run.dag.clone();
+        let Some(expand) = dag.group(group).and_then(|group| group.expand.as_ref()) else {
+            return Ok(true);
+        };
+        if !self.run.group_upstream_ended(group) {
+            return Ok(false);
+        }
+        let failed = TaskInstanceState::Failed;
+        let (state, reason) = match expand::evaluate(expand, self.run, self.evaluator) {
+            Ok((_, elements)) if elements.length == 0 => {
+                (TaskInstanceState::Skipped, Reason::EmptyExpansion)
+            }
+            Ok((elements, parsed)) => {
+                self.regroup(group, elements, parsed.length)?;
+                return Ok(true);
+            }
+            Err(ExpandFailure::Nothing(_)) => self.without_elements(group),
+            Err(ExpandFailure::Error(_)) => (failed, Reason::ExpandError),
+        };
+        self.decide(task, state, Some(reason))?;
+        Ok(false)
+    }
+
+    fn regroup(
+        &mut self,
+        group: GroupIndex,
+        elements: String,
+        length: usize,
+    ) -> Result<(), IllegalEvent> {
+        let plan = self.run.plan.clone();
+        for task in plan.groups.members(group) {
+            self.shed_beyond(*task, length)?;
+        }
+        self.expand_group(group, elements)?;
+        for task in plan.groups.members(group) {
+            for below in plan.downstream(*task) {
+                self.open(*below);
+            }
+        }
+        Ok(())
+    }
+
     /// As for a mapped task: who gives no list because it did not run decides for the whole group.
     fn without_elements(&self, group: GroupIndex) -> (TaskInstanceState, Reason) {
         let (mut failed, mut skipped) = (0, 0);
@@ -147,6 +195,10 @@ impl Turn<'_> {
         let rule = self.run.dag.task(ti.task)?.trigger_rule;
         if !is_undecided {
             return None;
+        }
+        if self.run.instance_was_skipped_before(ti) {
+            let skipped = TaskInstanceState::Skipped;
+            return Some(Verdict::End(skipped, Reason::PreviouslySkipped));
         }
         let (upstream, gone) = self.run.upstream_of(ti);
         if gone && rule == TriggerRule::AllSuccess {

@@ -102,8 +102,18 @@ impl Turn<'_> {
         for (task, from, to) in instances {
             self.mark_range(*task, *from..*to, state, by)?;
         }
-        for (task, ..) in instances {
-            self.skip_elsewhere(*task)?;
+        if self.run.state != DagRunState::Running {
+            // In a run that has ended only what was marked changes; one that is queued settles when it starts.
+            return Ok(());
+        }
+        for (task, from, to) in instances {
+            let task = *task;
+            if self.run.task_state(task)?.skips.is_some() {
+                for map_index in *from..*to {
+                    self.skip_beside(TaskInstanceKey { task, map_index })?;
+                }
+                self.skip_elsewhere(task)?;
+            }
         }
         Ok(())
     }

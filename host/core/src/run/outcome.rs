@@ -236,16 +236,17 @@ impl RunState {
         let short_circuit = matches!(outcome, Outcome::ShortCircuit { .. });
         // Teardowns are never skipped by a short circuit.
         let is_teardown = |task: &TaskIndex| self.dag.task(*task).is_some_and(|t| t.is_teardown);
-        let unwanted = unwanted
-            .into_iter()
-            .filter(|task| !(short_circuit && is_teardown(task)));
-        let (beside, outside) = unwanted.partition(|other| self.plan.groups.same(ti.task, *other));
+        let groups = &self.plan.groups;
         let Some(state) = self.tasks.get_mut(ti.task.get()) else {
             return;
         };
         let skips = state.skips.get_or_insert_with(Skips::default);
         skips.short_circuit |= short_circuit;
-        skips.keep(ti.map_index, beside, outside);
+        let (beside, outside): (Vec<_>, Vec<_>) = unwanted
+            .into_iter()
+            .filter(|task| !(short_circuit && is_teardown(task)))
+            .partition(|other| groups.same(ti.task, *other));
+        skips.keep(ti.map_index, outside, beside);
     }
 
     /// The direct downstream tasks that are neither chosen nor below a chosen one.

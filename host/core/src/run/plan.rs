@@ -78,24 +78,24 @@ impl Plan {
         list(&self.guarded, task)
     }
 
-    /// All transitive upstream tasks, without `task` itself.
-    pub(super) fn ancestors(&self, dag: &Dag, task: TaskIndex) -> BTreeSet<TaskIndex> {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![task];
-        while let Some(task) = open.pop() {
-            for above in dag.task(task).map_or(&[][..], |task| &task.depends_on) {
-                if seen.insert(*above) {
-                    open.push(*above);
-                }
-            }
-        }
-        seen
-    }
-
     /// All transitive downstream tasks, without `task` itself.
     pub(super) fn descendants(&self, task: TaskIndex) -> BTreeSet<TaskIndex> {
         reachable(&self.downstream, task)
     }
+}
+
+/// All transitive upstream tasks, without `task` itself.
+pub(super) fn ancestors(dag: &Dag, task: TaskIndex) -> BTreeSet<TaskIndex> {
+    let mut seen = BTreeSet::new();
+    let mut open = vec![task];
+    while let Some(task) = open.pop() {
+        for above in dag.task(task).map_or(&[][..], |task| &task.depends_on) {
+            if seen.insert(*above) {
+                open.push(*above);
+            }
+        }
+    }
+    seen
 }
 
 pub(super) fn indexes(dag: &Dag) -> impl Iterator<Item = TaskIndex> + use<> {

@@ -50,7 +50,7 @@ impl Turn<'_> {
     }
 
     /// Skips what an instance in a mapped group does not want beside it, at once: no other instance has a say in it.
-    fn skip_beside(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
+    pub(super) fn skip_beside(&mut self, ti: TaskInstanceKey) -> Result<(), IllegalEvent> {
         let skips = self.run.task_state(ti.task)?.skips.as_ref();
         let Some(skips) = skips
             .filter(|_| self.run.known(ti).map(|one| one.state) == Ok(TaskInstanceState::Success))

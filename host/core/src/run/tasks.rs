@@ -113,6 +113,13 @@ impl Instance {
         self.tries_before.saturating_add(retries).saturating_add(1)
     }
 
+    /// It begins anew: a new try, with as many retries as at first.
+    pub(super) fn renew(&mut self) {
+        self.tries_before = self.try_number;
+        self.resume = Resume::NewTry;
+        self.losses = 0;
+    }
+
     /// The number of the try that the next start belongs to.
     pub(super) fn next_try(&self) -> u32 {
         match self.resume {
@@ -138,25 +145,16 @@ pub(super) struct Waiting {
 pub(super) struct Skips {
     /// How many instances want the task skipped. It is skipped when all that succeeded do.
     pub(super) wanted: BTreeMap<TaskIndex, u32>,
-    /// Which tasks of the same mapped group each instance wants skipped, at its own map index.
-    pub(super) beside: BTreeMap<i32, Box<[TaskIndex]>>,
     /// Which instance said so: a cleared one takes back what it said.
     by: BTreeMap<i32, Box<[TaskIndex]>>,
+    /// Which tasks of the same mapped group each instance wants skipped, at its own map index.
+    pub(super) beside: BTreeMap<i32, Box<[TaskIndex]>>,
     /// Whether they were short circuits.
     pub(super) short_circuit: bool,
 }
 
 impl Skips {
-    pub(super) fn reason(&self) -> Reason {
-        if self.short_circuit {
-            Reason::ShortCircuit
-        } else {
-            Reason::BranchNotTaken
-        }
-    }
-
-    /// What one instance wants skipped: beside it in its mapped group, and elsewhere.
-    pub(super) fn keep(&mut self, map_index: i32, beside: Vec<TaskIndex>, outside: Vec<TaskIndex>) {
+    pub(super) fn keep(&mut self, map_index: i32, outside: Vec<TaskIndex>, beside: Vec<TaskIndex>) {
         self.forget(map_index);
         for task in &outside {
             *self.wanted.entry(*task).or_insert(0) += 1;
@@ -168,13 +166,13 @@ impl Skips {
     }
 
     pub(super) fn forget(&mut self, map_index: i32) {
-        self.beside.remove(&map_index);
         for task in self.by.remove(&map_index).into_iter().flatten() {
             if let Some(count) = self.wanted.get_mut(&task) {
                 *count -= 1;
             }
         }
         self.wanted.retain(|_, count| *count > 0);
+        self.beside.remove(&map_index);
     }
 
     /// The same decisions about tasks that have other places now; `place` knows no place of a task that is gone.
@@ -183,13 +181,23 @@ impl Skips {
             short_circuit: self.short_circuit,
             ..Self::default()
         };
-        let places = |tasks: &[TaskIndex]| tasks.iter().filter_map(|task| place(*task)).collect();
-        for (map_index, unwanted) in &self.by {
-            let beside = self.beside.get(map_index);
-            let beside = beside.map_or_else(Vec::new, |tasks| places(tasks));
-            moved.keep(*map_index, beside, places(unwanted));
+        let places = |tasks: Option<&Box<[TaskIndex]>>| {
+            let tasks = tasks.into_iter().flatten();
+            tasks.filter_map(|task| place(*task)).collect()
+        };
+        for (map_index, outside) in &self.by {
+            let beside = places(self.beside.get(map_index));
+            moved.keep(*map_index, places(Some(outside)), beside);
         }
         moved
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        if self.short_circuit {
+            Reason::ShortCircuit
+        } else {
+            Reason::BranchNotTaken
+        }
     }
 }
 
@@ -247,7 +255,7 @@ impl TaskState {
     }
 
     /// Appends `n` new instances to an expanded task.
-    pub(super) fn grow(&mut self, n: usize) {
+    pub(super) fn append(&mut self, n: usize) {
         let length = self.instances.len().saturating_add(n);
         self.instances.resize(length, Instance::NEW);
         let count = u32::try_from(n).unwrap_or(u32::MAX);

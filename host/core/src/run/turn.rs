@@ -11,7 +11,7 @@ use super::state::RunState;
 use super::step::Step;
 use super::tasks::TaskState;
 use crate::dag::spec::ExpandSource;
-use crate::ids::TaskIndex;
+use crate::ids::{TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use crate::task_instance::trigger_rule::Decision;
 use jiff::Timestamp;
@@ -59,13 +59,19 @@ impl<'a> Turn<'a> {
         self.run.apply(&event)?;
         self.step.events.push(event);
         if let Some((task, range)) = changed {
+            self.open_again(task, &range);
             self.open_below(task, &range, &before.unwrap_or_default());
-            // A cleared task instance is undecided again itself, at once or when its old attempt has ended.
-            if undecided(self.run, task) {
-                self.open.insert((task, range.start, range.end));
-            }
         }
         Ok(())
+    }
+
+    /// A cleared task instance is undecided again itself, at once or when its old attempt has ended.
+    fn open_again(&mut self, task: TaskIndex, range: &Range<i32>) {
+        let map_index = range.start;
+        let one = self.run.instance(TaskInstanceKey { task, map_index });
+        if range.len() != 1 || one.is_some_and(|one| one.state == TaskInstanceState::None) {
+            self.open.insert((task, range.start, range.end));
+        }
     }
 
     /// Looks again at what is below instances `range` of a task: in the same mapped group at the same map indexes, in
@@ -148,11 +154,19 @@ impl<'a> Turn<'a> {
             if self.run.state != DagRunState::Running || !undecided(self.run, task) {
                 continue;
             }
-            match self.run.plan.groups.of(task) {
-                None if self.run.was_skipped_before(task) => {
-                    let reason = Some(Reason::PreviouslySkipped);
-                    self.decide(task, TaskInstanceState::Skipped, reason)?;
-                }
+            let group = self.run.plan.groups.of(task);
+            if group.is_none() && self.run.was_skipped_before(task) {
+                let reason = Some(Reason::PreviouslySkipped);
+                self.decide(task, TaskInstanceState::Skipped, reason)?;
+                continue;
+            }
+            if let Some(group) = group
+                && self.run.group_revises(group)
+                && !self.revise_group(group, task)?
+            {
+                continue;
+            }
+            match group {
                 None => self.settle_task(task)?,
                 Some(_) if self.run.task_state(task)?.is_expanded() => {
                     self.settle_instances(task, from..to)?;
@@ -259,6 +273,7 @@ fn changed(event: &Event) -> Option<(TaskIndex, Range<i32>)> {
         Event::StateSet { task, from, to, .. }
         | Event::Cleared { task, from, to, .. }
         | Event::Marked { task, from, to, .. } => Some((*task, *from..*to)),
+        Event::TaskExpanded { task, .. } => Some((*task, 0..i32::MAX)),
         Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
             Some((ti.task, one(*ti)))
         }

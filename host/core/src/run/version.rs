@@ -8,9 +8,9 @@ use super::expand::ExpandEvaluator;
 use super::plan::{Plan, indexes};
 use super::state::RunState;
 use super::step::Step;
-use super::tasks::{Instance, Resume, Skips, StateCounts, TaskState};
+use super::tasks::{Instance, Skips, StateCounts, TaskState};
 use super::turn::Turn;
-use crate::dag::spec::{Dag, Task};
+use crate::dag::spec::{Dag, Expand};
 use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
 use crate::task_instance::trigger_rule::UpstreamStates;
@@ -56,7 +56,6 @@ impl RunState {
             return Err(self.run_is("VersionChanged", needs));
         }
         let old = std::mem::replace(&mut self.dag, dag);
-        self.move_groups(&old);
         self.plan = Arc::new(Plan::new(&self.dag));
         self.dag_version = *dag_version;
         self.move_tasks(&old);
@@ -64,58 +63,22 @@ impl RunState {
         Ok(())
     }
 
-    /// A mapped group that is expanded over the same keeps its elements.
-    fn move_groups(&mut self, old: &Dag) {
-        let groups = std::mem::take(&mut self.groups);
-        for (index, elements) in groups {
-            let kept = old.group(index).and_then(|before| {
-                let groups = (0..).map(GroupIndex).zip(&self.dag.task_groups);
-                let mut same = groups.filter(|(_, group)| group.group_id == before.group_id);
-                same.find(|(_, group)| group.expand == before.expand)
-            });
-            if let Some((place, _)) = kept {
-                self.groups.insert(place, elements);
-            }
-        }
-    }
-
-    /// The tasks of a mapped group have as many instances as it has elements, or none that count.
-    fn fit_group(&self, task: TaskIndex, state: &mut TaskState) -> bool {
-        let Some(group) = self.plan.groups.of(task) else {
-            return false;
-        };
-        let length = self.groups.get(&group).map(|elements| elements.length);
-        let has = state.is_expanded().then(|| state.range().len());
-        if has != length.filter(|length| *length > 0) {
-            let sla_open = state.sla_open;
-            *state = TaskState::new();
-            state.sla_open = sla_open;
-            if let Some(length) = length.filter(|length| *length > 0) {
-                state.expand(length);
-            }
-        }
-        true
-    }
-
     fn move_tasks(&mut self, old: &Dag) {
         let new = self.dag.clone();
-        let mut before: BTreeMap<&TaskId, (Option<&Task>, TaskState)> = BTreeMap::new();
-        for (task, state) in old.tasks.iter().zip(std::mem::take(&mut self.tasks)) {
-            before.insert(&task.task_id, (Some(task), state));
+        let mut before: BTreeMap<&TaskId, (Option<TaskIndex>, TaskState)> = BTreeMap::new();
+        let states = std::mem::take(&mut self.tasks);
+        for ((place, task), state) in indexes(old).zip(&old.tasks).zip(states) {
+            before.insert(&task.task_id, (Some(place), state));
         }
-        for (index, task) in indexes(&new).zip(&new.tasks) {
-            let (spec, mut state) = match before.remove(&task.task_id) {
-                Some(found) => found,
-                None => (
-                    None,
-                    self.gone
-                        .remove(&task.task_id)
-                        .unwrap_or_else(TaskState::new),
-                ),
-            };
-            if !self.fit_group(index, &mut state) {
-                adapt(task, spec, &mut state);
-            }
+        for (place, task) in indexes(&new).zip(&new.tasks) {
+            let found = before.remove(&task.task_id);
+            let (was, mut state) = found.unwrap_or_else(|| {
+                let state = self.gone.remove(&task.task_id);
+                (None, state.unwrap_or_else(TaskState::new))
+            });
+            let now = mapping(&new, place);
+            let same = was.is_some_and(|was| mapping(old, was) == now);
+            adapt(now.is_some(), same, &mut state);
             if let Some(skips) = &state.skips {
                 state.skips = Some(moved(skips, old, &new));
             }
@@ -124,6 +87,22 @@ impl RunState {
         for (task_id, (_, mut state)) in before {
             state.remove_all();
             self.gone.insert(task_id.clone(), state);
+        }
+        self.move_groups(old, &new);
+    }
+
+    /// Groups keep their elements where they are expanded over the same.
+    fn move_groups(&mut self, old: &Dag, new: &Dag) {
+        for (group, elements) in std::mem::take(&mut self.groups) {
+            let Some(was) = old.group(group) else {
+                continue;
+            };
+            let mut now = (0..).map(GroupIndex).zip(&new.task_groups);
+            let same =
+                now.find(|(_, now)| now.group_id == was.group_id && now.expand == was.expand);
+            if let Some((place, _)) = same {
+                self.groups.insert(place, elements);
+            }
         }
     }
 
@@ -171,19 +150,30 @@ impl RunState {
     }
 }
 
+/// What a task is expanded over, by itself or with its group; `None` for an unmapped task.
+fn mapping(dag: &Dag, task: TaskIndex) -> Option<(Option<&TaskId>, &Expand)> {
+    let group = dag.mapped_group(task).and_then(|group| dag.group(group));
+    let expand = match group {
+        Some(group) => group.expand.as_ref(),
+        None => dag.task(task)?.expand.as_ref(),
+    };
+    expand.map(|expand| (group.map(|group| &group.group_id), expand))
+}
+
 /// Makes the state of a task fit its new definition. What was mapped and is not any more, or the other way round while it
 /// was unfinished, begins anew; what is expanded over something else is looked at again before it goes on.
-fn adapt(new: &Task, old: Option<&Task>, state: &mut TaskState) {
-    let anew = match new.expand {
-        Some(_) => !state.is_expanded() && state.counts.unfinished() > 0,
-        None => state.is_expanded(),
+fn adapt(mapped: bool, same: bool, state: &mut TaskState) {
+    let unfinished = state.counts.unfinished() > 0;
+    let anew = if mapped {
+        !state.is_expanded() && unfinished
+    } else {
+        state.is_expanded()
     };
     if anew {
         let sla_open = state.sla_open;
         *state = TaskState::new();
         state.sla_open = sla_open;
     }
-    let same = old.is_some_and(|old| old.expand == new.expand);
     if state.is_expanded() && !same {
         state.elements = None;
         state.revise = true;
@@ -225,7 +215,7 @@ impl TaskState {
             let from = instance.state;
             if let Some(to) = to(from) {
                 instance.state = to;
-                instance.resume = Resume::NewTry;
+                instance.renew();
                 self.counts.shift(from, to, 1);
             }
         }

@@ -23,7 +23,7 @@ pub enum TemplateError {
         reason: String,
     },
     /// It names something that does not exist.
-    #[error("{place}: template {template:?} uses {name:?}, which is not defined here{hint}")]
+    #[error("{place}: template {template:?} uses {name:?}{at}, which is not defined here{hint}")]
     Undefined {
         /// Path in the config.
         place: String,
@@ -31,6 +31,8 @@ pub enum TemplateError {
         template: String,
         /// The unknown name with its path, like `params.lr`.
         name: String,
+        /// Its line and column in the template, where it stands there as it is.
+        at: String,
         /// Near names, or what exists; may be empty.
         hint: String,
     },
@@ -171,6 +173,7 @@ pub(super) fn explain(
                 Some((name, hint)) => TemplateError::Undefined {
                     place,
                     template: short,
+                    at: position(template, &name),
                     name,
                     hint,
                 },
@@ -187,6 +190,30 @@ pub(super) fn explain(
             reason,
         },
     }
+}
+
+/// Where a name stands in a template: a whole word, the first one. Lines and columns count from 1, columns in characters.
+fn position(template: &str, name: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let whole = |at: &usize| {
+        let before = template.get(..*at).unwrap_or_default();
+        let after = template.get(at + name.len()..).unwrap_or_default();
+        let goes_on = |c: char| c.is_alphanumeric() || c == '_';
+        !before.ends_with(is_word) && !after.starts_with(goes_on)
+    };
+    let found = template.match_indices(name).map(|(at, _)| at).find(whole);
+    let Some(before) = found.and_then(|at| template.get(..at)) else {
+        return String::new();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    format!(" (line {line}, column {column})")
 }
 
 /// The shortest part of a dotted name that does not exist, with a hint.

@@ -16,6 +16,14 @@ pub trait Lookup: Send + Sync {
     fn connection(&self, conn_id: &str) -> Result<Option<Connection>, String>;
     /// What stands for a connection's password, for the hosts that a grant names; `None` where it has no password.
     fn password(&self, conn_id: &str) -> Result<Option<String>, String>;
+    /// Keys of variables that there are, for a hint; may be a part of them.
+    fn variable_keys(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Ids of connections that there are, for a hint; may be a part of them.
+    fn connection_ids(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Where nothing may be looked up.
@@ -117,6 +125,13 @@ fn optional<T: Into<Value>>(value: Option<T>) -> Value {
 }
 
 impl Variables {
+    fn missing(&self, key: &str) -> String {
+        let near = near(key, &self.lookup.variable_keys());
+        format!(
+            "variable {key:?} is not set{near}; set it with `airlock variables set {key} VALUE`"
+        )
+    }
+
     fn read(&self, key: &str) -> Result<Option<Value>, Error> {
         let Some(text) = self.lookup.variable(key).map_err(failed)? else {
             return Ok(None);
@@ -133,6 +148,13 @@ impl Variables {
 }
 
 impl Connections {
+    fn missing(&self, conn_id: &str) -> String {
+        let near = near(conn_id, &self.0.connection_ids());
+        format!(
+            "connection {conn_id:?} is not set{near}; set it with `airlock connections set {conn_id} --conn-uri URI`"
+        )
+    }
+
     fn read(&self, conn_id: &str) -> Result<Option<Value>, Error> {
         let connection = self.0.connection(conn_id).map_err(failed)?;
         Ok(connection.map(|connection| {
@@ -167,20 +189,18 @@ fn get(
     }
 }
 
-fn no_variable(key: &str) -> String {
-    format!("variable {key:?} is not set; set it with `airlock variables set {key} VALUE`")
-}
-
-fn no_connection(conn_id: &str) -> String {
-    format!(
-        "connection {conn_id:?} is not set; set it with `airlock connections set {conn_id} --conn-uri URI`"
-    )
+/// A near name among those that there are.
+fn near(name: &str, known: &[String]) -> String {
+    match crate::dag::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("; did you mean {near:?}?"),
+        None => String::new(),
+    }
 }
 
 impl Object for Variables {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let key = key.as_str()?;
-        Some(or_error(self.read(key), || no_variable(key)))
+        Some(or_error(self.read(key), || self.missing(key)))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -194,7 +214,7 @@ impl Object for Variables {
         args: &[Value],
     ) -> Result<Value, Error> {
         match method {
-            "get" => get(args, |key| self.read(key), no_variable),
+            "get" => get(args, |key| self.read(key), |key| self.missing(key)),
             _ => Err(Error::from(ErrorKind::UnknownMethod)),
         }
     }
@@ -203,7 +223,7 @@ impl Object for Variables {
 impl Object for Connections {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let conn_id = key.as_str()?;
-        Some(or_error(self.read(conn_id), || no_connection(conn_id)))
+        Some(or_error(self.read(conn_id), || self.missing(conn_id)))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -217,7 +237,11 @@ impl Object for Connections {
         args: &[Value],
     ) -> Result<Value, Error> {
         match method {
-            "get" => get(args, |conn_id| self.read(conn_id), no_connection),
+            "get" => get(
+                args,
+                |conn_id| self.read(conn_id),
+                |conn_id| self.missing(conn_id),
+            ),
             _ => Err(Error::from(ErrorKind::UnknownMethod)),
         }
     }

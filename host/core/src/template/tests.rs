@@ -82,6 +82,14 @@ impl Lookup for Kept {
     fn password(&self, _: &str) -> Result<Option<String>, String> {
         Err("no grant covers it".into())
     }
+
+    fn variable_keys(&self) -> Vec<String> {
+        vec!["bucket".into(), "config".into()]
+    }
+
+    fn connection_ids(&self) -> Vec<String> {
+        vec!["mlflow".into()]
+    }
 }
 
 fn text_of(template: &str) -> Value {
@@ -310,9 +318,9 @@ fn an_unknown_name_is_told_with_its_place_and_near_names() {
             "known names are flags, min_improvement, model",
         ),
         ("{{ var.value.buckte }}", "\"bucket\""),
-        ("{{ var.json.broken }}", "var.json.broken"),
+        ("{{ var.json.broken }}", "\"broken\" is no JSON"),
         ("{{ conn.mlfow.host }}", "\"mlflow\""),
-        ("{{ conn.mlflow.password }}", "conn.mlflow.password"),
+        ("{{ conn.mlflow.password }}", "no grant covers it"),
         ("{{ macro.ds_add(ds, 1) }}", "\"macros\""),
         ("{{ xcom_pul('a') }}", "\"xcom_pull\""),
         ("a {{ dag_run.conf.absent }}", "dag_run.conf.absent"),
@@ -321,6 +329,18 @@ fn an_unknown_name_is_told_with_its_place_and_near_names() {
         let message = failure(&json!([template]));
         assert!(message.contains("config[0]"), "{message}");
         assert!(message.contains(part), "{part} in {message}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_told_with_its_line_and_column() {
+    for (template, place) in [
+        ("{{ dss }}", "line 1, column 4"),
+        ("a: {{ ds }}\nb: {{ params.lr }}", "line 2, column 7"),
+        ("ä {{ params['x'] ~ dss }}", "line 1, column 20"),
+    ] {
+        let message = failure(&json!([template]));
+        assert!(message.contains(place), "{message}");
     }
 }
 

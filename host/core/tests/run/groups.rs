@@ -325,3 +325,43 @@ fn f8_a_long_group_is_decided_by_ranges() {
     };
     assert!(step.commands.contains(&want));
 }
+
+#[test]
+fn f8_a_cleared_group_is_expanded_anew_with_its_list() {
+    let mut play = after(value(r#"["x","y"]"#));
+    for index in 0..2 {
+        play.run(ti(1, index), ok());
+        play.run(ti(2, index), ok());
+    }
+    play.run(ti(3, -1), ok());
+    play.clear(&[(0, -1, 0), (1, 0, 2), (2, 0, 2), (3, -1, 0)]);
+    play.send(airlock_core::run::event::Input::Start);
+    assert_eq!(play.states(1), [None; 2]);
+    play.run(ti(0, -1), value(r#"["z"]"#));
+    assert_eq!(
+        (play.states(1), play.states(2)),
+        (vec![Scheduled, Removed], vec![None, Removed])
+    );
+    assert_eq!(play.state.element(TaskIndex(2), 0), Some(json!({"x": "z"})));
+    play.run(ti(1, 0), ok());
+    play.run(ti(2, 0), ok());
+    play.run(ti(3, -1), ok());
+    assert_eq!(play.finished, Some(DagRunState::Success));
+    play.check_replay();
+}
+
+#[test]
+fn f8_one_element_of_a_group_is_cleared_alone() {
+    let mut play = after(value(r#"["x","y"]"#));
+    for index in 0..2 {
+        play.run(ti(1, index), ok());
+        play.run(ti(2, index), ok());
+    }
+    play.clear(&[(1, 1, 2), (2, 1, 2)]);
+    play.run(ti(1, 1), ok());
+    assert_eq!(
+        (play.states(1), play.states(2)),
+        (vec![Success; 2], vec![Success, Scheduled])
+    );
+    play.check_replay();
+}

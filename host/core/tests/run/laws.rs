@@ -214,6 +214,7 @@ fn hostile(play: &mut Play, draw: &mut Draw) {
     assert!(before == play.state, "a refused input changed the state");
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each event")]
 fn random_event(draw: &mut Draw) -> Event {
     let (ti, fence, at) = (random_key(draw), random_fence(draw), second(5));
     let states = [
@@ -341,6 +342,16 @@ fn any_range(play: &Play, draw: &mut Draw) -> (TaskIndex, i32, i32) {
     )
 }
 
+/// The DAG with its last task, or without it.
+fn other_version(play: &mut Play, draw: &mut Draw) {
+    let mut dag = Dag::clone(&play.versions[&[0; 32]]);
+    if draw.below(2) == 0 && dag.tasks.len() > 1 {
+        dag.tasks.pop();
+    }
+    let name = u8::try_from(play.versions.len()).unwrap();
+    play.change_version(dag, name);
+}
+
 /// What people do to a run.
 fn meddle(play: &mut Play, draw: &mut Draw) {
     let by = "ana".to_owned();
@@ -370,6 +381,7 @@ fn meddle(play: &mut Play, draw: &mut Draw) {
                 play.send(Input::Answer { ti, answer, by });
             }
         }
+        9 if play.finished.is_some() => other_version(play, draw),
         _ => {
             let (task, map_index, _) = any_range(play, draw);
             play.send(Input::EditXCom {
@@ -521,8 +533,8 @@ proptest! {
         fail_fast in prop::bool::weighted(0.2),
         timeout in prop::option::weighted(0.2, 1..500_i64),
         cancels in prop::bool::weighted(0.3),
-        group in prop::option::weighted(0.6, 0..6_usize),
         mut meddling in prop_oneof![Just(0), 0..12_usize],
+        group in prop::option::weighted(0.6, 0..6_usize),
         seed in any::<u64>(),
     ) {
         let mut draw = Draw(seed);

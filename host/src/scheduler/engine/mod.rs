@@ -13,18 +13,18 @@ use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::codec::encode_event;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::live_run::LiveRun;
-use crate::scheduler::message::{Clock, Executor, Message, Notice, SchedulerError};
+use crate::scheduler::message::{Clock, Executor, Message, Notice, PoolSize, SchedulerError};
 use crate::store::Store;
-use airlock_core::dispatch::{Dispatcher, RunNumber, Slots, Want};
-use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex};
+use airlock_core::dispatch::{Dispatcher, RunNumber, Want};
+use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Command, Event, Input};
-use airlock_core::task_instance::state::DagRunState;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use dags::LiveDag;
 use jiff::Timestamp;
 use past::Past;
 use runs::Active;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub(in crate::scheduler) struct Parts {
     /// Drawn once per start of the host: the owner in every fence.
     pub(in crate::scheduler) owner: u64,
     pub(in crate::scheduler) parallelism: u32,
-    pub(in crate::scheduler) pools: Vec<(PoolName, Slots)>,
+    pub(in crate::scheduler) pools: Vec<(PoolName, PoolSize)>,
+    pub(in crate::scheduler) queues: Option<BTreeSet<String>>,
 }
 
 pub(in crate::scheduler) struct Engine {
@@ -67,8 +68,11 @@ pub(in crate::scheduler) struct Engine {
 impl Engine {
     pub(in crate::scheduler) fn new(parts: Parts) -> Self {
         let mut dispatcher = Dispatcher::new(parts.parallelism);
-        for (name, slots) in &parts.pools {
-            dispatcher.set_pool(name.clone(), *slots);
+        for (name, size) in &parts.pools {
+            set_pool(&mut dispatcher, name.clone(), Some(*size));
+        }
+        if let Some(queues) = &parts.queues {
+            dispatcher.serve(queues.clone());
         }
         Self {
             parts,
@@ -211,8 +215,12 @@ impl Engine {
                 // An outcome that is refused was told where it was refused.
                 let _ = self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
-            Message::SetPool { name, slots, reply } => {
-                self.dispatcher.set_pool(name, slots);
+            Message::Lose { run, ti, fence } => {
+                // An attempt that is over already was not lost.
+                let _ = self.step(run, Input::Lose { ti, fence }, batch);
+            }
+            Message::SetPool { name, size, reply } => {
+                set_pool(&mut self.dispatcher, name, size);
                 batch.effect(Effect::Reply(reply, Ok(())));
             }
             Message::Watch {
@@ -400,7 +408,7 @@ impl Engine {
                         batch.effect(Effect::Start(run.attempt(ti, try_number, fence)));
                     }
                 }
-                Command::Release { ti } => self.dispatcher.release(number, ti),
+                Command::Release { ti } => self.release(number, ti),
                 Command::StopAttempt { ti, fence, reason } => {
                     batch.effect(Effect::Stop {
                         run: number,
@@ -419,6 +427,20 @@ impl Engine {
         }
     }
 
+    /// What a deferred task instance had stays its own where its pool says so.
+    fn release(&mut self, number: RunNumber, ti: TaskInstanceKey) {
+        let state = self
+            .runs
+            .get(&number)
+            .and_then(|run| run.state.instance(ti));
+        match state.map(|instance| instance.state()) {
+            Some(TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput) => {
+                self.dispatcher.defer(number, ti);
+            }
+            _ => self.dispatcher.release(number, ti),
+        }
+    }
+
     fn want(&mut self, number: RunNumber, task: TaskIndex, range: (i32, i32)) {
         let Some(run) = self.runs.get(&number) else {
             return;
@@ -432,9 +454,20 @@ impl Engine {
             .get(task.get())
             .copied()
             .unwrap_or(spec.priority_weight);
-        let want = Want::new(number, run_after_ms, priority, task, range, spec.pool_slots);
+        let want = Want::new(number, run_after_ms, priority, task, range, spec.pool_slots)
+            .in_queue(&spec.queue);
         if !self.dispatcher.want(&spec.pool, want) {
             tracing::warn!(dag_id = %run.row.dag_id, task_id = %spec.task_id, pool = %spec.pool, "no such pool: the task waits until it is created");
         }
+    }
+}
+
+fn set_pool(dispatcher: &mut Dispatcher, name: PoolName, size: Option<PoolSize>) {
+    match size {
+        Some(size) => {
+            dispatcher.set_include_deferred(&name, size.include_deferred);
+            dispatcher.set_pool(name, size.slots);
+        }
+        None => dispatcher.remove_pool(&name),
     }
 }

@@ -12,7 +12,7 @@ use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::{Input, RunHeader};
 use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
-use airlock_core::task_instance::state::DagRunState;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -185,6 +185,7 @@ impl Engine {
         let lost = state.live_attempts();
         let commands = state.resume();
         let number = self.adopt_replayed(state, header, row, head);
+        self.hold_deferred(number);
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch);
         for (ti, fence) in lost {
@@ -193,6 +194,32 @@ impl Engine {
         let _ = self.step(number, Input::Wake, &mut batch);
         self.start_runs(&dag_id, &mut batch);
         self.end_turn(batch);
+    }
+
+    /// Slots that deferred task instances of a run kept over a restart.
+    fn hold_deferred(&mut self, number: RunNumber) {
+        let Some(run) = self.runs.get(&number) else {
+            return;
+        };
+        let deferred = [
+            TaskInstanceState::Deferred,
+            TaskInstanceState::AwaitingInput,
+        ];
+        if deferred
+            .iter()
+            .all(|state| run.state.totals().get(*state) == 0)
+        {
+            return;
+        }
+        for (ti, instance) in run.state.all_instances() {
+            let Some(task) = run.view.dag.task(ti.task) else {
+                continue;
+            };
+            if deferred.contains(&instance.state()) {
+                self.dispatcher
+                    .hold_deferred(number, ti, &task.pool, task.pool_slots);
+            }
+        }
     }
 
     /// Starts queued runs of a DAG, the first one first, as far as its limits allow.
