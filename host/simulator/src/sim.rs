@@ -161,7 +161,9 @@ impl Sim {
             Action::Act => self.act(),
             Action::Speak => {
                 let said = self.workers.speak(&mut self.draw, &self.world, self.calm);
-                said.into_iter().for_each(|message| self.deliver(message));
+                for message in said {
+                    self.deliver(message);
+                }
                 Ok(())
             }
             Action::Time => {

@@ -22,6 +22,7 @@ use airlock_core::run::state::RunState;
 use airlock_core::run::step::Step;
 use airlock_core::task_instance::state::TaskInstanceState;
 use book::Book;
+pub(crate) use global::check_durable;
 use jiff::Timestamp;
 use ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
@@ -255,13 +256,13 @@ impl Audit {
         Ok(())
     }
 
-    pub(crate) fn acknowledged(&mut self, promise: Promise) {
+    pub(crate) fn acknowledged(&mut self, promise: &Promise) {
         match promise {
             Promise::Triggered(run) => {
-                self.triggered.insert(run);
+                self.triggered.insert(*run);
             }
             Promise::Cancelled(run) => {
-                self.cancelled.insert(run);
+                self.cancelled.insert(*run);
             }
         }
     }

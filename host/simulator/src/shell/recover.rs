@@ -117,9 +117,9 @@ impl Sim {
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch)?;
         for (ti, fence) in lost {
-            self.step(number, Input::Lose { ti, fence }, &mut batch)?;
+            self.step(number, &Input::Lose { ti, fence }, &mut batch)?;
         }
-        self.step(number, Input::Wake, &mut batch)?;
+        self.step(number, &Input::Wake, &mut batch)?;
         self.end_turn(batch)
     }
 }
