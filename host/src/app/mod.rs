@@ -3,8 +3,8 @@
 
 mod assets;
 mod backfills;
-mod changes;
 mod callbacks;
+mod changes;
 mod connections;
 mod dag_list;
 mod dag_runs;
@@ -20,10 +20,10 @@ mod runs;
 mod task_instances;
 mod variables;
 
+pub use crate::email::SmtpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
-pub use crate::email::SmtpSettings;
 pub use connections::ConnectionRow;
 pub use dag_list::DagOverview;
 pub use dags::{RegisteredDag, is_file, read_dag};
