@@ -1,8 +1,10 @@
 //! Shared helpers of the tests that run the `airlock` program as a person would.
 
 mod guests;
+mod service;
 
 pub use guests::{GUESTS, Guests};
+pub use service::Service;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -102,6 +104,7 @@ impl Airlock {
             .stdin(Stdio::null());
         for name in [
             "AIRLOCK_DATA",
+            "AIRLOCK_DAGS",
             "AIRLOCK_PLUGINS",
             "AIRLOCK_STORAGE_ROOT",
             "AIRLOCK_LOG",

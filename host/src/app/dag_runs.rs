@@ -93,9 +93,10 @@ impl StoredDagRuns {
             logical_date: request.logical_date,
             run_id: Some(request.run_id.clone()),
             conf: request.conf.clone(),
+            note: String::new(),
+            triggered_by: by(&request.triggered_by),
         };
-        let mut header = header(&dag, trigger).map_err(refused)?;
-        header.triggered_by = by(&request.triggered_by);
+        let header = header(&dag, trigger).map_err(refused)?;
         check_pools(self.store.as_ref(), &dag.dag).map_err(refused)?;
         let triggered = self.handle.trigger(dag.dag, dag.version, header).await;
         match triggered {

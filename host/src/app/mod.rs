@@ -1,8 +1,12 @@
 //! The application handle: what the command line, the API and the pages go through. It opens the rooms in the right order and
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
+mod assets;
+mod backfills;
 mod callbacks;
+mod changes;
 mod connections;
+mod dag_list;
 mod dag_runs;
 mod dags;
 mod folders;
@@ -10,19 +14,25 @@ mod import;
 mod models;
 mod open;
 mod pools;
+mod questions;
 mod retention;
 mod runs;
 mod task_instances;
 mod variables;
 
 pub use crate::email::SmtpSettings;
+pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
+pub use backfills::BackfillRow;
+pub use changes::{ChangedRow, InstanceName, RunChoice};
 pub use connections::ConnectionRow;
+pub use dag_list::DagOverview;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use folders::{DagFolders, ImportError, Watch};
 pub use import::{Exported, Imported, OnExisting};
 pub use models::{ModelDetail, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;
+pub use questions::PendingInput;
 pub use retention::{Cleaned, RetentionPolicy};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;

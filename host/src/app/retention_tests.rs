@@ -143,7 +143,7 @@ impl House {
                 .then_some(date + SignedDuration::from_hours(1)),
             dag_version: Digest(version).to_string(),
             backfill_id: None,
-            triggered_by: String::new(),
+            triggered_by: "timetable".to_owned(),
             note: String::new(),
         };
         let name = run_id.as_str().as_bytes().to_vec();

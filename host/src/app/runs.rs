@@ -32,6 +32,10 @@ pub struct TriggerRequest {
     pub run_id: Option<RunId>,
     /// A JSON object; checked against the DAG's params.
     pub conf: serde_json::Map<String, serde_json::Value>,
+    /// Free text.
+    pub note: String,
+    /// Who asks, in words.
+    pub triggered_by: String,
 }
 
 /// A run with its task instances.
@@ -250,6 +254,8 @@ pub(super) fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<Run
         logical_date,
         run_id,
         conf,
+        note,
+        triggered_by,
     } = request;
     let params =
         check_params(&dag.dag, &serde_json::Value::Object(conf.clone())).map_err(|errors| {
@@ -278,6 +284,8 @@ pub(super) fn header(dag: &RegisteredDag, request: TriggerRequest) -> Result<Run
         data_interval_end: Some(interval.1),
         params: text(params),
         conf: text(conf),
+        note,
+        triggered_by,
         ..RunHeader::new(run_id, RunType::Manual, now)
     })
 }

@@ -4,6 +4,9 @@
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
 use super::args_admin::{Connections, Pools, Variables};
+use super::args_service::{
+    AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
+};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -126,6 +129,12 @@ pub enum Command {
     /// Manage tasks
     #[command(subcommand)]
     Tasks(Tasks),
+    /// Run past dates of a schedule
+    #[command(subcommand)]
+    Backfill(Backfill),
+    /// Manage assets
+    #[command(subcommand)]
+    Assets(Assets),
     /// Manage registered models
     #[command(subcommand)]
     Models(Models),
@@ -196,8 +205,22 @@ pub enum Dags {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// List DAGs
+    /// List DAGs: what schedules them, whether they are paused or stale, and when the next run is due
     List,
+    /// List DAG files that could not be read, with their errors; their DAGs keep the last good version
+    ListImportErrors,
+    /// Make and start no more runs; running task instances go on
+    Pause {
+        /// Which DAGs
+        #[arg(required = true, value_name = "DAG")]
+        dag_ids: Vec<String>,
+    },
+    /// Make and start runs again
+    Unpause {
+        /// Which DAGs
+        #[arg(required = true, value_name = "DAG")]
+        dag_ids: Vec<String>,
+    },
     /// Show a DAG: its schedule, its params and its tasks
     Show {
         /// A DAG file or a dag_id
@@ -240,6 +263,9 @@ pub struct TriggerArgs {
     /// The run's id [default: made from the date]
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
+    /// Free text about the run
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
 }
 
 /// Verbs of `airlock runs`.
@@ -271,12 +297,18 @@ pub enum Runs {
     },
     /// End a run: live attempts are stopped, the rest is skipped
     Cancel(RunArgs),
+    /// Run task instances of a run again
+    Clear(RunsClear),
+    /// End a run in success: live attempts are stopped
+    MarkSuccess(RunArgs),
+    /// End a run in failed: live attempts are stopped, what waits is skipped
+    MarkFailed(RunArgs),
     /// Take up every run that an earlier process left, and carry it out to its end
     Resume,
 }
 
 /// Names a run.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Its DAG
     pub dag_id: String,
@@ -303,6 +335,39 @@ pub enum Tasks {
         /// Which element of a mapped task
         #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
         map_index: i32,
+    },
+    /// Run task instances again
+    Clear(TasksClear),
+    /// Give task instances the state success without running them
+    MarkSuccess(TasksMark),
+    /// Give task instances the state failed; live attempts are stopped
+    MarkFailed(TasksMark),
+    /// Say why a task instance does not run
+    FailedDeps(InstanceArgs),
+    /// List the task instances of a run with their states
+    StatesForDagRun(RunArgs),
+    /// List the questions that wait for a person
+    PendingInputs,
+    /// Answer the question of a task instance
+    Answer(AnswerArgs),
+    /// Set an XCom of a task instance
+    SetXcom {
+        #[expect(missing_docs, reason = "a comment would become help text")]
+        #[command(flatten)]
+        instance: InstanceArgs,
+        /// Its key
+        key: String,
+        /// A JSON value; `-` reads it from stdin
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Delete an XCom of a task instance
+    DeleteXcom {
+        #[expect(missing_docs, reason = "a comment would become help text")]
+        #[command(flatten)]
+        instance: InstanceArgs,
+        /// Its key
+        key: String,
     },
     /// Run one task alone, without its upstream and without recording it
     Test {

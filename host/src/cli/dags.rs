@@ -5,7 +5,7 @@ use super::output::{print, print_json, say, table, time};
 use super::progress;
 use super::session;
 use super::settings::{Need, block_on, conf, open, timestamp};
-use crate::app::{App, RegisteredDag, RunDetail, TriggerRequest, is_file, read_dag};
+use crate::app::{App, DagOverview, RegisteredDag, RunDetail, TriggerRequest, is_file, read_dag};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::render;
 use airlock_core::dag::spec::{Dag, Schedule};
@@ -19,6 +19,9 @@ pub(super) fn run(global: &Global, command: Dags) -> Result<(), UserError> {
     match command {
         Dags::Validate { files } => validate(global, &files),
         Dags::List => list(global),
+        Dags::ListImportErrors => list_import_errors(global),
+        Dags::Pause { dag_ids } => pause(global, &dag_ids, true),
+        Dags::Unpause { dag_ids } => pause(global, &dag_ids, false),
         Dags::Show { dag } => show(global, &dag),
         Dags::Test(args) => trigger(global, Need::Test, args),
         Dags::Trigger(args) => trigger(global, Need::Execution, args),
@@ -71,24 +74,84 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
 }
 
 fn list(global: &Global) -> Result<(), UserError> {
-    let dags = open(global, Need::State)?.dags()?;
+    let dags = open(global, Need::State)?.dag_overviews()?;
+    let schedule = |dag: &DagOverview| schedule_text(&dag.schedule, &dag.timezone);
     if global.json {
-        return print_json(&dags);
+        let rows = dags.iter().map(|dag| {
+            let next = dag.next.as_ref();
+            let mut row = serde_json::to_value(&dag.row).unwrap_or_default();
+            if let Some(row) = row.as_object_mut() {
+                row.insert("schedule".to_owned(), json!(schedule(dag)));
+                row.insert(
+                    "next_dagrun".to_owned(),
+                    json!(next.map(|run| run.logical_date)),
+                );
+                row.insert(
+                    "next_dagrun_run_after".to_owned(),
+                    json!(next.map(|run| run.run_after)),
+                );
+            }
+            row
+        });
+        return print_json(&rows.collect::<Vec<_>>());
     }
-    let row = |dag: &crate::scheduler::DagRow| {
-        let paused = if dag.is_paused { "yes" } else { "no" };
+    let yes_no = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let row = |dag: &DagOverview| {
         vec![
-            dag.dag_id.to_string(),
-            paused.to_owned(),
-            dag.dag_version.chars().take(12).collect(),
-            time(Some(dag.updated_at)),
-            dag.fileloc.clone(),
+            dag.row.dag_id.to_string(),
+            schedule(dag),
+            yes_no(dag.row.is_paused),
+            yes_no(dag.row.is_stale),
+            time(dag.next.as_ref().map(|run| run.run_after)),
+            dag.row.dag_version.chars().take(12).collect(),
+            dag.row.fileloc.clone(),
         ]
     };
     print(&table(
-        &["dag_id", "paused", "version", "updated", "file"],
+        &[
+            "dag_id", "schedule", "paused", "stale", "next run", "version", "file",
+        ],
         &dags.iter().map(row).collect::<Vec<_>>(),
     ))
+}
+
+fn pause(global: &Global, dag_ids: &[String], is_paused: bool) -> Result<(), UserError> {
+    let app = open(global, Need::State)?;
+    // A mistake in one name changes nothing.
+    for dag_id in dag_ids {
+        app.dag(dag_id)?;
+    }
+    for dag_id in dag_ids {
+        app.set_paused(dag_id, is_paused)?;
+    }
+    if global.json {
+        let rows = dag_ids
+            .iter()
+            .map(|dag_id| json!({"dag_id": dag_id, "is_paused": is_paused}));
+        return print_json(&rows.collect::<Vec<_>>());
+    }
+    let state = if is_paused { "paused" } else { "unpaused" };
+    dag_ids
+        .iter()
+        .try_for_each(|dag_id| print(&format!("dag {dag_id}: {state}\n")))
+}
+
+fn list_import_errors(global: &Global) -> Result<(), UserError> {
+    let errors = open(global, Need::State)?.import_errors()?;
+    if global.json {
+        return print_json(&errors);
+    }
+    if errors.is_empty() {
+        return print("every DAG file could be read\n");
+    }
+    errors.iter().try_for_each(|error| {
+        print(&format!(
+            "{} ({})\n{}\n",
+            error.fileloc,
+            time(Some(error.at)),
+            error.message
+        ))
+    })
 }
 
 /// A DAG for looking at it: a file is only read, never stored.
@@ -226,6 +289,7 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
         conf: conf_text,
         run_id,
         no_wait,
+        note,
     } = args;
     let request = TriggerRequest {
         logical_date: logical_date.as_deref().map(timestamp).transpose()?,
@@ -234,6 +298,8 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
             .transpose()
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?,
         conf: conf(conf_text.as_deref())?,
+        note: note.unwrap_or_default(),
+        triggered_by: cli_user(),
     };
     // A mistake in the file is told before anything is opened.
     let dag = if is_file(&dag) {
@@ -258,8 +324,13 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
     report(global, &detail)
 }
 
+/// Who triggers, as a run's `triggered_by` names them.
+pub(super) fn cli_user() -> String {
+    format!("cli user {}", session::user())
+}
+
 /// A run that somebody else carries out.
-fn recorded(global: &Global, dag_id: &DagId, run_id: &RunId) -> Result<(), UserError> {
+pub(super) fn recorded(global: &Global, dag_id: &DagId, run_id: &RunId) -> Result<(), UserError> {
     if global.json {
         return print_json(&json!({"dag_id": dag_id, "run_id": run_id, "state": "queued"}));
     }

@@ -4,11 +4,17 @@
 mod admin;
 pub mod args;
 pub mod args_admin;
+pub mod args_service;
+mod assets;
+mod backfills;
 mod bench;
+mod changes;
+mod confirm;
 mod connections;
 mod control;
 mod dags;
 mod db;
+mod instances;
 mod models;
 mod output;
 mod plugins;
@@ -57,7 +63,15 @@ fn run(cli: Cli) -> Result<u8, UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
     let global = settings_file::merge(global)?;
-    if let Some(code) = forward(&global, &command)? {
+    let preview = |command: Command, more| match forward(&global, &command, Some(more))? {
+        Some(code) => Ok(code),
+        None => carry_out(&global, command).map(|()| 0),
+    };
+    let more = match confirm::ask(&global, &command, preview)? {
+        confirm::Asked::GoOn(more) => more,
+        confirm::Asked::Stop(code) => return Ok(code),
+    };
+    if let Some(code) = forward(&global, &command, more)? {
         return Ok(code);
     }
     carry_out(&global, command)?;
@@ -65,14 +79,20 @@ fn run(cli: Cli) -> Result<u8, UserError> {
 }
 
 /// Lets the service that holds the data folder carry the command out, if there is one and the command needs the folder.
-fn forward(global: &args::Global, command: &Command) -> Result<Option<u8>, UserError> {
+/// `more` is added to the arguments that the person gave.
+fn forward(
+    global: &args::Global,
+    command: &Command,
+    more: Option<&str>,
+) -> Result<Option<u8>, UserError> {
     if !command.needs_data_folder(global) {
         return Ok(None);
     }
     let Some(service) = control::find(&settings::data_folder(global)) else {
         return Ok(None);
     };
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    arguments.extend(more.map(str::to_owned));
     let usage = |error: std::io::Error| UserError::new(ErrorKind::Usage, error);
     let stdin = if arguments.iter().any(|argument| argument == "-") {
         session::stdin().map_err(usage)?
@@ -111,6 +131,8 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Dags(command) => dags::run(global, command),
         Command::Runs(command) => runs::run(global, command),
         Command::Tasks(command) => tasks::run(global, command),
+        Command::Backfill(command) => backfills::run(global, command),
+        Command::Assets(command) => assets::run(global, command),
         Command::Models(command) => models::run(global, command),
         Command::Plugins(command) => plugins::run(global, command),
         Command::Pools(command) => pools::run(global, command),

@@ -1,15 +1,16 @@
 //! `airlock runs`.
 
 use super::args::{Global, RunArgs, Runs};
+use super::changes;
 use super::output::{duration, print, print_json, say, table, time};
 use super::progress;
 use super::session;
-use super::settings::{Need, block_on, open};
+use super::settings::{Need, block_on, open, open_idle};
 use crate::app::{App, RunDetail};
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::RunRow;
 use airlock_core::ids::{DagId, RunId, TaskId};
-use std::sync::Arc;
+use airlock_core::task_instance::state::DagRunState;
 
 /// Rows of a mapped task that a table shows; the rest is counted.
 const MAPPED_ROWS_MAX: usize = 50;
@@ -50,6 +51,9 @@ pub(super) fn run(global: &Global, command: Runs) -> Result<(), UserError> {
             }
         }
         Runs::Cancel(args) => cancel(global, &args),
+        Runs::Clear(args) => changes::clear_runs(global, &args),
+        Runs::MarkSuccess(args) => changes::mark_run(global, &args, DagRunState::Success),
+        Runs::MarkFailed(args) => changes::mark_run(global, &args, DagRunState::Failed),
         Runs::Resume => resume(global),
     }
 }
@@ -152,16 +156,7 @@ pub(super) fn detail_text(detail: &RunDetail) -> String {
 }
 
 fn cancel(global: &Global, args: &RunArgs) -> Result<(), UserError> {
-    let app = match session::current() {
-        Some(session) => session.app,
-        None => {
-            let mut config = super::settings::config(global, Need::State)?;
-            // The run must be live to be cancelled; nothing of it may start first.
-            config.recover = true;
-            config.parallelism = 0;
-            Arc::new(App::open(config)?)
-        }
-    };
+    let app = open_idle(global)?;
     let (dag_id, run_id) = find(&app, args)?;
     block_on(async {
         app.cancel(&dag_id, &run_id, "cancelled from the command line")

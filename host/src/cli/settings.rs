@@ -45,6 +45,19 @@ pub(super) fn open(global: &Global, need: Need) -> Result<Arc<App>, UserError> {
     }
 }
 
+/// The application for a command that changes runs: where no service holds the folder, runs that were left are taken up, and
+/// nothing of them is started.
+pub(super) fn open_idle(global: &Global) -> Result<Arc<App>, UserError> {
+    if session::current().is_some() {
+        return open(global, Need::State);
+    }
+    Ok(Arc::new(App::open(Config {
+        recover: true,
+        parallelism: 0,
+        ..config(global, Need::State)?
+    })?))
+}
+
 /// The data folder of a command.
 pub(super) fn data_folder(global: &Global) -> PathBuf {
     let folder = global.data.clone();

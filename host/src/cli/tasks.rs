@@ -5,9 +5,11 @@ use super::dags::{look_up, report, task_rows};
 use super::output::{print, print_json, table};
 use super::progress;
 use super::settings::{Need, block_on, conf, open, timestamp};
+use super::{changes, instances};
 use crate::app::{TriggerRequest, is_file, read_dag};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::spec::{Dag, TriggerRule};
+use airlock_core::task_instance::state::TaskInstanceState;
 use std::path::Path;
 
 pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
@@ -34,6 +36,19 @@ pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
             task_id,
             map_index,
         } => super::task_instance::show(global, &run, &task_id, map_index),
+        Tasks::Clear(args) => changes::clear_tasks(global, &args),
+        Tasks::MarkSuccess(args) => changes::mark_tasks(global, &args, TaskInstanceState::Success),
+        Tasks::MarkFailed(args) => changes::mark_tasks(global, &args, TaskInstanceState::Failed),
+        Tasks::FailedDeps(args) => instances::failed_deps(global, &args),
+        Tasks::StatesForDagRun(args) => instances::states(global, &args),
+        Tasks::PendingInputs => instances::pending_inputs(global),
+        Tasks::Answer(args) => instances::answer(global, args),
+        Tasks::SetXcom {
+            instance,
+            key,
+            value,
+        } => instances::edit_xcom(global, &instance, &key, Some(value)),
+        Tasks::DeleteXcom { instance, key } => instances::edit_xcom(global, &instance, &key, None),
         Tasks::Test {
             dag,
             task_id,
@@ -42,8 +57,8 @@ pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
         } => {
             let request = TriggerRequest {
                 logical_date: logical_date.as_deref().map(timestamp).transpose()?,
-                run_id: None,
                 conf: conf(conf_text.as_deref())?,
+                ..TriggerRequest::default()
             };
             test(global, &dag, &task_id, request)
         }

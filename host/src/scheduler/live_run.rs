@@ -23,6 +23,8 @@ pub(super) struct LiveRun {
     pub(super) row: RunRow,
     /// The stream's head once everything submitted is durable.
     pub(super) head: Seq,
+    /// Whether it counts against the limits of its DAG: it was taken up unfinished, or reopened.
+    pub(super) is_counted: bool,
     pub(super) watchers: Vec<UnboundedSender<Notice>>,
     /// The last try that began, of task instances with `on_execute`; a restart of the host forgets it.
     pub(super) tries: BTreeMap<TaskInstanceKey, u32>,
@@ -53,6 +55,10 @@ impl LiveRun {
             }
             Event::XComPushed { ti, key, value, .. } => {
                 self.view.put(*ti, key, value);
+                false
+            }
+            Event::XComEdited { ti, .. } => {
+                self.follow_xcoms(*ti);
                 false
             }
             Event::AttemptStarted { ti, .. } | Event::AttemptFinished { ti, .. } => {
@@ -126,6 +132,31 @@ impl LiveRun {
                 try_number: 0,
                 at: *at,
                 error: message.clone(),
+            }),
+            Event::Cleared { task, from, to, at } => Some(Notice::TaskInstances {
+                task_id: task_id(*task)?,
+                from: *from,
+                to: *to,
+                state: TaskInstanceState::None,
+                try_number: 0,
+                at: *at,
+                error: None,
+            }),
+            Event::Marked {
+                task,
+                from,
+                to,
+                state,
+                by,
+                at,
+            } => Some(Notice::TaskInstances {
+                task_id: task_id(*task)?,
+                from: *from,
+                to: *to,
+                state: *state,
+                try_number: 0,
+                at: *at,
+                error: Some(format!("marked by {by}")),
             }),
             Event::AttemptStarted { ti, at, .. } | Event::AttemptLost { ti, at, .. } => {
                 one(*ti, *at, None)

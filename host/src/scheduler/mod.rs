@@ -29,8 +29,9 @@ pub use message::{
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
 pub use records::{
-    DagRow, DagVersionRow, INDEX, RunRow, UNFINISHED_PREFIX, asset_events_prefix, backfills_prefix,
-    date_key, date_prefix, run_key, run_stream, runs_prefix, unfinished_key,
+    BACKFILLS_PREFIX, DagRow, DagVersionRow, INDEX, RunRow, SCHEDULES_PREFIX, UNFINISHED_PREFIX,
+    asset_events_prefix, backfills_prefix, date_key, date_prefix, run_key, run_stream, runs_prefix,
+    schedule_key, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;

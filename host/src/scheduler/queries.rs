@@ -121,7 +121,7 @@ mod tests {
             end_date: None,
             dag_version: String::new(),
             backfill_id: None,
-            triggered_by: String::new(),
+            triggered_by: "timetable".to_owned(),
             note: String::new(),
         };
         let name = run.run_id.as_str().as_bytes().to_vec();

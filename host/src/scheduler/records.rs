@@ -113,8 +113,11 @@ pub fn date_prefix(dag_id: &DagId) -> Vec<u8> {
     format!("run.date\0{dag_id}\0").into_bytes()
 }
 
+/// Prefix of the keys of all `DagSchedule`s in `Table::State`; the DAG's id follows.
+pub const SCHEDULES_PREFIX: &[u8] = b"schedule\0";
+
 /// Key of a DAG's `DagSchedule` in `Table::State`.
-pub(super) fn schedule_key(dag_id: &DagId) -> Vec<u8> {
+pub fn schedule_key(dag_id: &DagId) -> Vec<u8> {
     format!("schedule\0{dag_id}").into_bytes()
 }
 
@@ -122,6 +125,9 @@ pub(super) fn schedule_key(dag_id: &DagId) -> Vec<u8> {
 pub(super) fn backfill_key(dag_id: &DagId, id: u64) -> Vec<u8> {
     format!("backfill\0{dag_id}\0{id:020}").into_bytes()
 }
+
+/// Prefix of the keys of all backfills that have ended; the DAG's id and another `\0` follow.
+pub const BACKFILLS_PREFIX: &[u8] = b"backfill\0";
 
 /// Prefix of the keys of all backfills of a DAG that have ended.
 pub fn backfills_prefix(dag_id: &DagId) -> Vec<u8> {

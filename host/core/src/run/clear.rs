@@ -10,7 +10,7 @@ use super::event::{Command, Event, Fence};
 use super::expand::Elements;
 use super::plan::ancestors;
 use super::state::RunState;
-use super::tasks::{Resume, TaskState};
+use super::tasks::TaskState;
 use super::turn::Turn;
 use crate::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use crate::task_instance::state::{DagRunState, TaskInstanceState};
@@ -181,9 +181,7 @@ impl RunState {
                     skips.forget(map_index);
                 }
                 if let Some(instance) = state.instance_mut(map_index) {
-                    instance.tries_before = instance.try_number;
-                    instance.resume = Resume::NewTry;
-                    instance.losses = 0;
+                    instance.renew();
                 }
             }
         });
@@ -282,6 +280,13 @@ impl RunState {
             self.change_states(task, end..all.end, TaskInstanceState::Removed);
         }
         for range in back {
+            self.with_task(task, |state| {
+                for map_index in range.clone() {
+                    if let Some(instance) = state.instance_mut(map_index) {
+                        instance.renew();
+                    }
+                }
+            });
             self.change_states(task, range, TaskInstanceState::None);
         }
         let more = usize::try_from(end.saturating_sub(all.end)).unwrap_or(0);

@@ -113,6 +113,13 @@ impl Instance {
         self.tries_before.saturating_add(retries).saturating_add(1)
     }
 
+    /// It begins anew: a new try, with as many retries as at first.
+    pub(super) fn renew(&mut self) {
+        self.tries_before = self.try_number;
+        self.resume = Resume::NewTry;
+        self.losses = 0;
+    }
+
     /// The number of the try that the next start belongs to.
     pub(super) fn next_try(&self) -> u32 {
         match self.resume {

@@ -8,7 +8,7 @@ use super::expand::ExpandEvaluator;
 use super::plan::{Plan, indexes};
 use super::state::RunState;
 use super::step::Step;
-use super::tasks::{Instance, Resume, Skips, StateCounts, TaskState};
+use super::tasks::{Instance, Skips, StateCounts, TaskState};
 use super::turn::Turn;
 use crate::dag::spec::{Dag, Expand};
 use crate::ids::{GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
@@ -215,7 +215,7 @@ impl TaskState {
             let from = instance.state;
             if let Some(to) = to(from) {
                 instance.state = to;
-                instance.resume = Resume::NewTry;
+                instance.renew();
                 self.counts.shift(from, to, 1);
             }
         }

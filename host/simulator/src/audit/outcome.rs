@@ -4,7 +4,7 @@ use super::book::Past;
 use crate::world::{DagModel, after};
 use airlock_core::dag::spec::{SensorMode, Task};
 use airlock_core::ids::TaskIndex;
-use airlock_core::run::event::{AttemptError, AttemptErrorKind, Outcome, Reason};
+use airlock_core::run::event::{AttemptErrorKind, Outcome, Reason};
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -24,6 +24,8 @@ pub(super) fn is_right(
     let Some(spec) = model.dag.task(task) else {
         return false;
     };
+    let forgiven = forgiven(spec, said);
+    let said = &forgiven;
     let error =
         |kind: AttemptErrorKind| matches!(recorded, Outcome::Error(error) if error.kind == kind);
     match said {
@@ -43,13 +45,37 @@ pub(super) fn is_right(
         Outcome::Defer(until) => {
             *recorded == Outcome::Defer((*until).max(after(now, DEFERRAL_MIN)))
         }
-        Outcome::Error(AttemptError {
-            kind: AttemptErrorKind::Permanent,
-            ..
-        }) if spec.sensor.soft_fail => {
-            matches!(recorded, Outcome::Skip(_))
-        }
+        Outcome::Skip(_) => matches!(recorded, Outcome::Skip(_)),
         said => recorded == said,
+    }
+}
+
+/// What the switches of a sensor make of an error: a poke that says not-yet, a skip, or still an error.
+fn forgiven(task: &Task, said: &Outcome) -> Outcome {
+    let Outcome::Error(error) = said else {
+        return said.clone();
+    };
+    let sensor = &task.sensor;
+    let may_go_away = matches!(
+        error.kind,
+        AttemptErrorKind::Transient | AttemptErrorKind::Trap | AttemptErrorKind::LimitExceeded
+    );
+    let gave_up = matches!(
+        error.kind,
+        AttemptErrorKind::Permanent | AttemptErrorKind::TimedOut
+    );
+    let did_not_poke = matches!(
+        error.kind,
+        AttemptErrorKind::Unrunnable | AttemptErrorKind::Cancelled
+    );
+    if did_not_poke {
+        said.clone()
+    } else if sensor.silent_fail && may_go_away {
+        Outcome::NotYet
+    } else if (sensor.soft_fail && gave_up) || sensor.never_fail {
+        Outcome::Skip(error.message.clone())
+    } else {
+        said.clone()
     }
 }
 

@@ -124,7 +124,12 @@ fn sensor(draw: &mut Draw, task: &mut Task) {
     }
     sensor.poke_interval = SignedDuration::from_secs(draw.one_of(&SECONDS, 60).max(1));
     sensor.timeout = SignedDuration::from_secs(draw.one_of(&[5, 120, 3_600], 3_600));
-    sensor.soft_fail = draw.chance(20);
+    match draw.below(12) {
+        0 | 1 => sensor.soft_fail = true,
+        2 => sensor.never_fail = true,
+        3 => sensor.silent_fail = true,
+        _ => {}
+    }
     sensor.exponential_backoff = draw.chance(20);
     if draw.chance(20) {
         sensor.max_wait = Some(SignedDuration::from_secs(draw.between(1, 90)));

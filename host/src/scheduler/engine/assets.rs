@@ -4,6 +4,7 @@
 use super::Engine;
 use crate::scheduler::batch::Batch;
 use crate::scheduler::codec::encode_row;
+use crate::scheduler::message::SchedulerError;
 use crate::scheduler::records::asset_event_key;
 use crate::store::Table;
 use airlock_core::dispatch::RunNumber;
@@ -52,6 +53,24 @@ impl Engine {
             extra: "{}".to_owned(),
         };
         task.outlets.iter().map(event).collect()
+    }
+
+    /// Somebody reports an update. Only a service can tell the schedules that wait for it.
+    pub(super) fn record_asset_update(
+        &mut self,
+        event: &AssetEvent,
+        batch: &mut Batch,
+    ) -> Result<(), SchedulerError> {
+        if let Some(reason) = &self.failure {
+            return Err(SchedulerError::Store(reason.clone()));
+        }
+        if !self.is_service {
+            let message =
+                "no service makes runs; asset events need `airlock serve` on this data folder";
+            return Err(SchedulerError::Refused(message.to_owned()));
+        }
+        self.asset_updated(event, None, batch);
+        Ok(())
     }
 
     /// An asset was updated: recorded, and told to every schedule that waits for it.

@@ -247,8 +247,8 @@ impl Engine {
                 reply,
             } => self.backfill(&dag_id, change, reply, batch),
             Message::AssetUpdated { event, reply } => {
-                self.asset_updated(&event, None, batch);
-                batch.effect(Effect::Reply(reply, Ok(())));
+                let result = self.record_asset_update(&event, batch);
+                batch.effect(Effect::Reply(reply, result));
             }
             Message::FailedDeps {
                 dag_id,

@@ -1,0 +1,147 @@
+//! The rows of the semantics that Airlock promises: each has a test whose name begins with the row's id, or a reason here.
+
+use airlock_tests::root;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// Letters with the number of their rows.
+const ROWS: [(char, u32); 8] = [
+    ('a', 25),
+    ('b', 21),
+    ('c', 8),
+    ('d', 10),
+    ('e', 8),
+    ('f', 11),
+    ('g', 5),
+    ('i', 20),
+];
+
+/// Rows without a test of their own, each with the reason. A row that has one must not be here.
+const WITHOUT: &[(&str, &str)] = &[
+    (
+        "a6",
+        "its tests name the behaviour: core's schedule and timetable tests hold the end date",
+    ),
+    (
+        "a8",
+        "its vectors are in core's timetable tests, named after the zones",
+    ),
+    (
+        "b3",
+        "its vectors are in core's tests of vectors that Airflow answered",
+    ),
+    (
+        "b6",
+        "the sandbox's tests of interruption hold it, named after the behaviour",
+    ),
+    ("b7", "tests/notify.rs is to name it"),
+    ("b8", "tests/notify.rs is to name it"),
+    (
+        "c8",
+        "tests/dags_test.rs runs the churn example, which is this row",
+    ),
+    ("e3", "a test through the program is to come"),
+    ("e4", "XComs are JSON; there are no serialisers to test"),
+    (
+        "e5",
+        "the limit is tested in the capability's tests, named after the behaviour",
+    ),
+    ("e7", "the operator wasi-command is to come"),
+    (
+        "f2",
+        "Python's `override` belongs to an SDK that is to come",
+    ),
+    (
+        "f3",
+        "core's tests of mapping hold it, named after the behaviour",
+    ),
+    (
+        "f11",
+        "Airlock has one kind of isolation; nothing to choose from",
+    ),
+    (
+        "g4",
+        "core's template tests hold it: a whole-value template keeps its type",
+    ),
+    (
+        "g5",
+        "escaping of Python's f-strings; there is no Python front end yet",
+    ),
+    ("i1", "core's laws of the state machine hold it"),
+    (
+        "i2",
+        "a lost attempt is found by its process, not by a heartbeat: tests/crash.rs",
+    ),
+    (
+        "i3",
+        "an attempt that is admitted starts in the same turn: nothing can be stuck in queued",
+    ),
+    (
+        "i4",
+        "numbers of Airflow's loop that Airlock's loop does not have",
+    ),
+    ("i5", "the sandbox's tests of interruption hold it"),
+    (
+        "i10",
+        "tests/dags_test.rs holds it, named after the behaviour",
+    ),
+    ("i11", "the REST API is to come"),
+    (
+        "i12",
+        "an audit trail of people's changes through the program is to come",
+    ),
+    ("i13", "tests/cli.rs and the executor's tests hold it"),
+    ("i17", "core's tests of deferral hold it"),
+    ("i18", "tests/notify.rs is to name it"),
+    ("i19", "the API's tokens are to come"),
+    ("i20", "metrics and traces are to come"),
+];
+
+fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                tests_in(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            found.extend(text.lines().filter_map(row));
+        }
+    }
+}
+
+/// The row that a line's test is about.
+fn row(line: &str) -> Option<String> {
+    let (_, name) = line.trim_start().split_once("fn ")?;
+    let (id, _) = name.split_once('_')?;
+    let mut letters = id.chars();
+    let letter = letters.next()?;
+    let number: u32 = letters.as_str().parse().ok()?;
+    ROWS.iter()
+        .any(|(row, last)| *row == letter && (1..=*last).contains(&number))
+        .then(|| id.to_owned())
+}
+
+#[test]
+fn every_row_of_the_semantics_has_a_test_named_after_it() {
+    let mut tested = BTreeSet::new();
+    for folder in ["host", "plugins", "sdk-guest", "tests"] {
+        tests_in(&root().join(folder), &mut tested);
+    }
+    let all = ROWS
+        .iter()
+        .flat_map(|(letter, last)| (1..=*last).map(move |number| format!("{letter}{number}")));
+    let mut wrong = Vec::new();
+    for id in all {
+        let excuse = WITHOUT.iter().find(|(row, _)| *row == id);
+        match (tested.contains(&id), excuse) {
+            (false, None) => wrong.push(format!("{id} has no test and no reason")),
+            (true, Some(_)) => wrong.push(format!("{id} has a test: take it out of WITHOUT")),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
