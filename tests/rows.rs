@@ -35,8 +35,6 @@ const WITHOUT: &[(&str, &str)] = &[
         "b6",
         "the sandbox's tests of interruption hold it, named after the behaviour",
     ),
-    ("b7", "tests/notify.rs is to name it"),
-    ("b8", "tests/notify.rs is to name it"),
     (
         "c8",
         "tests/dags_test.rs runs the churn example, which is this row",
@@ -93,7 +91,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ),
     ("i13", "tests/cli.rs and the executor's tests hold it"),
     ("i17", "core's tests of deferral hold it"),
-    ("i18", "tests/notify.rs is to name it"),
     ("i19", "the API's tokens are to come"),
     ("i20", "metrics and traces are to come"),
 ];

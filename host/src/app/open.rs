@@ -168,7 +168,7 @@ impl App {
             Arc::new(SystemClock),
             options,
         )?;
-        if config.recover {
+        if config.recover && config.parallelism > 0 {
             outbox.resume();
         }
         Ok(Self {

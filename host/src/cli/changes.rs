@@ -77,7 +77,12 @@ pub(super) fn mark_tasks(
     let (dag_id, choice) = choice(&app, &args.runs)?;
     let selection = selection(&args.task_ids, &args.with);
     let by = session::user();
-    let marked = block_on(app.mark(&dag_id, &choice, &selection, state, &by))??;
+    let marked = block_on(async {
+        let marked = app.mark(&dag_id, &choice, &selection, state, &by).await?;
+        // Marking may end runs, and their callbacks with them.
+        super::runs::callbacks_done(&app, None).await?;
+        Ok::<_, UserError>(marked)
+    })??;
     report(global, &marked, &format!("marked {state}"))
 }
 
@@ -89,7 +94,11 @@ pub(super) fn mark_run(
 ) -> Result<(), UserError> {
     let app = open_idle(global)?;
     let (dag_id, run_id) = super::runs::find(&app, args)?;
-    block_on(app.mark_run(&dag_id, &run_id, state, &session::user()))??;
+    block_on(async {
+        app.mark_run(&dag_id, &run_id, state, &session::user())
+            .await?;
+        super::runs::callbacks_done(&app, Some((&dag_id, &run_id))).await
+    })??;
     if global.json {
         return print_json(&app.run(&dag_id, &run_id)?);
     }
