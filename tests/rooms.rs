@@ -138,6 +138,19 @@ const WALLS: &[Wall] = &[
         rule: "secrets knows the store alone: who may have one is decided elsewhere",
     },
     Wall {
+        room: "host/src/email",
+        forbidden: &[
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::cli",
+        ],
+        rule: "email knows plain data alone: who is told what is decided elsewhere",
+    },
+    Wall {
         room: "host/src/executor",
         forbidden: &["crate::cli", "crate::app", "sled", "wasmtime"],
         rule: "the executor carries attempts out: it knows the sandbox and the capabilities, not who asked",

@@ -5,6 +5,7 @@ pub mod app;
 pub mod bench;
 pub mod capability;
 pub mod cli;
+pub mod email;
 pub mod error;
 pub mod executor;
 pub mod plugins;

@@ -2,9 +2,9 @@
 //! It refuses to run anything; a config without templates is passed on untouched.
 
 use crate::sandbox::bindings::airlock::operator::types::{Input, TaskContext};
-use crate::scheduler::{Attempt, RunView};
+use crate::scheduler::{Attempt, CallbackCall, RunView};
 use crate::secrets::is_sensitive;
-use airlock_core::dag::spec::Task;
+use airlock_core::dag::spec::{Callback, Task};
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::template::{
     Context, DagValues, Lookup, RunValues, TaskValues, TemplateError, XComSource, is_plain, render,
@@ -111,6 +111,50 @@ pub fn task_context(
     Ok(Rendered { context, fields })
 }
 
+/// What the guest of a callback is told. Its templates see the run, the task instance `of` that it is about, and the call's details.
+pub fn callback_context(
+    view: &Arc<RunView>,
+    of: TaskInstanceKey,
+    call: &CallbackCall,
+    callback: &Callback,
+    operator: String,
+    lookup: Arc<dyn Lookup>,
+) -> Result<TaskContext, TemplateError> {
+    let header = &view.header;
+    let task = view.dag.task(of.task);
+    let values = task.map(|task| values(task, of.map_index, call.try_number, 1));
+    let mut names = context(view, values, of).with_lookup(lookup);
+    if call.try_number > 0 {
+        names = names.with("try_number", call.try_number.into());
+    }
+    for (name, value) in &call.details {
+        names = names.with(name, value.clone());
+    }
+    let config = match &callback.config {
+        Value::Null => "{}".to_owned(),
+        config if is_plain(config) => config.to_string(),
+        config => render(config, &names)?.to_string(),
+    };
+    let task_id = call.task_id.as_ref().map(ToString::to_string);
+    Ok(TaskContext {
+        operator,
+        config,
+        dag_id: call.dag_id.to_string(),
+        run_id: call.run_id.to_string(),
+        run_type: header.run_type.as_str().to_owned(),
+        task_id: task_id.unwrap_or_default(),
+        map_index: call.map_index,
+        try_number: call.try_number.max(1),
+        max_tries: task.map_or(1, |task| task.retries + 1),
+        poke_number: 1,
+        logical_date: date(header.logical_date),
+        data_interval_start: date(header.data_interval_start),
+        data_interval_end: date(header.data_interval_end),
+        params: header.params.clone(),
+        inputs: Vec::new(),
+    })
+}
+
 fn date(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
@@ -150,17 +194,22 @@ fn config(
 }
 
 fn task_values(attempt: &Attempt, task: &Task) -> TaskValues {
+    let (map_index, try_number) = (attempt.ti.map_index, attempt.try_number);
+    values(task, map_index, try_number, attempt.poke_number)
+}
+
+fn values(task: &Task, map_index: i32, try_number: u32, poke_number: u32) -> TaskValues {
     TaskValues {
         task_id: task.task_id.to_string(),
         operator: task.operator.to_string(),
-        map_index: attempt.ti.map_index,
-        try_number: attempt.try_number,
+        map_index,
+        try_number,
         retries: task.retries,
         pool: task.pool.to_string(),
         queue: task.queue.clone(),
         inlets: task.inlets.clone(),
         outlets: task.outlets.clone(),
         map_index_template: task.map_index_template.clone(),
-        task_reschedule_count: attempt.poke_number.saturating_sub(1),
+        task_reschedule_count: poke_number.saturating_sub(1),
     }
 }

@@ -110,6 +110,8 @@ impl Airlock {
             "AIRLOCK_LOG",
             "AIRLOCK_SECRETS",
             "AIRLOCK_SECRET_KEY",
+            "AIRLOCK_SMTP_URL",
+            "AIRLOCK_SMTP_FROM",
         ] {
             command.env_remove(name);
         }

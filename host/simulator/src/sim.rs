@@ -9,9 +9,10 @@ use crate::trace::{Detail, Trace};
 use crate::workers::{self, Workers};
 use crate::world::{RunKey, World, after, epoch, pool_name};
 use airlock_core::dispatch::Slots;
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::Fence;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
 
 /// Actions after the faults stopped, for each task instance that the world may have: more is not ending.
 const CALM_ACTIONS_EACH: usize = 400;
@@ -56,6 +57,8 @@ pub(crate) struct Sim {
     pub(crate) shell: Shell,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
+    /// The pools as the store has them: a host that starts reads them from there.
+    pub(crate) pools: BTreeMap<PoolName, Slots>,
     pub(crate) audit: Audit,
     pub(crate) stats: Stats,
     pub(crate) trace: Trace,
@@ -69,8 +72,10 @@ impl Sim {
         let sentence = "Every seed has a world.";
         let world = World::generate(&mut draw)
             .map_err(|error| Violation::new("the_world_is_whole", sentence).because(error))?;
-        let audit = Audit::new(&world);
-        let shell = Shell::new(1, world.parallelism, audit.pools());
+        let pools = world.pools.iter().cloned().collect();
+        let mut audit = Audit::default();
+        audit.begin(&pools);
+        let shell = Shell::new(1, world.parallelism, &pools);
         Ok(Self {
             world,
             draw,
@@ -79,6 +84,7 @@ impl Sim {
             shell,
             journal: Journal::default(),
             workers: Workers::default(),
+            pools,
             audit,
             stats: Stats {
                 owners: 1,
@@ -123,9 +129,7 @@ impl Sim {
         }
         for name in ["default_pool", "gpu", "free"] {
             if let Ok(name) = pool_name(name) {
-                self.shell
-                    .inbox
-                    .push_back(Message::SetPool(name, Slots::Limited(8)));
+                self.set_pool(name, Slots::Limited(8));
             }
         }
         Ok(())
@@ -157,7 +161,9 @@ impl Sim {
             Action::Act => self.act(),
             Action::Speak => {
                 let said = self.workers.speak(&mut self.draw, &self.world, self.calm);
-                said.into_iter().for_each(|message| self.deliver(message));
+                for message in said {
+                    self.deliver(message);
+                }
                 Ok(())
             }
             Action::Time => {
@@ -265,9 +271,15 @@ impl Sim {
             && let Ok(name) = pool_name(self.draw.one_of(&["default_pool", "gpu", "free"], "gpu"))
         {
             let slots = Slots::Limited(self.draw.count(0, 6));
-            self.deliver(Message::SetPool(name, slots));
+            self.set_pool(name, slots);
         }
         Ok(())
+    }
+
+    /// Somebody stores a pool's size and tells the shell.
+    fn set_pool(&mut self, name: PoolName, slots: Slots) {
+        self.pools.insert(name.clone(), slots);
+        self.deliver(Message::SetPool(name, slots));
     }
 
     /// Somebody speaks for an attempt that may never have been.

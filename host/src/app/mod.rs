@@ -3,6 +3,7 @@
 
 mod assets;
 mod backfills;
+mod callbacks;
 mod changes;
 mod connections;
 mod dag_list;
@@ -19,6 +20,7 @@ mod runs;
 mod task_instances;
 mod variables;
 
+pub use crate::email::SmtpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
@@ -37,7 +39,7 @@ pub use task_instances::TaskInstanceDetail;
 pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
-use crate::executor::LogStore;
+use crate::executor::{LogStore, Outbox};
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
@@ -57,6 +59,7 @@ pub struct App {
     registry: Arc<Registry>,
     secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
+    outbox: Arc<Outbox>,
     _scratch: Option<open::Scratch>,
 }
 

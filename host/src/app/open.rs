@@ -3,8 +3,9 @@
 use super::App;
 use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
+use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Parts};
+use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
@@ -48,6 +49,8 @@ pub struct Config {
     pub recover: bool,
     /// The secrets folder or file that is looked at before the environment and the store.
     pub secrets: Option<PathBuf>,
+    /// Where mails are handed in; none are sent without.
+    pub smtp: Option<SmtpSettings>,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -125,6 +128,8 @@ impl App {
         let registry = Arc::new(Registry::new(store.clone(), clock));
         let logs = Arc::new(LogStore::new(folder.join("logs"), config.echo));
         let secrets = Arc::new(Secrets::new(store.clone(), &folder, config.secrets));
+        let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
+        let outbox = Arc::new(Outbox::new(store.clone()));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -139,6 +144,8 @@ impl App {
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),
+            outbox: outbox.clone(),
+            mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
         })
         .map_err(|error| {
@@ -161,8 +168,12 @@ impl App {
             Arc::new(SystemClock),
             options,
         )?;
+        if config.recover {
+            outbox.resume();
+        }
         Ok(Self {
             scheduler,
+            outbox,
             store,
             sandbox,
             plugins,
@@ -172,6 +183,13 @@ impl App {
             logs,
             _scratch: scratch,
         })
+    }
+}
+
+impl From<EmailError> for UserError {
+    fn from(error: EmailError) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("AIRLOCK_SMTP_URL and AIRLOCK_SMTP_FROM, or smtp_url and smtp_from in airlock.toml, say where mails go")
     }
 }
 

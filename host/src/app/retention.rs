@@ -225,6 +225,13 @@ impl Cleaner<'_> {
     }
 
     fn remove_logs_of(&self, note: &Note) -> Result<(), UserError> {
+        let failed = |error: std::io::Error| {
+            let message = format!("cannot remove a log of run {}: {error}", note.run_id);
+            UserError::new(crate::error::ErrorKind::Store, message)
+                .hint("check the permissions of the data folder, then clean again")
+        };
+        let of_run = self.logs.remove_run(&note.dag_id, &note.run_id);
+        of_run.map_err(failed)?;
         for (task_id, from, to) in &note.logs {
             for map_index in *from..*to {
                 let stream = LogStream {
@@ -233,11 +240,7 @@ impl Cleaner<'_> {
                     task_id,
                     map_index,
                 };
-                self.logs.remove(&stream).map_err(|error| {
-                    let message = format!("cannot remove a log of run {}: {error}", note.run_id);
-                    UserError::new(crate::error::ErrorKind::Store, message)
-                        .hint("check the permissions of the data folder, then clean again")
-                })?;
+                self.logs.remove(&stream).map_err(failed)?;
             }
         }
         Ok(())

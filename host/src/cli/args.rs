@@ -101,6 +101,12 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub retention_runs: Option<u32>,
+    /// Mail server; only `AIRLOCK_SMTP_URL` and `airlock.toml` say it
+    #[arg(skip)]
+    pub smtp_url: Option<String>,
+    /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
+    #[arg(skip)]
+    pub smtp_from: Option<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -280,8 +286,8 @@ pub enum Runs {
         #[expect(missing_docs, reason = "a comment would become help text")]
         #[command(flatten)]
         run: RunArgs,
-        /// Which task
-        task_id: String,
+        /// Which task [default: the callbacks of the run itself]
+        task_id: Option<String>,
         /// Which element of a mapped task
         #[arg(long, value_name = "N", default_value_t = -1, allow_hyphen_values = true)]
         map_index: i32,

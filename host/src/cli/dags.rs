@@ -348,6 +348,7 @@ async fn carry_out(
         say(&format!("dag {} run {run_id}: recorded", dag.dag.dag_id));
     }
     progress::follow(global, app, &dag.dag.dag_id, &run_id).await?;
+    super::runs::callbacks_done(app, Some((&dag.dag.dag_id, &run_id))).await?;
     ended(app.run_detail(&dag.dag.dag_id, &run_id)?)
 }
 

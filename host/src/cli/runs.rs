@@ -37,8 +37,13 @@ pub(super) fn run(global: &Global, command: Runs) -> Result<(), UserError> {
             let app = open(global, Need::State)?;
             let (dag_id, run_id) = find(&app, &run)?;
             app.run(&dag_id, &run_id)?;
-            let task_id = TaskId::parse(&task_id).map_err(usage)?;
-            let text = app.log((&dag_id, &run_id), &task_id, map_index, try_number)?;
+            let text = match task_id {
+                Some(task_id) => {
+                    let task_id = TaskId::parse(&task_id).map_err(usage)?;
+                    app.log((&dag_id, &run_id), &task_id, map_index, try_number)?
+                }
+                None => app.callback_log(&dag_id, &run_id)?,
+            };
             if global.json {
                 print_json(&text.lines().collect::<Vec<_>>())
             } else {
@@ -153,8 +158,26 @@ pub(super) fn detail_text(detail: &RunDetail) -> String {
 fn cancel(global: &Global, args: &RunArgs) -> Result<(), UserError> {
     let app = open_idle(global)?;
     let (dag_id, run_id) = find(&app, args)?;
-    block_on(app.cancel(&dag_id, &run_id, "cancelled from the command line"))??;
+    block_on(async {
+        app.cancel(&dag_id, &run_id, "cancelled from the command line")
+            .await?;
+        callbacks_done(&app, Some((&dag_id, &run_id))).await
+    })??;
     say(&format!("dag {dag_id} run {run_id}: cancelled"));
+    Ok(())
+}
+
+/// Waits for what a run called, or every run. A run that ended is told even if that takes too long.
+pub(super) async fn callbacks_done(
+    app: &App,
+    run: Option<(&DagId, &RunId)>,
+) -> Result<(), UserError> {
+    let left = app.callbacks_done(run).await?;
+    if left > 0 {
+        say(&format!(
+            "{left} callbacks are not over; the next `airlock serve` or `airlock runs resume` carries them out"
+        ));
+    }
     Ok(())
 }
 
@@ -172,6 +195,7 @@ fn resume(global: &Global) -> Result<(), UserError> {
                 app.run_detail(&run.dag_id, &run.run_id)?,
             )?);
         }
+        callbacks_done(&app, None).await?;
         Ok::<_, UserError>(details)
     })??;
     if global.json {

@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::session;
-use crate::app::{App, Config, Data, RetentionPolicy};
+use crate::app::{App, Config, Data, RetentionPolicy, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
 use std::io::Write;
@@ -92,6 +92,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             })?,
         },
         secrets: global.secrets.clone(),
+        smtp: smtp(global),
         plugin_folders: global.plugin_folders.clone(),
         parallelism: global
             .parallelism
@@ -100,6 +101,15 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         queues: None,
         recover: need == Need::Execution,
         echo,
+    })
+}
+
+/// Where mails go. No flag says it: the URL may hold a password, and other users see a program's flags.
+fn smtp(global: &Global) -> Option<SmtpSettings> {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    Some(SmtpSettings {
+        url: variable("AIRLOCK_SMTP_URL").or_else(|| global.smtp_url.clone())?,
+        from: variable("AIRLOCK_SMTP_FROM").or_else(|| global.smtp_from.clone()),
     })
 }
 

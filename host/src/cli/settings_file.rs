@@ -9,11 +9,13 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 9] = [
     "data",
     "storage_root",
     "plugins",
     "secrets",
+    "smtp_url",
+    "smtp_from",
     "parallelism",
     "retention_days",
     "retention_runs",
@@ -36,6 +38,8 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
             "secrets" => global.secrets = global.secrets.or(Some(path(&key, value)?)),
+            "smtp_url" => global.smtp_url = Some(words(&key, value)?),
+            "smtp_from" => global.smtp_from = Some(words(&key, value)?),
             "plugins" if global.plugin_folders.is_empty() => {
                 global.plugin_folders = paths(&key, value)?;
             }
@@ -68,8 +72,12 @@ fn unknown(key: &str) -> UserError {
 }
 
 fn path(key: &str, value: toml::Value) -> Result<PathBuf, UserError> {
+    words(key, value).map(PathBuf::from)
+}
+
+fn words(key: &str, value: toml::Value) -> Result<String, UserError> {
     match value {
-        toml::Value::String(text) => Ok(PathBuf::from(text)),
+        toml::Value::String(text) => Ok(text),
         _ => Err(wrong(&format!("key {key:?} must be a text"))),
     }
 }

@@ -90,6 +90,7 @@ fn test(
         app.create_missing_pools(&dag.dag).await?;
         let run_id = app.trigger(&dag, request).await?;
         progress::follow(global, &app, &dag.dag.dag_id, &run_id).await?;
+        super::runs::callbacks_done(&app, Some((&dag.dag.dag_id, &run_id))).await?;
         app.run_detail(&dag.dag.dag_id, &run_id)
     })??;
     report(global, &detail)

@@ -1,12 +1,12 @@
 //! Logs of attempts, one file an attempt, made at its first line. File names are hashes of ids, never the ids themselves.
 
 use crate::sandbox::ports::{LogLevel, LogPort, LogSource};
-use crate::scheduler::Attempt;
+use crate::scheduler::{Attempt, CallbackCall};
 use airlock_core::ids::{DagId, RunId, TaskId};
 use jiff::Timestamp;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The folder of all logs.
@@ -40,10 +40,7 @@ impl LogStream<'_> {
             task_id,
             map_index,
         } = self;
-        let name =
-            blake3::hash(format!("{dag_id}\0{run_id}\0{task_id}\0{map_index}").as_bytes()).to_hex();
-        let (first, _) = name.split_at(2);
-        PathBuf::from(first).join(name.as_str())
+        hashed(&format!("{dag_id}\0{run_id}\0{task_id}\0{map_index}"))
     }
 }
 
@@ -83,6 +80,43 @@ impl LogStore {
         }
     }
 
+    /// The log of a callback, beside those of the attempts of its task instance; makes no file yet.
+    pub(super) fn open_callback(&self, call: &CallbackCall) -> AttemptLog {
+        let name = format!("{:05}.{}.log", call.try_number, call.kind.as_str());
+        let (folder, task_id) = match &call.task_id {
+            Some(task_id) => {
+                let stream = LogStream {
+                    dag_id: &call.dag_id,
+                    run_id: &call.run_id,
+                    task_id,
+                    map_index: call.map_index,
+                };
+                (stream.folder(), task_id.to_string())
+            }
+            None => (
+                run_folder(&call.dag_id, &call.run_id),
+                call.kind.as_str().to_owned(),
+            ),
+        };
+        AttemptLog {
+            path: self.folder.join(folder).join(name),
+            task_id,
+            map_index: call.map_index,
+            echo: self.echo,
+            file: Mutex::new(None),
+        }
+    }
+
+    /// The logs of a run's own callbacks as text; empty where nothing was logged.
+    pub fn read_run(&self, dag_id: &DagId, run_id: &RunId) -> std::io::Result<String> {
+        read_folder(&self.folder.join(run_folder(dag_id, run_id)), None)
+    }
+
+    /// Removes the logs of a run's own callbacks; none is no error.
+    pub fn remove_run(&self, dag_id: &DagId, run_id: &RunId) -> std::io::Result<()> {
+        remove_folder(&self.folder.join(run_folder(dag_id, run_id)))
+    }
+
     /// Where the logs of a task instance are, if there are any.
     pub fn folder_of(&self, stream: &LogStream<'_>) -> PathBuf {
         self.folder.join(stream.folder())
@@ -90,36 +124,53 @@ impl LogStore {
 
     /// Removes every attempt's log of a task instance; none is no error.
     pub fn remove(&self, stream: &LogStream<'_>) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(self.folder_of(stream)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_folder(&self.folder_of(stream))
     }
 
     /// Every attempt's log of one try (or of all), in order, as text; empty where nothing was logged.
     pub fn read(&self, stream: &LogStream<'_>, try_number: Option<u32>) -> std::io::Result<String> {
-        let folder = self.folder_of(stream);
-        let mut names: Vec<_> = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-                .collect(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
-            Err(error) => return Err(error),
-        };
-        names.sort();
-        let prefix = try_number.map(|number| format!("{number:05}."));
-        let mut text = String::new();
-        for name in names.iter().filter(|name| {
-            prefix
-                .as_ref()
-                .is_none_or(|prefix| name.starts_with(prefix))
-        }) {
-            let mut bytes = Vec::new();
-            File::open(folder.join(name))?.read_to_end(&mut bytes)?;
-            text.push_str(&String::from_utf8_lossy(&bytes));
-        }
-        Ok(text)
+        read_folder(&self.folder_of(stream), try_number)
     }
+}
+
+fn hashed(name: &str) -> PathBuf {
+    let name = blake3::hash(name.as_bytes()).to_hex();
+    let (first, _) = name.split_at(2);
+    PathBuf::from(first).join(name.as_str())
+}
+
+fn run_folder(dag_id: &DagId, run_id: &RunId) -> PathBuf {
+    hashed(&format!("{dag_id}\0{run_id}"))
+}
+
+fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn read_folder(folder: &Path, try_number: Option<u32>) -> std::io::Result<String> {
+    let mut names: Vec<_> = match std::fs::read_dir(folder) {
+        Ok(entries) => entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) => return Err(error),
+    };
+    names.sort();
+    let prefix = try_number.map(|number| format!("{number:05}."));
+    let mut text = String::new();
+    for name in names.iter().filter(|name| {
+        prefix
+            .as_ref()
+            .is_none_or(|prefix| name.starts_with(prefix))
+    }) {
+        let mut bytes = Vec::new();
+        File::open(folder.join(name))?.read_to_end(&mut bytes)?;
+        text.push_str(&String::from_utf8_lossy(&bytes));
+    }
+    Ok(text)
 }
 
 /// Writes the lines of one attempt.

@@ -2,25 +2,35 @@
 //! It owns live attempts and their cancel signals. It refuses to decide anything about a run.
 
 mod attempt_secrets;
+mod callbacks;
 mod limits;
 mod log_file;
+mod mails;
+mod outbox;
 mod run_port;
 
+pub use callbacks::CALLBACK_TIMEOUT;
 pub use log_file::{Echo, LogStore, LogStream};
+pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
 pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
 
-use crate::capability::{self, DagRunTrigger, SessionContext, SystemResolver, Vault};
+use crate::capability::{
+    self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
+};
+use crate::email::Mailer;
 use crate::plugins::Plugins;
 use crate::render;
+use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
-use crate::scheduler::{Attempt, Executor, Handle};
+use crate::scheduler::{Attempt, Executor, Handle, RunView};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use airlock_core::dag::spec::Task;
 use airlock_core::dispatch::RunNumber;
+use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
@@ -49,6 +59,10 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Where logs go.
     pub logs: Arc<LogStore>,
+    /// Callbacks and mails that wait.
+    pub outbox: Arc<Outbox>,
+    /// Where mails are handed in; `None` where no mail server is set.
+    pub mailer: Option<Arc<Mailer>>,
     /// What `file://./` is relative to.
     pub storage_root: PathBuf,
 }
@@ -59,6 +73,8 @@ type Live = Mutex<HashMap<Key, CancelSignal>>;
 const PREPARING_THREADS: usize = 2;
 /// After `execution_timeout` the sandbox gives an attempt its grace and stops it; what is there so much later hangs.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
+/// How long a shutdown waits for what does not stop.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(100);
 /// The most denials that an attempt's error tells.
 const DENIALS_TOLD_MAX: usize = 3;
 
@@ -78,8 +94,10 @@ impl LocalExecutor {
             .thread_name("executor")
             .enable_all()
             .build()?;
+        let parts = Arc::new(parts);
+        runtime.spawn(outbox::work(parts.clone()));
         Ok(Self {
-            parts: Arc::new(parts),
+            parts,
             live: Arc::default(),
             runtime: Some(runtime),
         })
@@ -88,9 +106,10 @@ impl LocalExecutor {
 
 impl Drop for LocalExecutor {
     fn drop(&mut self) {
-        // Live attempts are lost, and found again at the next start; waiting for them would keep a person waiting.
+        // Live attempts are lost, and found again at the next start; waiting for them would keep a person waiting. What only
+        // waits for work lets the store go at once.
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(SHUTDOWN_MAX);
         }
     }
 }
@@ -112,6 +131,9 @@ impl Executor for LocalExecutor {
                 key,
                 ended: false,
             };
+            if attempt.on_execute {
+                callbacks::before_attempt(&parts, &attempt).await;
+            }
             let outcome = within_limit(&parts, &attempt, cancel).await;
             lost.ended = true;
             drop(lost);
@@ -119,6 +141,10 @@ impl Executor for LocalExecutor {
                 .handle
                 .finish(attempt.run.number, attempt.ti, attempt.fence, outcome);
         });
+    }
+
+    fn call(&self, run: &Arc<RunView>) {
+        self.parts.outbox.filled(run);
     }
 
     fn stop(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: &str) {
@@ -288,28 +314,54 @@ async fn prepare(
         parts.handle.clone(),
         attempt.clone(),
     ));
-    let session = capability::session(SessionContext {
-        grants,
+    let ports = shared_session(
+        parts,
+        Shared {
+            grants,
+            actor: actor(attempt, task),
+            run_port: own_run.clone(),
+            own_run,
+            secrets,
+            vault: vault.clone(),
+            log: Box::new(log),
+        },
+    );
+    Ok(TaskRequest {
+        plugin,
+        context: rendered.context,
+        limits,
+        ports,
+        granted,
+        cancel,
+    })
+}
+
+/// What the ports of an attempt and of a callback differ in.
+struct Shared {
+    grants: Grants,
+    actor: Actor,
+    run_port: Arc<dyn RunPort>,
+    own_run: Arc<dyn OwnRun>,
+    secrets: Arc<AttemptSecrets>,
+    vault: Vault,
+    log: Box<dyn LogPort>,
+}
+
+fn shared_session(parts: &Parts, shared: Shared) -> Ports {
+    capability::session(SessionContext {
+        grants: shared.grants,
         base_dir: parts.storage_root.clone(),
-        actor: actor(attempt, task),
-        run_port: own_run.clone(),
-        own_run,
+        actor: shared.actor,
+        run_port: shared.run_port,
+        own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
-        secrets,
-        vault: vault.clone(),
+        secrets: shared.secrets,
+        vault: shared.vault,
         resolver: Arc::new(SystemResolver),
-        log: Box::new(log),
-    });
-    Ok(TaskRequest {
-        plugin,
-        context: rendered.context,
-        limits,
-        ports: session,
-        granted,
-        cancel,
+        log: shared.log,
     })
 }

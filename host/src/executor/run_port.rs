@@ -2,12 +2,12 @@
 
 use crate::capability::{DagStateSource, OwnRun, RunPort, TaskStateCount, Tasks};
 use crate::scheduler::{
-    Attempt, DagRow, DagVersionRow, Handle, INDEX, RunRow, date_key, decode_row, replay_run,
-    run_key, task_instance_rows,
+    Attempt, DagRow, DagVersionRow, Handle, INDEX, RunRow, RunView, date_key, decode_row,
+    replay_run, run_key, task_instance_rows,
 };
 use crate::store::{Digest, Store, Table};
 use airlock_core::dag::spec::Dag;
-use airlock_core::ids::{DagId, GroupIndex, RunId, TaskId, TaskIndex};
+use airlock_core::ids::{DagId, GroupIndex, RunId, TaskId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::RunType;
 use airlock_core::task_instance::state::TaskInstanceState;
 use airlock_core::timetable::{DueRun, Timetable};
@@ -48,10 +48,7 @@ impl RunPort for AttemptRunPort {
 impl OwnRun for AttemptRunPort {
     fn task_instance(&self) -> String {
         let Attempt { run, ti, .. } = &self.attempt;
-        let task = run.dag.task(ti.task);
-        let task_id = task.map_or("", |task| task.task_id.as_str());
-        let (dag_id, run_id) = (&run.dag.dag_id, &run.header.run_id);
-        format!("{dag_id}/{run_id}/{task_id}/{}", ti.map_index)
+        task_instance(run, *ti)
     }
 
     fn timezone(&self) -> String {
@@ -59,7 +56,7 @@ impl OwnRun for AttemptRunPort {
     }
 
     fn is_latest_interval(&self) -> Result<bool, String> {
-        is_latest(&self.attempt, Timestamp::now())
+        is_latest(&self.attempt.run, Timestamp::now())
     }
 
     async fn ask(&self, question: String) -> Result<Option<String>, String> {
@@ -77,9 +74,58 @@ impl OwnRun for AttemptRunPort {
     }
 }
 
+/// The run as a callback may see it: it reads, and changes nothing.
+pub(super) struct CallbackRunPort {
+    run: Arc<RunView>,
+    of: TaskInstanceKey,
+}
+
+impl CallbackRunPort {
+    pub(super) fn new(run: Arc<RunView>, of: TaskInstanceKey) -> Self {
+        Self { run, of }
+    }
+}
+
+#[async_trait]
+impl RunPort for CallbackRunPort {
+    async fn push_xcom(&self, _: &str, _: String) -> Result<(), String> {
+        Err("a callback pushes no XCom; push it in the task".to_owned())
+    }
+
+    fn xcom(&self, task_id: &str, key: &str, map_index: Option<i32>) -> Option<String> {
+        self.run.pull(self.of, task_id, key, map_index)
+    }
+}
+
+#[async_trait]
+impl OwnRun for CallbackRunPort {
+    fn task_instance(&self) -> String {
+        task_instance(&self.run, self.of)
+    }
+
+    fn timezone(&self) -> String {
+        self.run.dag.timezone.clone()
+    }
+
+    fn is_latest_interval(&self) -> Result<bool, String> {
+        is_latest(&self.run, Timestamp::now())
+    }
+
+    async fn ask(&self, _: String) -> Result<Option<String>, String> {
+        Err("a callback asks nobody; make it a task of the DAG".to_owned())
+    }
+}
+
+fn task_instance(run: &RunView, ti: TaskInstanceKey) -> String {
+    let task = run.dag.task(ti.task);
+    let task_id = task.map_or("", |task| task.task_id.as_str());
+    let (dag_id, run_id) = (&run.dag.dag_id, &run.header.run_id);
+    format!("{dag_id}/{run_id}/{task_id}/{}", ti.map_index)
+}
+
 /// Airflow's `LatestOnlyOperator`: `now` lies in the data interval after the run's.
-fn is_latest(attempt: &Attempt, now: Timestamp) -> Result<bool, String> {
-    let header = &attempt.run.header;
+fn is_latest(run: &RunView, now: Timestamp) -> Result<bool, String> {
+    let header = &run.header;
     let interval = header.data_interval_start.zip(header.data_interval_end);
     let Some((start, end)) = interval else {
         return Ok(true);
@@ -87,7 +133,7 @@ fn is_latest(attempt: &Attempt, now: Timestamp) -> Result<bool, String> {
     if header.run_type == RunType::Manual {
         return Ok(true);
     }
-    let timetable = Timetable::new(&attempt.run.dag).map_err(|error| error.to_string())?;
+    let timetable = Timetable::new(&run.dag).map_err(|error| error.to_string())?;
     let own = DueRun::interval(start, end);
     let Some(next) = timetable.unrestricted().next(Some(&own), now) else {
         return Ok(true);

@@ -4,6 +4,7 @@ use super::codec::encode_row;
 use super::handle::Handle;
 use super::message::{Attempt, Executor, Notice, Reply, SchedulerError};
 use super::records::{INDEX, RunRow, date_key, run_key, run_stream, unfinished_key};
+use super::view::RunView;
 use crate::store::{Commit, RowWrite, Seq, Store, Table};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskInstanceKey;
@@ -21,6 +22,8 @@ pub(super) enum Effect {
         fence: Fence,
         reason: String,
     },
+    /// Callbacks of this run are in the outbox.
+    Call(Arc<RunView>),
     Reply(Reply<()>, Result<(), SchedulerError>),
     Notify(mpsc::UnboundedSender<Notice>, Notice),
     /// Told whether the commits were made.
@@ -202,6 +205,7 @@ fn act(effects: Vec<Effect>, executor: &Arc<dyn Executor>) {
                 fence,
                 reason,
             } => executor.stop(run, ti, fence, &reason),
+            Effect::Call(run) => executor.call(&run),
             // A caller or watcher that is gone needs no answer.
             Effect::Reply(reply, result) => drop(reply.send(result)),
             Effect::Notify(watcher, notice) => drop(watcher.send(notice)),

@@ -10,6 +10,7 @@ use airlock_core::run::event::{Event, Fence, Outcome};
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -22,7 +23,11 @@ pub(super) struct LiveRun {
     pub(super) row: RunRow,
     /// The stream's head once everything submitted is durable.
     pub(super) head: Seq,
+    /// Whether it counts against the limits of its DAG: it was taken up unfinished, or reopened.
+    pub(super) is_counted: bool,
     pub(super) watchers: Vec<UnboundedSender<Notice>>,
+    /// The last try that began, of task instances with `on_execute`; a restart of the host forgets it.
+    pub(super) tries: BTreeMap<TaskInstanceKey, u32>,
 }
 
 impl LiveRun {
@@ -128,6 +133,31 @@ impl LiveRun {
                 at: *at,
                 error: message.clone(),
             }),
+            Event::Cleared { task, from, to, at } => Some(Notice::TaskInstances {
+                task_id: task_id(*task)?,
+                from: *from,
+                to: *to,
+                state: TaskInstanceState::None,
+                try_number: 0,
+                at: *at,
+                error: None,
+            }),
+            Event::Marked {
+                task,
+                from,
+                to,
+                state,
+                by,
+                at,
+            } => Some(Notice::TaskInstances {
+                task_id: task_id(*task)?,
+                from: *from,
+                to: *to,
+                state: *state,
+                try_number: 0,
+                at: *at,
+                error: Some(format!("marked by {by}")),
+            }),
             Event::AttemptStarted { ti, at, .. } | Event::AttemptLost { ti, at, .. } => {
                 one(*ti, *at, None)
             }
@@ -145,18 +175,32 @@ impl LiveRun {
     }
 
     /// The attempt that a `StartAttempt` command asks for.
-    pub(super) fn attempt(&self, ti: TaskInstanceKey, try_number: u32, fence: Fence) -> Attempt {
+    pub(super) fn attempt(
+        &mut self,
+        ti: TaskInstanceKey,
+        try_number: u32,
+        fence: Fence,
+    ) -> Attempt {
+        let on_execute = self.begins_try(ti, try_number);
         Attempt {
             run: self.view.clone(),
             ti,
             try_number,
             poke_number: fence.attempt,
             fence,
+            on_execute,
             element: self
                 .state
                 .element(ti.task, ti.map_index)
                 .map(|element| element.to_string()),
         }
+    }
+
+    /// Whether the attempt is the first one of a try, and has callbacks for that. Further pokes of a sensor are not.
+    fn begins_try(&mut self, ti: TaskInstanceKey, try_number: u32) -> bool {
+        let task = self.view.dag.task(ti.task);
+        let has_callbacks = task.is_some_and(|task| !task.on_execute.is_empty());
+        has_callbacks && self.tries.insert(ti, try_number) != Some(try_number)
     }
 
     /// Whether the task instance still waits for slots; a want that outlived its reason is dropped here.

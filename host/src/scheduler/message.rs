@@ -278,6 +278,8 @@ pub struct Attempt {
     pub poke_number: u32,
     /// Must come with everything it says.
     pub fence: Fence,
+    /// Whether the task's `on_execute` callbacks come before it: it is the first attempt of its try.
+    pub on_execute: bool,
     /// What `expand` adds to the config of this map index: a JSON object.
     pub element: Option<Json>,
 }
@@ -286,6 +288,8 @@ pub struct Attempt {
 pub trait Executor: Send + Sync + 'static {
     /// Starts an attempt; its end comes back as `Message::Finish`.
     fn start(&self, attempt: Attempt);
+    /// Callbacks or mails of this run are in the outbox, durably.
+    fn call(&self, run: &Arc<RunView>);
     /// Tells an attempt to stop, gives it its grace, then stops it.
     fn stop(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, reason: &str);
 }

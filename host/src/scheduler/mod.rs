@@ -3,6 +3,7 @@
 //! `Executor`, durability is the `Store`'s.
 
 mod batch;
+mod callbacks;
 mod codec;
 mod engine;
 mod expand;
@@ -17,6 +18,9 @@ mod rows;
 mod stored;
 mod view;
 
+pub use callbacks::{
+    CALLBACK_PREFIX, CallbackCall, CallbackKind, CallbackWork, EMAIL_PREFIX, of_run,
+};
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
@@ -29,7 +33,7 @@ pub use records::{
     asset_events_prefix, backfills_prefix, date_key, date_prefix, run_key, run_stream, runs_prefix,
     schedule_key, unfinished_key,
 };
-pub use recovery::{RecoveryError, ReplayedRun, replay_run};
+pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
 pub use view::RunView;

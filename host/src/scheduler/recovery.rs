@@ -3,6 +3,7 @@
 use super::codec::{CodecError, decode_event, decode_row};
 use super::records::{DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stream};
 use super::rows::Times;
+use super::view::RunView;
 use crate::store::{Seq, Store, StoreError, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, RunId};
@@ -135,6 +136,22 @@ pub fn replay_run(
         row,
         head,
     })
+}
+
+/// A run as templates see it, read back from its events. It is not live: its number names no run.
+pub fn replayed_view(
+    store: &dyn Store,
+    dag_id: &DagId,
+    run_id: &RunId,
+) -> Result<RunView, RecoveryError> {
+    let run = replay_run(store, dag_id, run_id)?;
+    let view = RunView::new(0, run.state.dag().clone(), run.header);
+    for (ti, _) in run.state.all_instances() {
+        for (key, value) in run.state.xcoms_of(ti) {
+            view.put(ti, key, value);
+        }
+    }
+    Ok(view)
 }
 
 fn apply(

@@ -4,12 +4,13 @@
 use super::message::TaskInstanceRow;
 use super::records::RunRow;
 use airlock_core::dag::spec::Dag;
-use airlock_core::ids::TaskInstanceKey;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Event, Outcome, RunHeader};
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Times and errors by task instance.
 #[derive(Debug, Default)]
@@ -22,6 +23,8 @@ struct Past {
     start: Option<Timestamp>,
     end: Option<Timestamp>,
     error: Option<String>,
+    /// Cleared or marked while an attempt was live: how that ends says nothing about it any more.
+    is_settled: bool,
 }
 
 impl Times {
@@ -38,11 +41,15 @@ impl Times {
                 let past = self.instances.entry(*ti).or_default();
                 past.start.get_or_insert(*at);
                 past.end = None;
+                past.is_settled = false;
             }
             Event::AttemptFinished {
                 ti, outcome, at, ..
             } => {
                 let past = self.instances.entry(*ti).or_default();
+                if past.is_settled {
+                    return;
+                }
                 past.end = Some(*at);
                 past.error = match outcome {
                     Outcome::Error(error) => Some(error.message.clone()),
@@ -67,7 +74,40 @@ impl Times {
                     past.error = Some(message.clone());
                 }
             }
+            Event::Cleared { task, from, to, .. } => self.settle(*task, *from..*to, None, None),
+            Event::Marked {
+                task,
+                from,
+                to,
+                state,
+                by,
+                at,
+            } => {
+                let error = Some(format!("marked {state} by {by}"));
+                self.settle(*task, *from..*to, Some(*at), error);
+            }
+            // Task indexes mean other tasks now.
+            Event::VersionChanged { .. } => self.instances.clear(),
             _ => {}
+        }
+    }
+
+    fn settle(
+        &mut self,
+        task: TaskIndex,
+        range: Range<i32>,
+        end: Option<Timestamp>,
+        error: Option<String>,
+    ) {
+        for map_index in range {
+            let past = Past {
+                start: end,
+                end,
+                error: error.clone(),
+                is_settled: true,
+            };
+            self.instances
+                .insert(TaskInstanceKey { task, map_index }, past);
         }
     }
 }

@@ -62,12 +62,11 @@ pub(crate) fn run(name: Option<&str>) -> Result<()> {
     let mut missed = Vec::new();
     for bug in &chosen {
         say(&format!("{}: {}", bug.name, bug.sentence));
-        match hunt(&copy, bug)? {
-            Some(line) => println!("{:<40} {line}", bug.name),
-            None => {
-                println!("{:<40} not found in {SEEDS_MAX} seeds", bug.name);
-                missed.push(bug.name.as_str());
-            }
+        if let Some(line) = hunt(&copy, bug)? {
+            println!("{:<40} {line}", bug.name);
+        } else {
+            println!("{:<40} not found in {SEEDS_MAX} seeds", bug.name);
+            missed.push(bug.name.as_str());
         }
     }
     println!(

@@ -4,6 +4,7 @@ use super::delays;
 use super::{Checked, Violation};
 use airlock_core::dag::spec::{Dag, SensorMode, Task};
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::run::Instance;
 use airlock_core::run::event::{Event, Fence, Outcome, Reason};
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
@@ -85,7 +86,7 @@ impl Book {
     }
 
     pub(super) fn state(&self, ti: TaskInstanceKey) -> Option<TaskInstanceState> {
-        self.shadow.instance(ti).map(|instance| instance.state())
+        self.shadow.instance(ti).map(Instance::state)
     }
 
     pub(super) fn take_dirty(&mut self) -> BTreeSet<TaskIndex> {

@@ -215,6 +215,19 @@ pub(super) fn check_start(audit: &Audit, world: &World, run: RunKey, input: &Inp
     Err(RUNS.broken(format!("run {} would be the {}th", run.0, running + 1)))
 }
 
+/// An attempt is started: its event must be durable.
+pub(crate) fn check_durable(
+    journal: &Journal,
+    run: RunKey,
+    ti: TaskInstanceKey,
+    fence: Fence,
+) -> Checked<()> {
+    if journal.has_start(run, ti, fence) {
+        return Ok(());
+    }
+    Err(DURABLE.broken(format!("run {} {ti:?} {fence:?}", run.0)))
+}
+
 impl Audit {
     /// Slots were given out: nothing that fits is left, and the counts agree.
     pub(crate) fn given_out(&self, world: &World, shell: &Shell) -> Checked<()> {
@@ -236,7 +249,7 @@ impl Audit {
     }
 
     /// A command is about to be carried out.
-    pub(crate) fn commanded(&mut self, _: &World, key: RunKey, command: &Command) -> Checked<()> {
+    pub(crate) fn commanded(&mut self, key: RunKey, command: &Command) -> Checked<()> {
         if !self.ledger.obey(key, command) {
             return Err(COMMANDS.broken(format!("run {}: {command:?}", key.0)));
         }
@@ -259,28 +272,10 @@ impl Audit {
         Ok(())
     }
 
-    /// An attempt is started: its event must be durable. What is durable around it counts as known from here on.
-    pub(crate) fn started(
-        &mut self,
-        journal: &Journal,
-        run: RunKey,
-        ti: TaskInstanceKey,
-        fence: Fence,
-    ) -> Checked<()> {
-        if !journal.has_start(run, ti, fence) {
-            return Err(DURABLE.broken(format!("run {} {ti:?} {fence:?}", run.0)));
-        }
-        Ok(())
-    }
-
     /// After a restart: what was acknowledged before is there.
     pub(crate) fn check_promises(&self) -> Checked<()> {
         for run in &self.triggered {
-            if !self
-                .books
-                .get(run)
-                .is_some_and(|book| book.shadow.header().is_some())
-            {
+            if !self.books.contains_key(run) {
                 return Err(PROMISES.broken(format!("run {} is gone", run.0)));
             }
         }
@@ -342,7 +337,17 @@ impl Audit {
         let sentence = "When faults stop, every run ends within a bounded number of actions.";
         let broken = Violation::new("every_run_ends", sentence);
         match self.books.iter().find(|(_, book)| book.finished.is_none()) {
-            Some((run, _)) => Err(broken.because(format!("run {} has not", run.0))),
+            Some((run, book)) => {
+                let open = book.shadow.all_instances();
+                let open: Vec<String> = open
+                    .filter(|(_, instance)| !instance.state().is_finished())
+                    .map(|(ti, instance)| {
+                        format!("t{}[{}] {}", ti.task.0, ti.map_index, instance.state())
+                    })
+                    .collect();
+                let state = book.shadow.state();
+                Err(broken.because(format!("run {} is {state}: {}", run.0, open.join(", "))))
+            }
             None => Ok(()),
         }
     }

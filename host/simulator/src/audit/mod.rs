@@ -22,6 +22,7 @@ use airlock_core::run::state::RunState;
 use airlock_core::run::step::Step;
 use airlock_core::task_instance::state::TaskInstanceState;
 use book::Book;
+pub(crate) use global::check_durable;
 use jiff::Timestamp;
 use ledger::Ledger;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,16 +93,9 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    pub(crate) fn new(world: &World) -> Self {
-        let mut audit = Self::default();
-        for (name, slots) in &world.pools {
-            audit.ledger.pools.insert(name.clone(), *slots);
-        }
-        audit
-    }
-
-    pub(crate) fn pools(&self) -> &BTreeMap<PoolName, Slots> {
-        &self.ledger.pools
+    /// A host starts with these pools.
+    pub(crate) fn begin(&mut self, pools: &BTreeMap<PoolName, Slots>) {
+        self.ledger.pools.clone_from(pools);
     }
 
     pub(crate) fn pool_set(&mut self, name: PoolName, slots: Slots) {
@@ -262,13 +256,13 @@ impl Audit {
         Ok(())
     }
 
-    pub(crate) fn acknowledged(&mut self, promise: Promise) {
+    pub(crate) fn acknowledged(&mut self, promise: &Promise) {
         match promise {
             Promise::Triggered(run) => {
-                self.triggered.insert(run);
+                self.triggered.insert(*run);
             }
             Promise::Cancelled(run) => {
-                self.cancelled.insert(run);
+                self.cancelled.insert(*run);
             }
         }
     }

@@ -19,7 +19,8 @@ impl Sim {
         self.workers.orphan(&mut self.draw, self.calm);
         self.stats.owners += 1;
         let owner = self.stats.owners;
-        self.shell = Shell::new(owner, self.world.parallelism, self.audit.pools());
+        self.shell = Shell::new(owner, self.world.parallelism, &self.pools);
+        self.audit.begin(&self.pools);
         self.audit.forget_runs();
         let mut runs = Vec::new();
         for key in self.journal.runs() {
@@ -116,9 +117,9 @@ impl Sim {
         let mut batch = Batch::default();
         self.carry_out(number, commands, &mut batch)?;
         for (ti, fence) in lost {
-            self.step(number, Input::Lose { ti, fence }, &mut batch)?;
+            self.step(number, &Input::Lose { ti, fence }, &mut batch)?;
         }
-        self.step(number, Input::Wake, &mut batch)?;
+        self.step(number, &Input::Wake, &mut batch)?;
         self.end_turn(batch)
     }
 }

@@ -36,7 +36,7 @@ impl Sim {
                 ti: admission.ti,
                 owner: self.shell.owner,
             };
-            self.step(admission.run, input, batch)?;
+            self.step(admission.run, &input, batch)?;
         }
         self.audit.given_out(&self.world, &self.shell)
     }

@@ -40,7 +40,7 @@ impl Sim {
     pub(super) fn step(
         &mut self,
         number: RunNumber,
-        input: Input,
+        input: &Input,
         batch: &mut Batch,
     ) -> Checked<()> {
         let Some(run) = self.shell.runs.get_mut(&number) else {
@@ -51,7 +51,7 @@ impl Sim {
         self.trace.say(|| format!("run {} <- {input:?}", key.0));
         let result = run.state.step(self.now, input.clone(), &Templates);
         let Ok(step) = result else {
-            return self.audit.refused(key, &input, &run.state, &result);
+            return self.audit.refused(key, input, &run.state, &result);
         };
         self.stats.stale += u64::from(step.stale);
         for event in &step.events {
@@ -61,7 +61,7 @@ impl Sim {
             self.trace.say(|| format!("run {} -> {command:?}", key.0));
         }
         let (head, asked) = (run.head, self.now);
-        self.audit.stepped(&self.world, run, asked, &input, &step)?;
+        self.audit.stepped(&self.world, run, asked, input, &step)?;
         self.record(number, head, &step.events, batch);
         self.carry_out(number, step.commands, batch)
     }
@@ -99,7 +99,7 @@ impl Sim {
             return Ok(());
         };
         for command in commands {
-            self.audit.commanded(&self.world, key, &command)?;
+            self.audit.commanded(key, &command)?;
             match command {
                 Command::Want { task, from, to } => self.want(number, task, (from, to)),
                 Command::StartAttempt { ti, fence, .. } => {
@@ -186,7 +186,7 @@ impl Sim {
                 return Ok(());
             };
             active.running += 1;
-            self.step(number, Input::Start, batch)?;
+            self.step(number, &Input::Start, batch)?;
         }
     }
 }

@@ -2,7 +2,7 @@
 //! durable or is refused, and its effects happen.
 
 use super::{Batch, Effect, LiveRun, Message, Promise};
-use crate::audit::{Checked, Violation};
+use crate::audit::{Checked, Violation, check_durable};
 use crate::sim::Sim;
 use crate::world::RunKey;
 use airlock_core::dispatch::{RunLimits, RunNumber};
@@ -42,7 +42,7 @@ impl Sim {
             Message::Trigger(run) => self.trigger(run, batch),
             Message::Cancel(run) => {
                 let reason = "somebody cancelled it".to_owned();
-                let known = self.input(run, Input::Cancel { reason }, batch)?;
+                let known = self.input(run, &Input::Cancel { reason }, batch)?;
                 if known {
                     batch
                         .effects
@@ -63,7 +63,7 @@ impl Sim {
                     key,
                     value,
                 };
-                self.input(run, input, batch).map(drop)
+                self.input(run, &input, batch).map(drop)
             }
             Message::Finish {
                 run,
@@ -72,10 +72,10 @@ impl Sim {
                 outcome,
             } => {
                 let input = Input::Finish { ti, fence, outcome };
-                self.input(run, input, batch).map(drop)
+                self.input(run, &input, batch).map(drop)
             }
             Message::Lose { run, ti, fence } => {
-                self.input(run, Input::Lose { ti, fence }, batch).map(drop)
+                self.input(run, &Input::Lose { ti, fence }, batch).map(drop)
             }
             Message::SetPool(name, slots) => {
                 self.audit.pool_set(name.clone(), slots);
@@ -90,7 +90,7 @@ impl Sim {
     }
 
     /// Steps a run that the shell knows; says whether it does.
-    fn input(&mut self, run: RunKey, input: Input, batch: &mut Batch) -> Checked<bool> {
+    fn input(&mut self, run: RunKey, input: &Input, batch: &mut Batch) -> Checked<bool> {
         let Some(number) = self.shell.numbers.get(&run).copied() else {
             return Ok(false);
         };
@@ -151,7 +151,7 @@ impl Sim {
             if let Some(run) = self.shell.runs.get_mut(&number) {
                 run.asked.remove(&at);
             }
-            self.step(number, Input::Wake, batch)?;
+            self.step(number, &Input::Wake, batch)?;
         }
         Err(Violation::new(
             "wakes_end",
@@ -188,7 +188,7 @@ impl Sim {
         };
         match effect {
             Effect::Start { run, ti, fence } => {
-                self.audit.started(&self.journal, run, ti, fence)?;
+                check_durable(&self.journal, run, ti, fence)?;
                 self.workers.start(
                     &mut self.draw,
                     &self.world,
@@ -201,7 +201,7 @@ impl Sim {
                 self.workers
                     .stop(&mut self.draw, (run, ti, fence), self.calm);
             }
-            Effect::Acknowledge(promise) => self.audit.acknowledged(promise),
+            Effect::Acknowledge(promise) => self.audit.acknowledged(&promise),
         }
         Ok(())
     }

@@ -346,6 +346,7 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
+        run.is_counted = true;
         run.row.state = DagRunState::Queued;
         run.row.end_date = None;
         run.row.reason.clear();

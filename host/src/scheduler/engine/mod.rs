@@ -3,6 +3,7 @@
 
 mod assets;
 mod backfills;
+mod callbacks;
 mod changes;
 mod dags;
 mod past;
@@ -361,6 +362,11 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);
         };
+        let before = match &input {
+            Input::Finish { ti, .. } => run.state.instance(*ti).map(|instance| instance.state()),
+            _ => None,
+        };
+        let head = run.head;
         let evaluator = run.evaluator();
         let step = match run.state.step(now, input, &evaluator) {
             Ok(step) => step,
@@ -375,6 +381,7 @@ impl Engine {
         }
         self.record(number, &step.events, batch);
         self.emit_assets(number, &step.events, batch);
+        self.emit_callbacks(number, head, &step.events, before, batch);
         self.carry_out(number, step.commands, batch);
         if !step.events.is_empty() {
             self.check_past(number, batch);
@@ -419,7 +426,7 @@ impl Engine {
                     try_number,
                     fence,
                 } => {
-                    if let Some(run) = self.runs.get(&number) {
+                    if let Some(run) = self.runs.get_mut(&number) {
                         batch.effect(Effect::Start(run.attempt(ti, try_number, fence)));
                     }
                 }

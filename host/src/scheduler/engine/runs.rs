@@ -13,6 +13,7 @@ use airlock_core::run::event::{Input, RunHeader};
 use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -100,6 +101,10 @@ impl Engine {
         if let Some(run) = self.runs.get(&number) {
             batch.run_row(number, &run.row);
             batch.new_run(number, &run.row);
+            // Its SLAs and deadlines count while it is queued.
+            if let Some(at) = run.state.next_timer() {
+                self.timers.push(Reverse((at, number)));
+            }
         }
         self.start_runs(&dag_id, batch);
         number
@@ -132,6 +137,7 @@ impl Engine {
         if let Some(date) = row.logical_date {
             self.dates.insert((dag_id.clone(), date), number);
         }
+        let is_counted = !row.state.is_finished();
         let active = self.active.entry(dag_id).or_default();
         match row.state {
             DagRunState::Queued => active.queued.push_back(number),
@@ -145,7 +151,9 @@ impl Engine {
             view: Arc::new(view),
             row,
             head,
+            is_counted,
             watchers: Vec::new(),
+            tries: BTreeMap::new(),
         };
         self.runs.insert(number, run);
         self.follow_past(number);
@@ -272,6 +280,7 @@ impl Engine {
         let Some(run) = self.let_go(number) else {
             return;
         };
+        let is_counted = run.is_counted;
         let RunRow {
             dag_id,
             run_id,
@@ -279,6 +288,11 @@ impl Engine {
             backfill_id,
             ..
         } = run.row;
+        self.closing(&dag_id, &run_id, batch);
+        // An ended run that a person marked ends once more; its DAG has heard of its end before.
+        if !is_counted {
+            return;
+        }
         if let Some(active) = self.active.get_mut(&dag_id) {
             // A run that was cancelled while queued never counted as running.
             let before = active.queued.len();
@@ -287,7 +301,6 @@ impl Engine {
                 active.ended(backfill_id);
             }
         }
-        self.closing(&dag_id, &run_id, batch);
         self.schedule_run_ended(&dag_id, &run_id, state, Some(number), batch);
         self.start_runs(&dag_id, batch);
     }
