@@ -277,3 +277,71 @@ async fn view(parts: &Arc<Parts>, call: &CallbackCall) -> Result<Arc<RunView>, S
     let read = tokio::task::spawn_blocking(move || outbox.view(&call)).await;
     read.unwrap_or_else(|error| Err(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    fn id(place: usize) -> Vec<u8> {
+        let id = format!("{place:020}\0d\0r\0{:020}\0{:05}", 0, 0);
+        [CALLBACK_PREFIX, id.as_bytes()].concat()
+    }
+
+    fn write(store: &dyn Store, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let expect = None;
+        let rows = vec![(Table::State, RowWrite { key, expect, value })];
+        let commit = Commit {
+            rows,
+            ..Commit::default()
+        };
+        store.commit(commit).unwrap();
+    }
+
+    fn filled(count: usize) -> Outbox {
+        let store = Arc::new(MemoryStore::default());
+        for place in 0..count {
+            write(store.as_ref(), id(place), Some(Vec::new()));
+        }
+        Outbox::new(store)
+    }
+
+    #[test]
+    fn b8_so_many_callbacks_at_once_and_the_others_wait_in_order() {
+        let outbox = filled(3 * CALLBACKS_LIVE_MAX);
+        let mut live = HashSet::new();
+        let keys = |live: &HashSet<_>| {
+            let rows = outbox.next(Lane::Callbacks, live).unwrap();
+            rows.into_iter().map(|row| row.key).collect::<Vec<_>>()
+        };
+        let first = keys(&live);
+        assert_eq!(first, (0..CALLBACKS_LIVE_MAX).map(id).collect::<Vec<_>>());
+        live.extend(first);
+        assert!(keys(&live).is_empty());
+        // The youngest of them ends first.
+        let ended = id(CALLBACKS_LIVE_MAX - 1);
+        write(outbox.store.as_ref(), ended.clone(), None);
+        live.remove(&ended);
+        assert_eq!(keys(&live), [id(CALLBACKS_LIVE_MAX)]);
+        assert!(
+            outbox
+                .next(Lane::Emails, &HashSet::new())
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_run_without_callbacks_waits_for_nobody_and_a_limit_ends_the_wait() {
+        let outbox = filled(2);
+        let dag_id = DagId::parse("d").unwrap();
+        let (own, other) = (RunId::parse("r").unwrap(), RunId::parse("r2").unwrap());
+        let left = |run| outbox.drained(run, Duration::ZERO);
+        assert_eq!(left(Some((&dag_id, &other))).await.unwrap(), 0);
+        assert_eq!(left(Some((&dag_id, &own))).await.unwrap(), 2);
+        assert_eq!(left(None).await.unwrap(), 2);
+        outbox.stop("full disk");
+        let long = Duration::from_secs(3_600);
+        assert_eq!(outbox.drained(None, long).await.unwrap(), 2);
+    }
+}
