@@ -121,9 +121,7 @@ impl Starter {
         };
         let mut engine = Engine::new(parts);
         let work = move || {
-            for run in left {
-                engine.recover(run.state, run.header, run.row, run.head);
-            }
+            engine.recover_all(left);
             engine.run(&inbox);
         };
         let thread = std::thread::Builder::new()

@@ -115,7 +115,7 @@ impl Engine {
         }
         let effects = live.schedule.cancel_backfill(id, now);
         for effect in effects {
-            self.carry_out_schedule(dag_id, effect, batch);
+            self.carry_out_schedule(dag_id, effect, None, batch);
         }
         self.store_schedule(dag_id, None, batch);
         let queued = self.active.get(dag_id).map(|active| active.queued.clone());

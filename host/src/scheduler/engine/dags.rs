@@ -147,7 +147,9 @@ impl Engine {
         self.dags.insert(dag_id.clone(), live);
         let mut last = anchor;
         for effect in effects {
-            last = self.carry_out_schedule(dag_id, effect, batch).or(last);
+            last = self
+                .carry_out_schedule(dag_id, effect, last, batch)
+                .or(last);
         }
         if changed {
             self.store_schedule(dag_id, last, batch);
@@ -200,11 +202,13 @@ impl Engine {
         })
     }
 
-    /// Does what a schedule said; yields the run that was made.
+    /// Does what a schedule said; yields the run that was made. What is only written goes into the commit of `anchor`, where
+    /// the schedule goes too: a backfill that has ended is in one of the two places, never in both or none.
     pub(super) fn carry_out_schedule(
         &mut self,
         dag_id: &DagId,
         effect: ScheduleEffect,
+        anchor: Option<RunNumber>,
         batch: &mut Batch,
     ) -> Option<RunNumber> {
         match effect {
@@ -220,7 +224,7 @@ impl Engine {
             ScheduleEffect::BackfillEnded(backfill) => {
                 let key = crate::scheduler::records::backfill_key(dag_id, backfill.id());
                 match encode_row(&*backfill) {
-                    Ok(value) => batch.row(None, Table::State, key, Some(value)),
+                    Ok(value) => batch.row(anchor, Table::State, key, Some(value)),
                     Err(error) => tracing::error!(%error, "a backfill cannot be encoded"),
                 }
                 None
@@ -333,7 +337,7 @@ impl Engine {
         let effects = live.schedule.run_ended(&live.dag, run_id, state, now);
         let changed = live.schedule != before;
         for effect in effects {
-            self.carry_out_schedule(dag_id, effect, batch);
+            self.carry_out_schedule(dag_id, effect, anchor, batch);
         }
         if changed {
             self.store_schedule(dag_id, anchor, batch);

@@ -14,7 +14,9 @@ use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::codec::encode_event;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::live_run::LiveRun;
-use crate::scheduler::message::{Clock, Executor, Message, Notice, PoolSize, SchedulerError};
+use crate::scheduler::message::{
+    Clock, Executor, Message, Notice, PoolSize, Reply, SchedulerError,
+};
 use crate::store::Store;
 use airlock_core::dispatch::{Dispatcher, RunNumber, Want};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex, TaskInstanceKey};
@@ -229,9 +231,7 @@ impl Engine {
                 run_id,
                 notices,
                 reply,
-            } => {
-                let _ = reply.send(self.watch(&dag_id, &run_id, notices));
-            }
+            } => self.watch(dag_id, run_id, notices, reply),
             Message::Change {
                 dag_id,
                 run_id,
@@ -289,16 +289,31 @@ impl Engine {
 
     fn watch(
         &mut self,
-        dag_id: &DagId,
-        run_id: &RunId,
+        dag_id: DagId,
+        run_id: RunId,
         notices: tokio::sync::mpsc::UnboundedSender<Notice>,
-    ) -> Result<DagRunState, SchedulerError> {
-        let number = self.number(dag_id, run_id)?;
-        let Some(run) = self.runs.get_mut(&number) else {
-            return Err(SchedulerError::Stopped);
-        };
-        run.watchers.push(notices);
-        Ok(run.row.state)
+        reply: Reply<DagRunState>,
+    ) {
+        let id = (dag_id, run_id);
+        if self.closing.contains(&id) {
+            // It has ended, but the store does not say so yet. Ask again behind its last commit.
+            let (dag_id, run_id) = id;
+            return self.parts.handle.again(Message::Watch {
+                dag_id,
+                run_id,
+                notices,
+                reply,
+            });
+        }
+        let number = self.number(&id.0, &id.1);
+        let run = number.map(|number| self.runs.get_mut(&number));
+        let state = run.and_then(|run| {
+            let run = run.ok_or(SchedulerError::Stopped)?;
+            run.watchers.push(notices);
+            Ok(run.row.state)
+        });
+        // A caller that is gone needs no answer.
+        let _ = reply.send(state);
     }
 
     fn wake_due(&mut self, batch: &mut Batch) {

@@ -5,6 +5,7 @@ use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::live_run::LiveRun;
 use crate::scheduler::message::{Reply, SchedulerError};
 use crate::scheduler::records::RunRow;
+use crate::scheduler::recovery::ReplayedRun;
 use crate::scheduler::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunLimits, RunNumber};
@@ -14,7 +15,7 @@ use airlock_core::run::priority::effective_weights;
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The unfinished runs of one DAG against its limits.
@@ -181,26 +182,29 @@ impl Engine {
         number
     }
 
-    /// Takes up a run that an earlier process left: what was live there is lost, what waits is waited for again.
-    pub(in crate::scheduler) fn recover(
-        &mut self,
-        state: RunState,
-        header: RunHeader,
-        row: RunRow,
-        head: u64,
-    ) {
-        let dag_id = row.dag_id.clone();
-        let lost = state.live_attempts();
-        let commands = state.resume();
-        let number = self.adopt_replayed(state, header, row, head);
-        self.hold_deferred(number);
-        let mut batch = Batch::default();
-        self.carry_out(number, commands, &mut batch);
-        for (ti, fence) in lost {
-            let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
+    /// Takes up the runs that an earlier process left: what was live there is lost, what waits is waited for again. All are in
+    /// memory before one goes on, so that limits over runs count them all.
+    pub(in crate::scheduler) fn recover_all(&mut self, left: Vec<ReplayedRun>) {
+        let mut taken = Vec::with_capacity(left.len());
+        let mut dag_ids = BTreeSet::new();
+        for run in left {
+            let (lost, commands) = (run.state.live_attempts(), run.state.resume());
+            dag_ids.insert(run.row.dag_id.clone());
+            let number = self.adopt_replayed(run.state, run.header, run.row, run.head);
+            self.hold_deferred(number);
+            taken.push((number, lost, commands));
         }
-        let _ = self.step(number, Input::Wake, &mut batch);
-        self.start_runs(&dag_id, &mut batch);
+        let mut batch = Batch::default();
+        for (number, lost, commands) in taken {
+            self.carry_out(number, commands, &mut batch);
+            for (ti, fence) in lost {
+                let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
+            }
+            let _ = self.step(number, Input::Wake, &mut batch);
+        }
+        for dag_id in dag_ids {
+            self.start_runs(&dag_id, &mut batch);
+        }
         self.end_turn(batch);
     }
 
