@@ -172,6 +172,10 @@ pub(super) async fn callbacks_done(
     app: &App,
     run: Option<(&DagId, &RunId)>,
 ) -> Result<(), UserError> {
+    if run.is_none() && session::current().is_some() {
+        // The service carries out those of every run, and nobody waits for all of them.
+        return Ok(());
+    }
     let left = app.callbacks_done(run).await?;
     if left > 0 {
         say(&format!(
