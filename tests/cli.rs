@@ -99,7 +99,7 @@ fn a_pool_that_is_not_there_is_told_before_the_run_is_recorded() {
 }
 
 #[test]
-fn a_failed_run_is_exit_10_and_names_the_log() {
+fn i13_a_failed_run_is_exit_10_and_names_the_log() {
     let airlock = Airlock::new();
     let dag = json!({"dag_id": "fails", "tasks": [
         {"task_id": "breaks", "operator": "probe", "config": {"result": "fail"}},

@@ -54,7 +54,7 @@ fn trigger_and_kill(airlock: &Airlock, arguments: &[&str], moment: Duration) {
 }
 
 #[test]
-fn killed_at_random_moments_a_run_still_ends_as_it_would_have() {
+fn i2_killed_at_random_moments_a_run_still_ends_as_it_would_have() {
     let loops = loops(LOOPS);
     let random = RandomState::new();
     let airlock = Airlock::new();
@@ -99,7 +99,7 @@ fn killed_at_random_moments_a_run_still_ends_as_it_would_have() {
 const WEEKS: u64 = 5;
 
 #[test]
-fn the_churn_pipeline_killed_at_random_moments_trains_and_decides_once_a_week() {
+fn c8_the_churn_pipeline_killed_at_random_moments_trains_and_decides_once_a_week() {
     let random = RandomState::new();
     let airlock = Airlock::new();
     let example = |name: &str| {

@@ -32,7 +32,7 @@ fn states(rows: &Value) -> BTreeMap<(String, i64), String> {
 }
 
 #[test]
-fn every_random_dag_ends_as_airflow_says() {
+fn i10_every_random_dag_ends_as_airflow_says() {
     let airlock = Airlock::new();
     let oracle = include_str!("oracle/dag_runs.jsonl");
     let mut wrong = Vec::new();

@@ -19,57 +19,19 @@ const ROWS: [(char, u32); 8] = [
 
 /// Rows without a test of their own, each with the reason. A row that has one must not be here.
 const WITHOUT: &[(&str, &str)] = &[
-    (
-        "a6",
-        "its tests name the behaviour: core's schedule and timetable tests hold the end date",
-    ),
-    (
-        "a8",
-        "its vectors are in core's timetable tests, named after the zones",
-    ),
-    (
-        "b3",
-        "its vectors are in core's tests of vectors that Airflow answered",
-    ),
-    (
-        "b6",
-        "the sandbox's tests of interruption hold it, named after the behaviour",
-    ),
-    (
-        "c8",
-        "tests/dags_test.rs runs the churn example, which is this row",
-    ),
-    ("e3", "a test through the program is to come"),
     ("e4", "XComs are JSON; there are no serialisers to test"),
-    (
-        "e5",
-        "the limit is tested in the capability's tests, named after the behaviour",
-    ),
     ("e7", "the operator wasi-command is to come"),
     (
         "f2",
         "Python's `override` belongs to an SDK that is to come",
     ),
     (
-        "f3",
-        "core's tests of mapping hold it, named after the behaviour",
-    ),
-    (
         "f11",
         "Airlock has one kind of isolation; nothing to choose from",
     ),
     (
-        "g4",
-        "core's template tests hold it: a whole-value template keeps its type",
-    ),
-    (
         "g5",
         "escaping of Python's f-strings; there is no Python front end yet",
-    ),
-    ("i1", "core's laws of the state machine hold it"),
-    (
-        "i2",
-        "a lost attempt is found by its process, not by a heartbeat: tests/crash.rs",
     ),
     (
         "i3",
@@ -79,18 +41,11 @@ const WITHOUT: &[(&str, &str)] = &[
         "i4",
         "numbers of Airflow's loop that Airlock's loop does not have",
     ),
-    ("i5", "the sandbox's tests of interruption hold it"),
-    (
-        "i10",
-        "tests/dags_test.rs holds it, named after the behaviour",
-    ),
     ("i11", "the REST API is to come"),
     (
         "i12",
         "an audit trail of people's changes through the program is to come",
     ),
-    ("i13", "tests/cli.rs and the executor's tests hold it"),
-    ("i17", "core's tests of deferral hold it"),
     ("i19", "the API's tokens are to come"),
     ("i20", "metrics and traces are to come"),
 ];

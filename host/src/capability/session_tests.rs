@@ -328,12 +328,6 @@ async fn a_secret_never_reaches_log_or_xcom() {
         .await
         .unwrap();
     assert_eq!(back.as_deref(), Some("[\"***\"]"));
-    let large = format!("\"{}\"", "x".repeat(XCOM_BYTES_MAX));
-    let refused = ports.xcom.push("k".into(), large).await;
-    assert_eq!(
-        refused,
-        Err(CapabilityError::TooLarge(XCOM_BYTES_MAX as u64))
-    );
     assert!(
         ports
             .xcom
@@ -341,6 +335,19 @@ async fn a_secret_never_reaches_log_or_xcom() {
             .await
             .is_err()
     );
+}
+
+#[tokio::test]
+async fn e5_an_xcom_over_the_limit_is_refused_with_the_limit() {
+    let house = house(all());
+    let large = format!("\"{}\"", "x".repeat(XCOM_BYTES_MAX));
+    let refused = house.ports.xcom.push("k".into(), large).await;
+    assert_eq!(
+        refused,
+        Err(CapabilityError::TooLarge(XCOM_BYTES_MAX as u64))
+    );
+    let largest = format!("\"{}\"", "x".repeat(XCOM_BYTES_MAX - 2));
+    assert_eq!(house.ports.xcom.push("k".into(), largest).await, Ok(()));
 }
 
 #[tokio::test]

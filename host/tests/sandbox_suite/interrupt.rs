@@ -14,7 +14,7 @@ fn limits(timeout: Option<u64>, grace: u64) -> AttemptLimits {
 }
 
 #[test]
-fn a_guest_is_told_of_its_timeout_and_may_save_what_it_has() {
+fn i5_a_guest_is_told_of_its_timeout_and_may_save_what_it_has() {
     let sandbox = sandbox();
     let mut honest = attempt(&zoo(&sandbox), "honour-cancel", "");
     honest.request.limits = limits(Some(20), 60_000);
@@ -25,7 +25,7 @@ fn a_guest_is_told_of_its_timeout_and_may_save_what_it_has() {
 }
 
 #[test]
-fn a_guest_that_does_not_listen_is_stopped_after_its_grace() {
+fn b6_a_guest_that_does_not_listen_is_stopped_after_its_grace() {
     let sandbox = sandbox();
     let plugin = zoo(&sandbox);
     for (operator, config) in [("ignore-cancel", ""), ("spin", ""), ("sleep", "3600000")] {

@@ -76,7 +76,7 @@ pub(super) struct Connections(pub(super) Arc<dyn Lookup>);
 
 /// `conn.x`.
 struct Conn {
-    conn_id: String,
+    id: String,
     connection: Connection,
     lookup: Arc<dyn Lookup>,
 }
@@ -112,7 +112,7 @@ impl fmt::Debug for Connections {
 
 impl fmt::Debug for Conn {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "conn.{}", self.conn_id)
+        write!(out, "conn.{}", self.id)
     }
 }
 
@@ -159,7 +159,7 @@ impl Connections {
         let connection = self.0.connection(conn_id).map_err(failed)?;
         Ok(connection.map(|connection| {
             Value::from_object(Conn {
-                conn_id: conn_id.to_owned(),
+                id: conn_id.to_owned(),
                 connection,
                 lookup: self.0.clone(),
             })
@@ -255,7 +255,7 @@ impl Object for Conn {
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let connection = &self.connection;
         Some(match key {
-            "conn_id" => Value::from(self.conn_id.as_str()),
+            "conn_id" => Value::from(self.id.as_str()),
             "conn_type" => Value::from(connection.conn_type.as_str()),
             "description" => optional(connection.description.clone()),
             "host" => optional(connection.host.clone()),
@@ -263,7 +263,7 @@ impl Object for Conn {
             "port" => optional(connection.port),
             "schema" => optional(connection.schema.clone()),
             "extra" | "extra_dejson" => to_value(&connection.extra),
-            "password" => match self.lookup.password(&self.conn_id) {
+            "password" => match self.lookup.password(&self.id) {
                 Ok(placeholder) => optional(placeholder),
                 Err(sentence) => Value::from(failed(sentence)),
             },

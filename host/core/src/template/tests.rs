@@ -246,7 +246,7 @@ fn xcom_pull_has_airflows_arguments() {
 }
 
 #[test]
-fn one_expression_keeps_its_type_and_more_become_text() {
+fn g4_one_expression_keeps_its_type_and_more_become_text() {
     for (template, expected) in [
         ("{{ params.min_improvement }}", json!(0.005)),
         ("  {{- params.flags -}}  ", json!([true, null])),

@@ -117,7 +117,7 @@ fn hourly_intervals_pass_a_half_hour_change() {
 }
 
 #[test]
-fn a_time_in_a_gap_moves_forward_and_a_repeated_one_runs_second() {
+fn a8_a_time_in_a_gap_moves_forward_and_a_repeated_one_runs_second() {
     let dag = cron("30 2 * * *", "America/New_York", "2025-03-09T05:00:00Z");
     assert_eq!(
         fires(&dag, 2),
@@ -219,7 +219,7 @@ fn wrong_schedules_say_which_part_is_wrong() {
 }
 
 #[test]
-fn end_date_is_the_last_logical_date() {
+fn a6_end_date_is_the_last_logical_date() {
     for kind in [TimetableKind::Trigger, TimetableKind::Interval] {
         let mut dag = cron("@daily", "UTC", "2025-01-01T00:00:00Z");
         dag.timetable = kind;

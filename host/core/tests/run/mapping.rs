@@ -28,7 +28,7 @@ fn only(play: &Play) -> TaskInstanceState {
 }
 
 #[test]
-fn a_product_varies_its_last_key_fastest_and_keeps_literals_in_the_dag() {
+fn f3_a_product_varies_its_last_key_fastest_and_keeps_literals_in_the_dag() {
     let keys = vec![
         (
             "a".to_owned(),

@@ -149,7 +149,24 @@ fn b4_errors_that_will_not_go_away_are_not_retried() {
 }
 
 #[test]
-fn e1_e3_xcoms_are_upserted_and_go_with_a_new_try() {
+fn e1_a_push_replaces_what_was_pushed_before_and_is_visible_at_once() {
+    let mut play = Play::started(dag_of(vec![task("t", &[])]));
+    let (_, fence) = play.admit(ti(0, -1));
+    for value in ["1", "2"] {
+        let (key, value) = ("k".to_owned(), value.to_owned());
+        play.send(Input::PushXCom {
+            ti: ti(0, -1),
+            fence,
+            key,
+            value: value.clone(),
+        });
+        assert_eq!(play.state.xcom(TaskIndex(0), -1, "k"), Some(value.as_str()));
+    }
+    play.check_replay();
+}
+
+#[test]
+fn e3_xcoms_are_upserted_and_go_with_a_new_try() {
     let outputs = Task {
         retries: 1,
         multiple_outputs: true,
@@ -286,7 +303,7 @@ fn a_stale_outcome_changes_nothing() {
 }
 
 #[test]
-fn illegal_inputs_are_errors_and_change_nothing() {
+fn i1_illegal_inputs_are_errors_and_change_nothing() {
     let mut play = Play::started(dag_of(vec![task("a", &[]), task("b", &[0])]));
     let fence = Fence {
         attempt: 1,

@@ -135,7 +135,7 @@ fn d4_backoff_grows_up_to_max_wait_and_to_what_is_left() {
 }
 
 #[test]
-fn a_deferral_frees_slots_and_goes_on_in_the_same_try_with_its_xcoms() {
+fn i17_a_deferral_frees_slots_and_goes_on_in_the_same_try_with_its_xcoms() {
     let mut play = Play::started(dag_of(vec![task("t", &[])]));
     let (_, fence) = play.admit(WAIT);
     let key = "job".to_owned();

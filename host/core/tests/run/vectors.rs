@@ -41,7 +41,7 @@ fn every_trigger_rule_vector_matches() {
 }
 
 #[test]
-fn every_retry_vector_matches() {
+fn b3_every_retry_delay_is_airflows() {
     let mut seen = 0;
     for case in lines(include_str!("../../../../tests/oracle/retries.jsonl")) {
         let mut task = task(case["task_id"].as_str().unwrap(), &[]);
