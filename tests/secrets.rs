@@ -1,5 +1,10 @@
 //! Variables, connections and pools as a person meets them, and that no secret comes out where it must not.
 
+#![expect(
+    clippy::too_many_lines,
+    reason = "a story a test: what a person does, step by step"
+)]
+
 use airlock_tests::{Airlock, Done};
 use serde_json::{Value, json};
 use std::io::Write;

@@ -49,7 +49,7 @@ fn child() -> Value {
     })
 }
 
-fn trigger(config: Value, grants: Value) -> Value {
+fn trigger(config: &Value, grants: &Value) -> Value {
     let mut whole =
         json!({"trigger_dag_id": "child", "wait_for_completion": true, "poke_interval": "200ms"});
     whole
@@ -68,7 +68,7 @@ fn h6_a_task_triggers_a_run_and_waits_for_its_end() {
     assert_eq!(play(&airlock, &child(), &[]).code, 0);
     let granted = json!({"trigger_dags": ["child"]});
     let conf = json!({"conf": {"n": 7}, "trigger_run_id": "made_by_parent"});
-    let done = play(&airlock, &trigger(conf.clone(), granted.clone()), &[]);
+    let done = play(&airlock, &trigger(&conf, &granted), &[]);
     states(&done, &[("start", "success")]);
     let data = airlock.data();
     let shown = airlock.run(&["runs", "list", "child", "--json"]);
@@ -79,14 +79,14 @@ fn h6_a_task_triggers_a_run_and_waits_for_its_end() {
         data.display()
     );
     // Another run of the parent meets a run that it did not make.
-    let again = play(&airlock, &trigger(conf, granted.clone()), &[]);
+    let again = play(&airlock, &trigger(&conf, &granted), &[]);
     states(&again, &[("start", "failed")]);
     assert!(error(&again.json(), "start").contains("made_by_parent already"));
     let skips = json!({"trigger_run_id": "made_by_parent", "skip_when_already_exists": true});
-    let skipped = play(&airlock, &trigger(skips, granted.clone()), &[]);
+    let skipped = play(&airlock, &trigger(&skips, &granted), &[]);
     states(&skipped, &[("start", "skipped")]);
     let resets = json!({"trigger_run_id": "made_by_parent", "reset_dag_run": true});
-    let reset = play(&airlock, &trigger(resets, granted), &[]);
+    let reset = play(&airlock, &trigger(&resets, &granted), &[]);
     states(&reset, &[("start", "success")]);
 }
 
@@ -95,7 +95,7 @@ fn h6_without_the_grant_nothing_is_triggered_and_the_error_names_it() {
     let airlock = Airlock::new();
     assert_eq!(play(&airlock, &child(), &[]).code, 0);
     for grants in [json!({}), json!({"trigger_dags": ["other"]})] {
-        let done = play(&airlock, &trigger(json!({}), grants), &[]);
+        let done = play(&airlock, &trigger(&json!({}), &grants), &[]);
         states(&done, &[("start", "failed")]);
         let error = error(&done.json(), "start");
         assert!(error.contains("trigger_dags"), "{error}");
@@ -109,10 +109,14 @@ fn h6_a_conf_that_does_not_fit_and_a_dag_that_is_not_there_are_told() {
     let airlock = Airlock::new();
     assert_eq!(play(&airlock, &child(), &[]).code, 0);
     let any = || json!({"trigger_dags": ["*"]});
-    let wrong = play(&airlock, &trigger(json!({"conf": {"n": "x"}}), any()), &[]);
+    let wrong = play(
+        &airlock,
+        &trigger(&json!({"conf": {"n": "x"}}), &any()),
+        &[],
+    );
     let told = error(&wrong.json(), "start");
     assert!(told.contains("does not fit"), "{told}");
-    let missing = trigger(json!({"trigger_dag_id": "nobody"}), any());
+    let missing = trigger(&json!({"trigger_dag_id": "nobody"}), &any());
     let told = error(&play(&airlock, &missing, &[]).json(), "start");
     assert!(told.contains("no DAG is called"), "{told}");
 }

@@ -1,5 +1,7 @@
 //! What Airflow lets a DAG say, row by row of its semantics: each row written in a file and read back.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the answer")]
+
 use airlock_core::dag::spec::{
     AssetExpression, Dag, DeadlineReference, Expand, ExpandSource, RetryAction, Schedule,
     SensorMode, TriggerRule,

@@ -6,7 +6,7 @@ use airlock_core::ids::{DagId, RunId};
 use std::time::Duration;
 
 /// How long a command waits for the callbacks of its run: longer than one callback may take.
-const DRAIN_MAX: Duration = Duration::from_secs(360);
+const DRAIN_MAX: Duration = Duration::from_mins(6);
 
 impl App {
     /// Waits, for six minutes at most, until every callback and mail of a run, or of all, was carried out. Returns how many are left; they

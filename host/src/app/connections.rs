@@ -19,7 +19,7 @@ pub struct ConnectionRow {
 }
 
 impl App {
-    /// Every connection of the store, by conn_id, with its secrets hidden.
+    /// Every connection of the store, by `conn_id`, with its secrets hidden.
     pub fn connections(&self) -> Result<Vec<ConnectionRow>, UserError> {
         let rows = self.secrets.connections()?.into_iter();
         Ok(rows

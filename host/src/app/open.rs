@@ -94,7 +94,7 @@ type Opened = (Arc<dyn Store>, PathBuf, Option<Scratch>);
 fn open_store(data: &Data) -> Result<Opened, UserError> {
     match data {
         Data::Folder(path) => {
-            let store = LocalStore::open(path, StoreOptions::default())?;
+            let store = LocalStore::open(path, &StoreOptions::default())?;
             Ok((Arc::new(store), path.clone(), None))
         }
         Data::Throwaway => {
@@ -107,6 +107,10 @@ fn open_store(data: &Data) -> Result<Opened, UserError> {
 
 impl App {
     /// Opens everything; see `Config`.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one room after the other, each given what it needs"
+    )]
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
         let sandbox = Sandbox::new(&SandboxConfig {

@@ -136,7 +136,7 @@ fn exported(text: String) -> Value {
     match serde_json::from_str::<Value>(&text) {
         // An object that looks like a description would be read as one.
         Ok(Value::Object(members)) if is_described(&members) => json!({ "value": text }),
-        Ok(value @ (Value::Object(_) | Value::Array(_))) if value.to_string() == text => value,
+        Ok(value @ (Value::Object(_) | Value::Array(_))) if value == text => value,
         _ => Value::from(text),
     }
 }

@@ -73,7 +73,7 @@ impl ExpandEvaluator for NoTemplates {
 
 /// Makes a store in `folder` with `dags` DAGs and `runs` finished runs, a day apart for each DAG.
 pub fn fill(folder: &Path, dags: usize, runs: usize) -> Result<(), UserError> {
-    let store = LocalStore::open(folder, Options::default())?;
+    let store = LocalStore::open(folder, &Options::default())?;
     fill_store(&store, dags, runs)?;
     store.checkpoint()?;
     Ok(store.close()?)

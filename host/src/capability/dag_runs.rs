@@ -69,7 +69,7 @@ pub(super) struct DagRuns {
 }
 
 impl DagRuns {
-    fn request(&self, request: TriggerRequest) -> Answer<DagRunRequest> {
+    fn request(&self, request: &TriggerRequest) -> Answer<DagRunRequest> {
         let dag_id = DagId::parse(&request.dag_id).map_err(invalid)?;
         self.grants
             .check(Request::TriggerDag(dag_id.as_str()))
@@ -116,7 +116,7 @@ fn conf(json: &str) -> Answer<Map<String, Value>> {
 #[async_trait]
 impl DagRunsPort for DagRuns {
     async fn trigger(&self, request: TriggerRequest) -> Answer<Triggered> {
-        let request = self.request(request)?;
+        let request = self.request(&request)?;
         self.trigger.trigger(request).await.map_err(refusal)
     }
 

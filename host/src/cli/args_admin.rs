@@ -120,7 +120,7 @@ pub enum Connections {
         conn_id: String,
     },
     /// Set a connection in the store
-    Set(ConnectionArgs),
+    Set(Box<ConnectionArgs>),
     /// Delete a connection of the store
     Delete {
         /// Its conn_id

@@ -28,6 +28,7 @@ pub struct RunsArgs {
 }
 
 /// What is cleared, and how.
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[derive(Debug, Clone, Args)]
 pub struct ClearFlags {
     /// Only what failed
@@ -146,6 +147,7 @@ pub enum ReprocessBehaviorArg {
 }
 
 /// `airlock backfill create`.
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 #[derive(Debug, Clone, Args)]
 pub struct BackfillCreate {
     /// Of which DAG

@@ -14,7 +14,7 @@ pub(super) fn run(global: &Global, command: Connections) -> Result<(), UserError
     match command {
         Connections::List => list(global),
         Connections::Get { conn_id } => get(global, &conn_id),
-        Connections::Set(args) => set(global, args),
+        Connections::Set(args) => set(global, *args),
         Connections::Delete { conn_id } => {
             open(global, Need::State)?.delete_connection(&conn_id)?;
             say(&format!("connection {conn_id} is deleted"));

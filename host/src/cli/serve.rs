@@ -165,7 +165,7 @@ fn carry_out(app: Arc<App>, stream: UnixStream) {
     let request = read_request(&stream);
     let screen = Arc::new(Remote(Mutex::new(stream)));
     let code = match request {
-        Ok(request) => run_for(app, screen.clone(), request),
+        Ok(request) => run_for(app, &screen, request),
         Err(error) => {
             screen.err(&format!("{error}\n"));
             error.exit_code()
@@ -174,7 +174,7 @@ fn carry_out(app: Arc<App>, stream: UnixStream) {
     screen.send(&Frame::Exit(code));
 }
 
-fn run_for(app: Arc<App>, screen: Arc<Remote>, request: Request) -> u8 {
+fn run_for(app: Arc<App>, screen: &Arc<Remote>, request: Request) -> u8 {
     let session = Session {
         app,
         screen: screen.clone(),

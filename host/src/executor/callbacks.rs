@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A callback longer than this is stopped.
-pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(300);
+pub const CALLBACK_TIMEOUT: Duration = Duration::from_mins(5);
 /// What is there so much later hangs where the sandbox cannot stop it, and is left behind.
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
 
@@ -121,7 +121,7 @@ async fn prepare(
     };
     let granted = InterfaceSet::from_grants(&grants);
     let own_run = Arc::new(CallbackRunPort::new(run.clone(), of));
-    let ports = shared_session(
+    let session = shared_session(
         parts,
         Shared {
             grants,
@@ -137,7 +137,7 @@ async fn prepare(
         plugin,
         context,
         limits,
-        ports,
+        ports: session,
         granted,
         cancel: CancelSignal::new(),
     })

@@ -314,7 +314,7 @@ async fn prepare(
         parts.handle.clone(),
         attempt.clone(),
     ));
-    let ports = shared_session(
+    let session = shared_session(
         parts,
         Shared {
             grants,
@@ -330,7 +330,7 @@ async fn prepare(
         plugin,
         context: rendered.context,
         limits,
-        ports,
+        ports: session,
         granted,
         cancel,
     })

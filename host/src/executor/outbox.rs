@@ -341,7 +341,7 @@ mod tests {
         assert_eq!(left(Some((&dag_id, &own))).await.unwrap(), 2);
         assert_eq!(left(None).await.unwrap(), 2);
         outbox.stop("full disk");
-        let long = Duration::from_secs(3_600);
+        let long = Duration::from_hours(1);
         assert_eq!(outbox.drained(None, long).await.unwrap(), 2);
     }
 }

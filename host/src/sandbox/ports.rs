@@ -297,6 +297,10 @@ pub trait HumanPort: Send + Sync {
 
 /// `airlock:operator/calendar`.
 #[async_trait]
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "the names of the interface's functions"
+)]
 pub trait CalendarPort: Send + Sync {
     /// What an instant is in a time zone.
     async fn to_local(

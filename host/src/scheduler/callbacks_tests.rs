@@ -64,7 +64,10 @@ impl Player {
     /// As the engine does it.
     fn tell(&mut self, input: Input) {
         let before = match &input {
-            Input::Finish { ti, .. } => self.state.instance(*ti).map(|found| found.state()),
+            Input::Finish { ti, .. } => self
+                .state
+                .instance(*ti)
+                .map(airlock_core::run::Instance::state),
             _ => None,
         };
         let step = self.state.step(self.now, input, &Never).unwrap();
@@ -171,7 +174,7 @@ fn b8_every_callback_of_a_success_is_called_in_order() {
             "on_success_callback - 0 dag_won",
         ]
     );
-    let ids: Vec<_> = run.calls.iter().map(|call| call.key()).collect();
+    let ids: Vec<_> = run.calls.iter().map(super::CallbackCall::key).collect();
     assert!(ids.is_sorted(), "the outbox has them in order");
 }
 

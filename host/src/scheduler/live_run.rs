@@ -86,6 +86,7 @@ impl LiveRun {
     }
 
     /// What a watcher hears of an event, if anything.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     pub(super) fn notice(&self, event: &Event) -> Option<Notice> {
         let task_id = |task: airlock_core::ids::TaskIndex| {
             self.view

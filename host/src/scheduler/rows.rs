@@ -84,7 +84,7 @@ impl Times {
                 at,
             } => {
                 let error = Some(format!("marked {state} by {by}"));
-                self.settle(*task, *from..*to, Some(*at), error);
+                self.settle(*task, *from..*to, Some(*at), error.as_deref());
             }
             // Task indexes mean other tasks now.
             Event::VersionChanged { .. } => self.instances.clear(),
@@ -97,13 +97,13 @@ impl Times {
         task: TaskIndex,
         range: Range<i32>,
         end: Option<Timestamp>,
-        error: Option<String>,
+        error: Option<&str>,
     ) {
         for map_index in range {
             let past = Past {
                 start: end,
                 end,
-                error: error.clone(),
+                error: error.map(str::to_owned),
                 is_settled: true,
             };
             self.instances

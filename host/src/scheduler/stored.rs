@@ -35,12 +35,11 @@ pub(super) fn stored_dags(store: &dyn Store) -> Result<Vec<StoredDag>, StoreErro
         };
         after = Some(last.key.clone());
         for row in &rows {
-            match stored_dag(store, &row.value)? {
-                Some(stored) => dags.push(stored),
-                None => {
-                    let dag_id = String::from_utf8_lossy(&row.key).into_owned();
-                    tracing::error!(dag_id, "the DAG cannot be read; save its file again");
-                }
+            if let Some(stored) = stored_dag(store, &row.value)? {
+                dags.push(stored);
+            } else {
+                let dag_id = String::from_utf8_lossy(&row.key).into_owned();
+                tracing::error!(dag_id, "the DAG cannot be read; save its file again");
             }
         }
     }

@@ -3,6 +3,7 @@
 
 use super::SecretsError;
 use super::cipher::{Key, random};
+use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ impl Keys {
             return Ok(keys.clone());
         }
         let keys = match &self.given {
-            Some(text) => parse(text.split(',')).map_err(|reason| wrong(VARIABLE, reason))?,
+            Some(text) => parse(text.split(',')).map_err(|reason| wrong(VARIABLE, &reason))?,
             None => self.read()?,
         };
         // An absent file is looked for again: another call may make it.
@@ -109,12 +110,12 @@ impl Keys {
         parse(text.lines()).map_err(|reason| self.wrong(reason))
     }
 
-    fn wrong(&self, reason: impl ToString) -> SecretsError {
-        wrong(&self.file.display().to_string(), reason)
+    fn wrong(&self, reason: impl fmt::Display) -> SecretsError {
+        wrong(&self.file.display().to_string(), &reason)
     }
 }
 
-fn wrong(place: &str, reason: impl ToString) -> SecretsError {
+fn wrong(place: &str, reason: &dyn fmt::Display) -> SecretsError {
     SecretsError::Key {
         place: place.to_owned(),
         reason: reason.to_string(),

@@ -22,7 +22,7 @@ use keys::Keys;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The longest key or conn_id, bytes (Airflow's).
+/// The longest key or `conn_id`, bytes (Airflow's).
 pub const KEY_BYTES_MAX: usize = 250;
 /// The largest value of a variable, and the largest connection as JSON, bytes.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
@@ -41,7 +41,7 @@ pub struct Found<T> {
 /// Why a variable or a connection cannot be read or written. No message holds a value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// A key or conn_id that cannot be one.
+    /// A key or `conn_id` that cannot be one.
     #[error("{kind} {text:?} is not valid: {reason}")]
     Name {
         /// `variable` or `connection`.

@@ -49,7 +49,7 @@ impl Secrets {
         self.list(Table::Variable)
     }
 
-    /// Every connection of the store, by conn_id.
+    /// Every connection of the store, by `conn_id`.
     pub fn connections(&self) -> Result<Vec<(String, Connection)>, SecretsError> {
         self.list(Table::Connection)
     }
@@ -116,12 +116,8 @@ impl Secrets {
     }
 
     fn decode<T: DeserializeOwned>(&self, table: Table, row: &Row) -> Result<T, SecretsError> {
-        let plain = self.plain(table, row, &self.keys.known()?)?;
+        let plain = plain(table, row, &self.keys.known()?)?;
         serde_json::from_slice(&plain).map_err(|_| sealed(table, row))
-    }
-
-    fn plain(&self, table: Table, row: &Row, keys: &[Key]) -> Result<Vec<u8>, SecretsError> {
-        open(keys, &bound(table, &row.key), &row.value).ok_or_else(|| sealed(table, row))
     }
 
     fn write<T: Serialize>(&self, table: Table, key: &str, value: &T) -> Result<(), SecretsError> {
@@ -135,24 +131,8 @@ impl Secrets {
             return Err(invalid(format!("it is over {VALUE_BYTES_MAX} bytes")));
         }
         let keys = self.keys.ready()?;
-        let sealed = self.sealed(table, key.as_bytes(), &keys, &plain)?;
+        let sealed = sealed_value(table, key.as_bytes(), &keys, &plain)?;
         self.commit(vec![(table, row_write(key.as_bytes(), None, Some(sealed)))])
-    }
-
-    fn sealed(
-        &self,
-        table: Table,
-        key: &[u8],
-        keys: &[Key],
-        plain: &[u8],
-    ) -> Result<Vec<u8>, SecretsError> {
-        let sealed = keys
-            .first()
-            .and_then(|first| seal(first, &bound(table, key), plain));
-        sealed.ok_or_else(|| SecretsError::Key {
-            place: "in use".to_owned(),
-            reason: "the system gives no random bytes".to_owned(),
-        })
     }
 
     fn delete(&self, table: Table, key: &str) -> Result<bool, SecretsError> {
@@ -187,8 +167,8 @@ impl Secrets {
             let rows = self.store.scan(table, b"", None, ROWS_MAX)?;
             for chunk in rows.chunks(ROTATED_AT_ONCE) {
                 let writes = chunk.iter().map(|row| {
-                    let plain = self.plain(table, row, &keys)?;
-                    let sealed = self.sealed(table, &row.key, &keys, &plain)?;
+                    let plain = plain(table, row, &keys)?;
+                    let sealed = sealed_value(table, &row.key, &keys, &plain)?;
                     // Somebody who changed it meanwhile wins, and the rotation is run again.
                     Ok((table, row_write(&row.key, Some(row.version), Some(sealed))))
                 });
@@ -215,4 +195,23 @@ fn sealed(table: Table, row: &Row) -> SecretsError {
     SecretsError::Sealed {
         what: format!("{} {:?}", word(table), String::from_utf8_lossy(&row.key)),
     }
+}
+
+fn plain(table: Table, row: &Row, keys: &[Key]) -> Result<Vec<u8>, SecretsError> {
+    open(keys, &bound(table, &row.key), &row.value).ok_or_else(|| sealed(table, row))
+}
+
+fn sealed_value(
+    table: Table,
+    key: &[u8],
+    keys: &[Key],
+    plain: &[u8],
+) -> Result<Vec<u8>, SecretsError> {
+    let sealed = keys
+        .first()
+        .and_then(|first| seal(first, &bound(table, key), plain));
+    sealed.ok_or_else(|| SecretsError::Key {
+        place: "in use".to_owned(),
+        reason: "the system gives no random bytes".to_owned(),
+    })
 }

@@ -117,9 +117,9 @@ fn drop_named(blobs: &mut HashSet<Digest>, bytes: &[u8]) {
     for word in words.filter(|word| word.len() >= HEX_DIGITS) {
         for digits in word.windows(HEX_DIGITS) {
             let digest = std::str::from_utf8(digits).ok().and_then(Digest::parse);
-            digest.iter().for_each(|digest| {
-                blobs.remove(digest);
-            });
+            if let Some(digest) = digest {
+                blobs.remove(&digest);
+            }
         }
     }
 }

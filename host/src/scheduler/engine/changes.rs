@@ -169,7 +169,7 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<Vec<ChangedInstance>, SchedulerError> {
         if version == Version::Latest && !dry_run {
-            self.to_latest_version(number, batch)?;
+            self.take_latest_version(number, batch)?;
         }
         let instances = self.selected(number, selection, true)?;
         let changed = self.listed(number, &instances);
@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// Lets a run go on with the version of its DAG that new runs take.
-    fn to_latest_version(
+    fn take_latest_version(
         &mut self,
         number: RunNumber,
         batch: &mut Batch,
@@ -202,7 +202,7 @@ impl Engine {
             .change_version(now, dag.clone(), version, &evaluator)
             .map_err(|error| refused(&error))?;
         run.row.dag_version = crate::store::Digest(version).to_string();
-        self.renew_view(number, dag);
+        self.renew_view(number, &dag);
         self.record(number, &step.events, batch);
         if let Some(run) = self.runs.get(&number) {
             batch.run_row(number, &run.row);
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// Task indexes mean other tasks now: what refers to them is built anew. Nothing of the run is live.
-    fn renew_view(&mut self, number: RunNumber, dag: Arc<airlock_core::dag::spec::Dag>) {
+    fn renew_view(&mut self, number: RunNumber, dag: &Arc<airlock_core::dag::spec::Dag>) {
         let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
@@ -244,9 +244,9 @@ impl Engine {
             }
         }
         run.view = Arc::new(view);
-        run.priorities = effective_weights(&dag);
+        run.priorities = effective_weights(dag);
         self.dispatcher.remove_run(number);
-        self.dispatcher.add_run(number, RunLimits::of(&dag));
+        self.dispatcher.add_run(number, RunLimits::of(dag));
     }
 
     /// The instances that a person named, as ranges.
@@ -302,7 +302,10 @@ impl Engine {
                     task: *task,
                     map_index,
                 };
-                let state = run.state.instance(ti).map(|instance| instance.state());
+                let state = run
+                    .state
+                    .instance(ti)
+                    .map(airlock_core::run::Instance::state);
                 if let (Some(task_id), Some(state)) = (task_id.clone(), state) {
                     listed.push(ChangedInstance {
                         task_id,
@@ -367,7 +370,7 @@ impl Engine {
     ) -> Result<(), SchedulerError> {
         let number = self.take_up(dag_id, &clear.run_id)?;
         if clear.run_on_latest_version {
-            self.to_latest_version(number, batch)?;
+            self.take_latest_version(number, batch)?;
         }
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);

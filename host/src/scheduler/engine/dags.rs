@@ -97,7 +97,10 @@ impl Engine {
         let Some(live) = self.dags.get(dag_id) else {
             return;
         };
-        let active = live.schedule.backfill().map(|backfill| backfill.active());
+        let active = live
+            .schedule
+            .backfill()
+            .map(airlock_core::schedule::Backfill::active);
         let active: Vec<_> = active.into_iter().flatten().cloned().collect();
         for run_id in active {
             let row = crate::scheduler::stored::run_row(self.parts.store.as_ref(), dag_id, &run_id);

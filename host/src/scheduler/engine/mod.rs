@@ -172,6 +172,52 @@ impl Engine {
                     .and_then(|run| self.step(run, Input::Cancel { reason }, batch));
                 batch.effect(Effect::Reply(reply, result));
             }
+            Message::SetPool { name, size, reply } => {
+                set_pool(&mut self.dispatcher, name, size);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::Watch {
+                dag_id,
+                run_id,
+                notices,
+                reply,
+            } => self.watch(dag_id, run_id, notices, reply),
+            Message::Change {
+                dag_id,
+                run_id,
+                change,
+                reply,
+            } => self.change(&dag_id, &run_id, change, reply, batch),
+            Message::Closed { dag_id, run_id } => {
+                self.closing.remove(&(dag_id, run_id));
+            }
+            Message::Backfill {
+                dag_id,
+                change,
+                reply,
+            } => self.backfill(&dag_id, change, reply, batch),
+            Message::AssetUpdated { event, reply } => {
+                let result = self.record_asset_update(&event, batch);
+                batch.effect(Effect::Reply(reply, result));
+            }
+            Message::FailedDeps {
+                dag_id,
+                run_id,
+                task_id,
+                map_index,
+                reply,
+            } => {
+                let _ = reply.send(self.failed_deps(&dag_id, &run_id, &task_id, map_index));
+            }
+            Message::Failed(reason) => self.fail(reason),
+            Message::Shutdown => {}
+            of_attempt => self.handle_attempt(of_attempt, batch),
+        }
+    }
+
+    /// What attempts say and ask; a stale fence is dropped by the run.
+    fn handle_attempt(&mut self, message: Message, batch: &mut Batch) {
+        match message {
             Message::PushXCom {
                 run,
                 ti,
@@ -222,45 +268,7 @@ impl Engine {
                 // An attempt that is over already was not lost.
                 let _ = self.step(run, Input::Lose { ti, fence }, batch);
             }
-            Message::SetPool { name, size, reply } => {
-                set_pool(&mut self.dispatcher, name, size);
-                batch.effect(Effect::Reply(reply, Ok(())));
-            }
-            Message::Watch {
-                dag_id,
-                run_id,
-                notices,
-                reply,
-            } => self.watch(dag_id, run_id, notices, reply),
-            Message::Change {
-                dag_id,
-                run_id,
-                change,
-                reply,
-            } => self.change(&dag_id, &run_id, change, reply, batch),
-            Message::Closed { dag_id, run_id } => {
-                self.closing.remove(&(dag_id, run_id));
-            }
-            Message::Backfill {
-                dag_id,
-                change,
-                reply,
-            } => self.backfill(&dag_id, change, reply, batch),
-            Message::AssetUpdated { event, reply } => {
-                let result = self.record_asset_update(&event, batch);
-                batch.effect(Effect::Reply(reply, result));
-            }
-            Message::FailedDeps {
-                dag_id,
-                run_id,
-                task_id,
-                map_index,
-                reply,
-            } => {
-                let _ = reply.send(self.failed_deps(&dag_id, &run_id, &task_id, map_index));
-            }
-            Message::Failed(reason) => self.fail(reason),
-            Message::Shutdown => {}
+            _ => {}
         }
     }
 
@@ -363,7 +371,10 @@ impl Engine {
             return Err(SchedulerError::Fenced);
         };
         let before = match &input {
-            Input::Finish { ti, .. } => run.state.instance(*ti).map(|instance| instance.state()),
+            Input::Finish { ti, .. } => run
+                .state
+                .instance(*ti)
+                .map(airlock_core::run::Instance::state),
             _ => None,
         };
         let head = run.head;
@@ -455,7 +466,7 @@ impl Engine {
             .runs
             .get(&number)
             .and_then(|run| run.state.instance(ti));
-        match state.map(|instance| instance.state()) {
+        match state.map(airlock_core::run::Instance::state) {
             Some(TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput) => {
                 self.dispatcher.defer(number, ti);
             }

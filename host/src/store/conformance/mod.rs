@@ -73,7 +73,7 @@ impl Local {
             ..Options::default()
         };
         Self {
-            store: LocalStore::open(dir.path(), options).unwrap(),
+            store: LocalStore::open(dir.path(), &options).unwrap(),
             clock,
             dir,
         }

@@ -77,8 +77,8 @@ impl LocalStore {
     ///
     /// # Errors
     /// `InUse`, `TooNew`, `Damaged` (nothing is changed then, and nothing guessed), or `Io`.
-    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        let (shared, journal) = open::open(dir, &options)?;
+    pub fn open(dir: &Path, options: &Options) -> Result<Self, StoreError> {
+        let (shared, journal) = open::open(dir, options)?;
         let shared = Arc::new(shared);
         let (queue, requests) = sync_channel(QUEUE_MAX);
         let spawn_failed = files::refused("start a thread for", dir);

@@ -69,7 +69,7 @@ fn pipelined(store: &LocalStore, what: &str, make: fn(u32) -> Commit) {
 #[ignore = "a measurement, not a test"]
 fn bench() {
     let dir = tempfile::tempdir().unwrap();
-    let store = LocalStore::open(dir.path(), Options::default()).unwrap();
+    let store = LocalStore::open(dir.path(), &Options::default()).unwrap();
     let mut lone: Vec<_> = (0..LONE)
         .map(|n| {
             let start = Instant::now();
@@ -89,12 +89,12 @@ fn bench() {
     store.close().unwrap();
     println!("close: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     let start = Instant::now();
-    let store = LocalStore::open(dir.path(), Options::default()).unwrap();
+    let store = LocalStore::open(dir.path(), &Options::default()).unwrap();
     println!("open: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     drop(store);
     std::fs::remove_dir_all(dir.path().join("index")).unwrap();
     let start = Instant::now();
-    let store = LocalStore::open(dir.path(), Options::default()).unwrap();
+    let store = LocalStore::open(dir.path(), &Options::default()).unwrap();
     println!("rebuild: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
     drop(store);
 }

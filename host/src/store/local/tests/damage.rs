@@ -53,7 +53,7 @@ fn harm(path: &Path, at: u64, cut: bool) {
 
 /// Opens and reads everything. An error is a refusal; wrong data fails the test in `verify`.
 fn read_all(dir: &Path) -> Result<(), StoreError> {
-    let store = LocalStore::open(dir, small())?;
+    let store = LocalStore::open(dir, &small())?;
     assert_eq!(verify(&store)?, COMMITS, "acknowledged commits are gone");
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::store::mark::{FOLDER_FORMAT, Mark};
 use crate::store::{CommitError, Store, StoreError, files};
 
 fn refusal(dir: &Path) -> StoreError {
-    match LocalStore::open(dir, small()) {
+    match LocalStore::open(dir, &small()) {
         Err(error) => error,
         Ok(_) => panic!("it opened"),
     }
@@ -102,7 +102,7 @@ fn a_missing_journal_or_segment_is_damage() {
         copy(&whole, &harmed);
         std::fs::remove_file(&segments(&harmed)[missing]).unwrap();
         // The oldest segment alone is needless while the index is good: nothing is lost, nothing guessed.
-        match LocalStore::open(&harmed, small()) {
+        match LocalStore::open(&harmed, &small()) {
             Ok(store) => assert_eq!((missing, verify(&store).unwrap()), (0, 450)),
             Err(StoreError::Damaged { .. }) => {}
             Err(error) => panic!("{error}"),

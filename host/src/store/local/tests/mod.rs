@@ -134,7 +134,7 @@ fn fill(store: &LocalStore, until: u64) {
 }
 
 fn open(dir: &Path) -> LocalStore {
-    LocalStore::open(dir, small()).unwrap()
+    LocalStore::open(dir, &small()).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {

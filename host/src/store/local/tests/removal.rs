@@ -96,7 +96,7 @@ fn who_reads_while_a_stream_goes_sees_all_of_it_or_nothing() {
 #[test]
 fn what_went_leaves_checkpoints_and_journal() {
     let dir = tempfile::tempdir().unwrap();
-    let store = LocalStore::open(dir.path(), small()).unwrap();
+    let store = LocalStore::open(dir.path(), &small()).unwrap();
     append(&store, 400);
     let size = || {
         let all = files::numbered(&dir.path().join("checkpoints"), "ck").unwrap();
