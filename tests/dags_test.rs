@@ -69,3 +69,20 @@ fn i10_every_random_dag_ends_as_airflow_says() {
         wrong.join("\n")
     );
 }
+
+#[test]
+fn f3_a_task_is_mapped_over_what_its_upstream_just_returned() {
+    let airlock = Airlock::new();
+    let dag = json!({"dag_id": "mapped", "tasks": [
+        {"task_id": "list", "operator": "probe", "config": {"value": [1, 2, 3]}},
+        {"task_id": "each", "operator": "probe", "depends_on": "list",
+            "expand": {"value": "{{ xcom_pull('list') }}"}},
+    ]});
+    let path = airlock.file("dag.yaml", &dag.to_string());
+    let done = airlock.run_bare(&["dags", "test", path.to_str().unwrap(), "--json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let each = |index| (("each".to_owned(), index), "success".to_owned());
+    let list = (("list".to_owned(), -1), "success".to_owned());
+    let expected = BTreeMap::from([list, each(0), each(1), each(2)]);
+    assert_eq!(states(&done.json()["task_instances"]), expected);
+}

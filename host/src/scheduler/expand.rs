@@ -2,18 +2,24 @@
 
 use super::view::RunView;
 use crate::render::{OF_THE_RUN, context};
+use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::ExpandEvaluator;
 use airlock_core::run::state::RunState;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Sees the run's view, which holds every XCom that the state holds.
+/// Sees the run's view, which holds every XCom that the state holds, but for those of an attempt that ends in this step.
 pub(super) struct Evaluator {
     pub(super) view: Arc<RunView>,
+    /// The task instance whose attempt ends in this step.
+    pub(super) ends: Option<TaskInstanceKey>,
 }
 
 impl ExpandEvaluator for Evaluator {
-    fn evaluate(&self, template: &str, _state: &RunState) -> Result<Value, String> {
+    fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
+        if let Some(ti) = self.ends {
+            self.view.set(ti, state.xcoms_of(ti));
+        }
         airlock_core::template::evaluate(template, &context(&self.view, None, OF_THE_RUN))
             .map_err(|error| error.to_string())
     }

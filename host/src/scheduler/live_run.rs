@@ -31,10 +31,11 @@ pub(super) struct LiveRun {
 }
 
 impl LiveRun {
-    /// What expands mapped tasks of this run.
-    pub(super) fn evaluator(&self) -> Evaluator {
+    /// What expands mapped tasks of this run; `ends` is the task instance whose attempt ends in the step.
+    pub(super) fn evaluator(&self, ends: Option<TaskInstanceKey>) -> Evaluator {
         Evaluator {
             view: self.view.clone(),
+            ends,
         }
     }
 

@@ -193,7 +193,7 @@ impl Engine {
         if run.state.dag_version() == &version {
             return Ok(());
         }
-        let (now, evaluator) = (self.parts.clock.now(), run.evaluator());
+        let (now, evaluator) = (self.parts.clock.now(), run.evaluator(None));
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);
         };

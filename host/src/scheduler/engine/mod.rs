@@ -378,7 +378,11 @@ impl Engine {
             _ => None,
         };
         let head = run.head;
-        let evaluator = run.evaluator();
+        let ends = match &input {
+            Input::Finish { ti, .. } => Some(*ti),
+            _ => None,
+        };
+        let evaluator = run.evaluator(ends);
         let step = match run.state.step(now, input, &evaluator) {
             Ok(step) => step,
             Err(error) => {
