@@ -5,8 +5,7 @@ use super::App;
 use super::pools::check_pools;
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{
-    BACKFILLS_PREFIX, BackfillChange, INDEX, RunRow, SCHEDULES_PREFIX, date_key, decode_row,
-    schedule_key,
+    BACKFILLS_PREFIX, BackfillChange, RunRow, SCHEDULES_PREFIX, decode_row, run_at, schedule_key,
 };
 use crate::store::Table;
 use airlock_core::dag::check_params;
@@ -96,7 +95,11 @@ impl App {
         let dag = self.dag(dag_id.as_str())?.dag;
         let schedule = self.schedule(dag_id)?;
         let schedule = schedule.unwrap_or_else(|| DagSchedule::new(&dag));
-        let existing = |date| self.run_at(dag_id, date).ok().flatten();
+        let existing = |date| {
+            let RunRow { run_id, state, .. } =
+                run_at(self.store.as_ref(), dag_id, date).ok().flatten()?;
+            Some(ExistingRun { run_id, state })
+        };
         schedule
             .backfill_dry_run(&dag, request, Timestamp::now(), &existing)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))
@@ -165,17 +168,6 @@ impl App {
     pub(super) fn schedule(&self, dag_id: &DagId) -> Result<Option<DagSchedule>, UserError> {
         let row = self.store.get(Table::State, &schedule_key(dag_id))?;
         Ok(row.map(|row| decode_row(&row.value)).transpose()?)
-    }
-
-    fn run_at(&self, dag_id: &DagId, date: Timestamp) -> Result<Option<ExistingRun>, UserError> {
-        let Some(index) = self.store.get(INDEX, &date_key(dag_id, date))? else {
-            return Ok(None);
-        };
-        let Ok(run_id) = RunId::parse(&String::from_utf8_lossy(&index.value)) else {
-            return Ok(None);
-        };
-        let RunRow { run_id, state, .. } = self.run(dag_id, &run_id)?;
-        Ok(Some(ExistingRun { run_id, state }))
     }
 
     /// Every row under a prefix that the DAG's id follows.

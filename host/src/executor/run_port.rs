@@ -2,12 +2,12 @@
 
 use crate::capability::{DagStateSource, OwnRun, RunPort, TaskStateCount, Tasks};
 use crate::scheduler::{
-    Attempt, DagRow, DagVersionRow, Handle, INDEX, RunRow, RunView, date_key, decode_row,
-    replay_run, run_key, task_instance_rows,
+    Attempt, DagRow, DagVersionRow, Handle, RunRow, RunView, decode_row, replay_run, run_at,
+    task_instance_rows,
 };
 use crate::store::{Digest, Store, Table};
 use airlock_core::dag::spec::Dag;
-use airlock_core::ids::{DagId, GroupIndex, RunId, TaskId, TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{DagId, GroupIndex, TaskId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::RunType;
 use airlock_core::task_instance::state::TaskInstanceState;
 use airlock_core::timetable::{DueRun, Timetable};
@@ -154,17 +154,7 @@ impl StoreDagState {
     }
 
     fn run_at(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, String> {
-        let index = self.store.get(INDEX, &date_key(dag_id, logical_date));
-        let Some(index) = index.map_err(|error| error.to_string())? else {
-            return Ok(None);
-        };
-        let broken = |error: String| format!("the run index of dag {dag_id} is broken: {error}");
-        let name = String::from_utf8(index.value).map_err(|error| broken(error.to_string()))?;
-        let run_id = RunId::parse(&name).map_err(|error| broken(error.to_string()))?;
-        let row = self.store.get(Table::Run, &run_key(dag_id, &run_id));
-        let row = row.map_err(|error| error.to_string())?;
-        row.map(|row| decode_row(&row.value).map_err(|error| broken(error.to_string())))
-            .transpose()
+        run_at(self.store.as_ref(), dag_id, logical_date).map_err(|error| error.to_string())
     }
 
     fn current_dag(&self, dag_id: &DagId) -> Result<Option<Dag>, String> {

@@ -11,7 +11,7 @@ use airlock_core::failed_deps::FailedDep;
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{AssetEvent, Fence, Json, Outcome, RunHeader};
-use airlock_core::schedule::{Backfill, BackfillRequest, PlannedDate};
+use airlock_core::schedule::{Backfill, BackfillRequest};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -203,8 +203,6 @@ pub struct ChangedInstance {
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the variant says what its members are for")]
 pub enum BackfillChange {
-    /// What it would do.
-    DryRun(BackfillRequest),
     /// Begin.
     Create { id: u64, request: BackfillRequest },
     /// Make and start no more of its runs, or go on.
@@ -220,8 +218,6 @@ pub enum BackfillChange {
 pub enum BackfillReply {
     /// It is so.
     Done,
-    /// What a dry run found.
-    Planned(Vec<PlannedDate>),
     /// The one that has not ended, if there is one.
     Active(Option<Box<Backfill>>),
 }

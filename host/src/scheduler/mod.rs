@@ -27,7 +27,7 @@ pub use message::{
     Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
     Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
 };
-pub use queries::{latest_run_before, latest_scheduled_run_before, runs_before};
+pub use queries::{latest_run_before, latest_scheduled_run_before, run_at, runs_before};
 pub use records::{
     BACKFILLS_PREFIX, DagRow, DagVersionRow, INDEX, RunRow, SCHEDULES_PREFIX, UNFINISHED_PREFIX,
     asset_events_prefix, backfills_prefix, date_key, date_prefix, run_key, run_stream, runs_prefix,

@@ -70,25 +70,38 @@ pub fn runs_before(
 ) -> Result<Vec<RunRow>, RecoveryError> {
     let after = date_key(dag_id, logical_date);
     let index = store.scan(INDEX, &date_prefix(dag_id), Some(&after), max)?;
+    let named = index.iter().map(|row| named_run(store, dag_id, &row.value));
+    named.collect()
+}
+
+/// The run of a DAG with exactly this logical date.
+///
+/// # Errors
+/// As for `runs_before`.
+pub fn run_at(
+    store: &dyn Store,
+    dag_id: &DagId,
+    logical_date: Timestamp,
+) -> Result<Option<RunRow>, RecoveryError> {
+    let index = store.get(INDEX, &date_key(dag_id, logical_date))?;
+    let named = index.map(|row| named_run(store, dag_id, &row.value));
+    named.transpose()
+}
+
+/// The run that an index row names.
+fn named_run(store: &dyn Store, dag_id: &DagId, name: &[u8]) -> Result<RunRow, RecoveryError> {
     let place = || format!("the run index of dag {dag_id}");
-    let mut runs = Vec::with_capacity(index.len());
-    for row in index {
-        let run_id = std::str::from_utf8(&row.value).ok();
-        let run_id = run_id.and_then(|text| RunId::parse(text).ok());
-        let run_id =
-            run_id.ok_or_else(|| RecoveryError::Missing(format!("a run id in {}", place())))?;
-        let row = store.get(Table::Run, &run_key(dag_id, &run_id))?;
-        let row = row.ok_or_else(|| {
-            RecoveryError::Missing(format!("run {run_id}, which {} names,", place()))
-        })?;
-        runs.push(
-            decode_row(&row.value).map_err(|source| RecoveryError::Codec {
-                place: place(),
-                source,
-            })?,
-        );
-    }
-    Ok(runs)
+    let run_id = std::str::from_utf8(name).ok();
+    let run_id = run_id.and_then(|text| RunId::parse(text).ok());
+    let run_id =
+        run_id.ok_or_else(|| RecoveryError::Missing(format!("a run id in {}", place())))?;
+    let row = store.get(Table::Run, &run_key(dag_id, &run_id))?;
+    let row = row
+        .ok_or_else(|| RecoveryError::Missing(format!("run {run_id}, which {} names,", place())))?;
+    decode_row(&row.value).map_err(|source| RecoveryError::Codec {
+        place: place(),
+        source,
+    })
 }
 
 #[cfg(test)]

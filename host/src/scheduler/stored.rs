@@ -1,10 +1,8 @@
-//! What the scheduler asks of the store: DAGs with their schedules, runs by date, how long runs took. It refuses to change
+//! What the scheduler asks of the store: DAGs with their schedules, one run, how long runs took. It refuses to change
 //! anything.
 
 use super::codec::decode_row;
-use super::records::{
-    DagRow, DagVersionRow, INDEX, RunRow, date_key, run_key, runs_prefix, schedule_key,
-};
+use super::records::{DagRow, DagVersionRow, RunRow, run_key, runs_prefix, schedule_key};
 use crate::store::{Digest, Store, StoreError, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, RunId};
@@ -82,22 +80,6 @@ pub(super) fn run_row(
 ) -> Result<Option<RunRow>, StoreError> {
     let row = store.get(Table::Run, &run_key(dag_id, run_id))?;
     Ok(row.and_then(|row| decode_row(&row.value).ok()))
-}
-
-/// The run with a logical date.
-pub(super) fn run_at(
-    store: &dyn Store,
-    dag_id: &DagId,
-    logical_date: Timestamp,
-) -> Result<Option<RunRow>, StoreError> {
-    let Some(index) = store.get(INDEX, &date_key(dag_id, logical_date))? else {
-        return Ok(None);
-    };
-    let run_id = std::str::from_utf8(&index.value).ok();
-    match run_id.and_then(|run_id| RunId::parse(run_id).ok()) {
-        Some(run_id) => run_row(store, dag_id, &run_id),
-        None => Ok(None),
-    }
 }
 
 /// How long the last `count` successful runs of a DAG took, the newest first.

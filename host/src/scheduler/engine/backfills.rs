@@ -3,10 +3,8 @@
 use super::Engine;
 use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::message::{BackfillChange, BackfillReply, Reply, SchedulerError};
-use crate::scheduler::stored::run_at;
 use airlock_core::ids::DagId;
 use airlock_core::run::event::Input;
-use airlock_core::schedule::{BackfillRequest, ExistingRun};
 use jiff::Timestamp;
 
 impl Engine {
@@ -35,7 +33,6 @@ impl Engine {
         }
         let now = self.parts.clock.now();
         match change {
-            BackfillChange::DryRun(request) => self.dry_run(dag_id, &request, now),
             BackfillChange::Create { id, request } => {
                 let live = self.live_dag(dag_id)?;
                 live.schedule
@@ -71,30 +68,6 @@ impl Engine {
                 "no service makes runs of dag {dag_id}; backfills need `airlock serve` on this data folder"
             ))
         })
-    }
-
-    fn dry_run(
-        &self,
-        dag_id: &DagId,
-        request: &BackfillRequest,
-        now: Timestamp,
-    ) -> Result<BackfillReply, SchedulerError> {
-        let Some(live) = self.dags.get(dag_id) else {
-            return Err(no_backfill(dag_id, 0));
-        };
-        let existing = |date| {
-            let row = run_at(self.parts.store.as_ref(), dag_id, date)
-                .ok()
-                .flatten()?;
-            Some(ExistingRun {
-                run_id: row.run_id,
-                state: row.state,
-            })
-        };
-        live.schedule
-            .backfill_dry_run(&live.dag, request, now, &existing)
-            .map(BackfillReply::Planned)
-            .map_err(|error| SchedulerError::Refused(error.to_string()))
     }
 
     /// Its runs that wait to be started end; those that run go on.
