@@ -228,8 +228,9 @@ mod tests {
             let cuts = find(&values, max_bins);
             prop_assert!(cuts.len() < max_bins);
             prop_assert!(cuts.windows(2).all(|w| w[0] < w[1]));
+            let binner = Binner::new(&cuts);
             for v in values {
-                let b = usize::from(bin(&cuts, v));
+                let b = usize::from(binner.bin(v));
                 prop_assert!(b == 0 || cuts[b - 1] <= v);
                 prop_assert!(b == cuts.len() || v < cuts[b]);
             }
