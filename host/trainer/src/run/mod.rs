@@ -38,16 +38,16 @@ impl std::fmt::Debug for Run {
 /// # Errors
 /// [`TrainError::Invalid`] and [`TrainError::Data`] for settings and data that cannot be trained, [`TrainError::NoDevice`] for a
 /// GPU, [`TrainError::WorkerLost`] where the system gives no thread.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a run keeps its matrices: callers hand them over"
-)]
 pub fn start(
     train: Arc<Matrix>,
     valid: Option<Arc<Matrix>>,
     config: Config,
     threads: usize,
 ) -> Result<Run, TrainError> {
+    #![expect(
+        clippy::needless_pass_by_value,
+        reason = "a run keeps its matrices: callers hand them over"
+    )]
     check_threads(threads)?;
     let work = work(&train, valid.as_ref(), config)?;
     let shared = Arc::clone(&work.shared);
