@@ -6,6 +6,7 @@
 //! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
 
 mod cpu;
+mod family;
 mod gradient;
 mod grow;
 mod histogram;
