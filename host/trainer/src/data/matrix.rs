@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::cuts;
+use super::cuts::{self, Binner};
 use crate::error::TrainError;
 
 /// Most rows of one matrix.
@@ -15,8 +15,11 @@ pub const MAX_ROWS: usize = 1 << 30;
 pub const MAX_FEATURES: usize = 16_384;
 /// Most bins of one feature, without the one for missing values.
 pub const MAX_BINS: u16 = 255;
-/// Features whose bins lie together: their histogram (32 KiB) stays in the first cache.
-pub(crate) const GROUP: usize = 16;
+/// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
+pub(crate) const LANES: usize = 8;
+/// On a device: features whose bins lie together, and histograms of a tree of the default depth (4 KiB a feature each).
+const DEVICE_GROUP: u64 = 16;
+const DEVICE_HISTOGRAMS: u64 = 32;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -40,7 +43,7 @@ pub struct MemoryNeed {
     pub host: u64,
     /// On a device, shared by all runs.
     pub device_shared: u64,
-    /// On a device, for each run.
+    /// On a device, for each run of one output and the default depth.
     pub device_per_run: u64,
 }
 
@@ -52,8 +55,8 @@ pub struct Matrix {
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
     columns: Vec<Vec<u8>>,
-    /// By row within groups of features, for histograms.
-    groups: Vec<Vec<[u8; GROUP]>>,
+    /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
+    records: Records,
     label: Option<Vec<f32>>,
     weight: Option<Vec<f32>>,
     rows: usize,
@@ -99,7 +102,7 @@ impl Matrix {
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            groups: vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)],
+            records: Records::default(),
             label: input.label,
             weight: input.weight,
             rows,
@@ -107,24 +110,17 @@ impl Matrix {
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
+            let binner = Binner::new(&cuts);
             let bins: Vec<u8> = values
                 .iter()
-                .map(|x| {
-                    if x.is_nan() {
-                        MISSING
-                    } else {
-                        cuts::bin(&cuts, *x)
-                    }
-                })
+                .map(|x| if x.is_nan() { MISSING } else { binner.bin(*x) })
                 .collect();
-            for (record, bin) in matrix.groups[feature / GROUP].iter_mut().zip(&bins) {
-                record[feature % GROUP] = *bin;
-            }
             matrix.names.push(name);
             matrix.raw.push(values);
             matrix.cuts.push(cuts);
             matrix.columns.push(bins);
         }
+        matrix.records = Records::of(&matrix.columns, rows);
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -188,9 +184,10 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + (GROUP * self.groups.len()) as u64) + optional,
-            device_shared: n * (32 * f.div_ceil(32) + f + 1),
-            device_per_run: n * 20 + 32 * f * 4096,
+            host: n * (5 * f + 8 * self.record_words() as u64) + optional,
+            device_shared: n * (f + DEVICE_GROUP * f.div_ceil(DEVICE_GROUP)) + optional,
+            device_per_run: 24 * n
+                + DEVICE_HISTOGRAMS * DEVICE_GROUP * f.div_ceil(DEVICE_GROUP) * 4096,
         }
     }
 
@@ -202,16 +199,76 @@ impl Matrix {
         &self.cuts[feature]
     }
 
+    /// Whether a tree could be split by this feature: it has two different values, a missing one counted.
+    pub(crate) fn varies(&self, feature: usize) -> bool {
+        let column = &self.columns[feature];
+        column.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// The bin of each row: the number of cuts not greater than its value, or [`MISSING`].
     pub(crate) fn column(&self, feature: usize) -> &[u8] {
         &self.columns[feature]
     }
 
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+    /// Words from one record to the next.
+    pub(crate) fn record_words(&self) -> usize {
+        record_words(self.features())
     }
 
-    pub(crate) fn group(&self, group: usize) -> &[[u8; GROUP]] {
-        &self.groups[group]
+    /// The first feature of a word of a record, and the one after its last.
+    pub(crate) fn lanes(&self, word: usize) -> (usize, usize) {
+        let from = word * LANES;
+        (from, (from + LANES).min(self.features()))
+    }
+
+    /// The bins of each row, [`Matrix::record_words`] words a row.
+    pub(crate) fn records(&self) -> &[u64] {
+        self.records
+            .words
+            .get(self.records.from..)
+            .unwrap_or_default()
+    }
+}
+
+/// The bins of each row: [`LANES`] features a word, the first feature lowest. No record lies across more lines of the cache than it
+/// must.
+#[derive(Debug, Default)]
+struct Records {
+    words: Vec<u64>,
+    /// The first word of the first record begins a line.
+    from: usize,
+}
+
+/// Words of a line of the cache.
+const LINE: usize = 8;
+
+/// Words of a record, filled up so that a line holds whole records, or a record whole lines.
+fn record_words(features: usize) -> usize {
+    let words = features.div_ceil(LANES).max(1);
+    if words < LINE {
+        words.next_power_of_two()
+    } else {
+        words.next_multiple_of(LINE)
+    }
+}
+
+impl Records {
+    fn of(columns: &[Vec<u8>], rows: usize) -> Self {
+        let stride = record_words(columns.len());
+        let mut words = vec![0_u64; rows * stride + LINE];
+        let from = words
+            .as_ptr()
+            .align_offset(LINE * size_of::<u64>())
+            .min(LINE);
+        for (word, columns) in columns.chunks(LANES).enumerate() {
+            for (place, column) in columns.iter().enumerate() {
+                let own = words.iter_mut().skip(from + word).step_by(stride);
+                for (record, bin) in own.zip(column) {
+                    *record |= u64::from(*bin) << (8 * place);
+                }
+            }
+        }
+        Self { words, from }
     }
 }
 
