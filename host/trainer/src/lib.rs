@@ -9,6 +9,7 @@ mod gbdt;
 mod math;
 pub mod metrics;
 mod model;
+mod nets;
 mod run;
 mod threads;
 
