@@ -150,8 +150,6 @@ pub struct Linear {
     reason = "the guest interface documents the same members"
 )]
 pub struct Mlp {
-    pub objective: Objective,
-    pub classes: u32,
     pub hidden: Vec<u32>,
     pub epochs: u32,
     pub batch: u32,
