@@ -7,7 +7,7 @@
 //! [--objective binary-logistic|squared-error] [--seed N] [--threads N]`
 
 use airlock_trainer::metrics::evaluate;
-use airlock_trainer::{Config, Gbdt, Matrix, MatrixInput, Metric, Model, start};
+use airlock_trainer::{Config, Format, Gbdt, Matrix, MatrixInput, Metric, Model, start};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ fn main() -> Outcome<()> {
     let model = run.model().ok_or("the run ended without a model")?;
 
     if let Some(path) = model_path {
-        std::fs::write(path, model.to_xgboost_json())?;
+        std::fs::write(path, model.export(Format::XgboostJson)?)?;
     }
     let auc = match test_path {
         Some(path) => test(&model, &train, &path, scores_path.as_deref())?,

@@ -5,6 +5,7 @@ use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::gbdt;
 use crate::model::Ensemble;
+use crate::nets;
 use crate::rounds::{Backend, Control, Trained, Variant, drive};
 use std::sync::Arc;
 
@@ -48,8 +49,9 @@ pub(crate) fn prepare(
     match &config.algorithm {
         Algorithm::Gbdt(_) => gbdt::plan(config, train, valid).map(Job::Trees),
         Algorithm::RandomForest(_) => not_built("random-forest"),
-        Algorithm::Logistic(_) => not_built("logistic"),
-        Algorithm::Mlp(_) => not_built("mlp"),
+        Algorithm::Logistic(_) | Algorithm::Mlp(_) => {
+            nets::plan(config, train, valid).map(Job::Alone)
+        }
     }
 }
 

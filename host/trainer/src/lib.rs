@@ -19,5 +19,5 @@ mod threads;
 pub use config::*;
 pub use data::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};
 pub use error::TrainError;
-pub use model::Model;
+pub use model::{Format, IMPORT_BYTES_MAX, Model};
 pub use run::{EVENTS_MAX, MAX_VARIANTS, Run, start, start_search};

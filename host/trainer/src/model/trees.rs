@@ -70,7 +70,12 @@ impl Ensemble {
     /// # Errors
     /// [`TrainError::Data`] where the bytes contradict what they say of themselves.
     pub(crate) fn take_trees_of(&mut self, model: Model) -> Result<(), TrainError> {
-        let Body::Trees(other) = model.body;
+        let Body::Trees(other) = model.body else {
+            return Err(TrainError::Data(
+                "the checkpoint in resume_from contradicts itself: it holds no trees, and its settings are of trees"
+                    .to_owned(),
+            ));
+        };
         if (other.objective, other.average, &other.base_scores)
             != (self.objective, self.average, &self.base_scores)
         {

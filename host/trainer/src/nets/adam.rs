@@ -7,11 +7,14 @@
 
 use super::blocks::dot_f32;
 use super::mlp::{Layer, Memory, Mlp, layers, standardise};
+use super::rounds::Learner;
 use super::scaler::Scaler;
+use super::widths;
 use crate::config::{Mlp as Settings, Objective};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::math;
+use crate::model::Body;
 use crate::threads::Pool;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -78,7 +81,7 @@ pub(crate) struct Adam {
     parameters: Arc<Vec<f32>>,
     moments: Moments,
     /// Epochs so far, of this run and those it goes on from.
-    epochs: u64,
+    epochs: u32,
 }
 
 impl Adam {
@@ -90,21 +93,23 @@ impl Adam {
         settings: &Settings,
         seed: u64,
         data: Arc<Matrix>,
-        from: Option<(Mlp, Moments, u64)>,
+        from: Option<(Mlp, Moments)>,
     ) -> Result<Self, TrainError> {
         let model = empty(settings, &data);
         let layers = layers(&model.widths);
         let count = layers.last().map_or(0, |layer| layer.bias().end);
         let (parameters, moments, epochs) = match from {
             None => (initial(&layers, seed), Moments::new(count), 0),
-            Some((before, moments, epochs)) => {
-                if before.widths != model.widths || !moments.fits(count) {
+            Some((before, moments)) => {
+                let same = (&before.widths, &before.scaler, before.target)
+                    == (&model.widths, &model.scaler, model.target);
+                if !same || !moments.fits(count) {
                     return Err(TrainError::Data(
-                        "the checkpoint is of a network of another shape; resume with the settings it was made with"
+                        "the checkpoint in resume_from is of a network of another shape or of other values; resume with the settings and the rows it was made with"
                             .to_owned(),
                     ));
                 }
-                (before.parameters, moments, epochs)
+                (before.parameters, moments, before.rounds)
             }
         };
         let mut input = vec![0.0; data.rows() * data.features()];
@@ -125,46 +130,6 @@ impl Adam {
             moments,
             epochs,
         })
-    }
-
-    pub(crate) fn epochs(&self) -> u64 {
-        self.epochs
-    }
-
-    pub(crate) fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
-    /// The model so far.
-    pub(crate) fn model(&self) -> Mlp {
-        Mlp {
-            parameters: (*self.parameters).clone(),
-            ..self.model.clone()
-        }
-    }
-
-    /// Shows every row to the network once.
-    ///
-    /// # Errors
-    /// [`TrainError::Invalid`] where the weights left all bounds, [`TrainError::WorkerLost`] when a thread is lost.
-    pub(crate) fn epoch(&mut self, pool: &Pool) -> Result<(), TrainError> {
-        let order = Arc::new(shuffled(self.shared.data.rows(), self.seed, self.epochs));
-        let batch = self.settings.batch as usize;
-        for begin in (0..order.len()).step_by(batch) {
-            let end = order.len().min(begin + batch);
-            let (gradient, weight) = self.gradient(&order, begin..end, pool)?;
-            if weight > 0.0 {
-                self.step(&gradient, weight);
-            }
-        }
-        self.epochs += 1;
-        if self.parameters.iter().all(|w| w.is_finite()) {
-            return Ok(());
-        }
-        Err(TrainError::Invalid(format!(
-            "the network diverged in epoch {}: its weights are no numbers any more; lower learning_rate, which is {}",
-            self.epochs, self.settings.learning_rate
-        )))
     }
 
     /// The summed gradient of a batch and its summed weight.
@@ -220,24 +185,62 @@ impl Adam {
     }
 }
 
+impl Learner for Adam {
+    fn rounds(&self) -> usize {
+        self.epochs as usize
+    }
+
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Shows every row to the network once.
+    fn round(&mut self, pool: &Pool) -> Result<(), TrainError> {
+        let rows = self.shared.data.rows();
+        let order = Arc::new(shuffled(rows, self.seed, u64::from(self.epochs)));
+        let batch = self.settings.batch as usize;
+        for begin in (0..rows).step_by(batch) {
+            let end = rows.min(begin + batch);
+            let (gradient, weight) = self.gradient(&order, begin..end, pool)?;
+            if weight > 0.0 {
+                self.step(&gradient, weight);
+            }
+        }
+        self.epochs += 1;
+        if self.parameters.iter().all(|w| w.is_finite()) {
+            return Ok(());
+        }
+        Err(TrainError::Invalid(format!(
+            "the network diverged in epoch {}: its weights are no numbers any more; lower learning_rate, which is {}",
+            self.epochs, self.settings.learning_rate
+        )))
+    }
+
+    fn body(&self) -> Body {
+        Body::Mlp(Mlp {
+            rounds: self.epochs,
+            parameters: (*self.parameters).clone(),
+            ..self.model.clone()
+        })
+    }
+
+    fn moments(&self) -> Option<&Moments> {
+        Some(&self.moments)
+    }
+}
+
 /// The model without parameters.
 fn empty(settings: &Settings, data: &Matrix) -> Mlp {
-    let outputs = if settings.objective == Objective::Softmax {
-        settings.classes as usize
-    } else {
-        1
-    };
-    let mut widths = vec![data.features()];
-    widths.extend(settings.hidden.iter().map(|width| *width as usize));
-    widths.push(outputs);
     let target = if settings.objective == Objective::SquaredError {
         super::scaler::moments(data.label().unwrap_or_default())
     } else {
         (0.0, 1.0)
     };
     Mlp {
+        objective: settings.objective,
+        rounds: 0,
         scaler: Scaler::fit(data),
-        widths,
+        widths: widths(settings, data.features()),
         parameters: Vec::new(),
         target,
     }
@@ -251,7 +254,7 @@ fn targets(data: &Matrix, (offset, unit): (f64, f64)) -> Vec<f32> {
         .collect()
 }
 
-/// Uniform within `sqrt(6 / inputs)` before a ReLU and `sqrt(3 / inputs)` before the end; biases are 0.
+/// Uniform within `sqrt(6 / inputs)` before a `ReLU` and `sqrt(3 / inputs)` before the end; biases are 0.
 #[expect(clippy::cast_possible_truncation, reason = "the network is f32")]
 fn initial(layers: &[Layer], seed: u64) -> Vec<f32> {
     let count = layers.last().map_or(0, |layer| layer.bias().end);
@@ -300,7 +303,9 @@ fn piece(shared: &Shared, parameters: &[f32], rows: &[u32]) -> (Vec<f32>, f64) {
     }
     let mut gradient = vec![0.0; parameters.len()];
     for (place, layer) in layers.iter().enumerate().rev() {
-        let hidden = place.checked_sub(1).and_then(|before| memory.made.get(before));
+        let hidden = place
+            .checked_sub(1)
+            .and_then(|before| memory.made.get(before));
         let input = hidden.unwrap_or(&memory.input);
         add_outer(layer, input, &slopes, &mut gradient);
         if hidden.is_some() {
@@ -327,28 +332,15 @@ fn slope(shared: &Shared, row: usize, outputs: &mut [f32]) -> f64 {
             }
         }
         Objective::Softmax => {
-            softmax(outputs);
-            for (class, p) in outputs.iter_mut().enumerate() {
+            let mut parts: Vec<f64> = outputs.iter().map(|z| f64::from(*z)).collect();
+            math::softmax(&mut parts);
+            for (class, (z, p)) in outputs.iter_mut().zip(parts).enumerate() {
                 let hit = if class as f32 == target { 1.0 } else { 0.0 };
-                *p = weight * (*p - hit);
+                *z = weight * (p as f32 - hit);
             }
         }
     }
     f64::from(weight)
-}
-
-/// Probabilities of all outputs, which are the less the largest is so that nothing overflows.
-#[expect(clippy::cast_possible_truncation, reason = "the network is f32")]
-fn softmax(outputs: &mut [f32]) {
-    let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = outputs
-        .iter()
-        .map(|z| math::exp(f64::from(*z) - f64::from(largest)))
-        .collect();
-    let sum: f64 = powers.iter().sum();
-    for (p, power) in outputs.iter_mut().zip(powers) {
-        *p = (power / sum) as f32;
-    }
 }
 
 /// Adds the outer products of a layer's inputs and its outputs' slopes to the gradient, row by row.
@@ -370,7 +362,7 @@ fn add_outer(layer: &Layer, input: &[f32], slopes: &[f32], gradient: &mut [f32])
     }
 }
 
-/// The slopes of a layer's inputs, which came out of a ReLU: none where it was shut.
+/// The slopes of a layer's inputs, which came out of a `ReLU`: none where it was shut.
 fn backward(layer: &Layer, weights: &[f32], input: &[f32], slopes: &[f32]) -> Vec<f32> {
     let mut before = vec![0.0; input.len()];
     let rows = before

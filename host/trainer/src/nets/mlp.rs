@@ -1,8 +1,10 @@
-//! A multi-layer perceptron: standardised values, hidden layers with ReLU, one linear layer at the end. Owns its shape and its way
+//! A multi-layer perceptron: standardised values, hidden layers with `ReLU`, one linear layer at the end. Owns its shape and its way
 //! forward, the same additions in the same order in training, in scoring and in a guest; refuses to train itself.
 
 use super::scaler::Scaler;
+use crate::config::Objective;
 use crate::data::Matrix;
+use crate::math;
 use std::ops::Range;
 
 /// Standard deviations from the mean at which a value is cut off. No training value is: of `n` values none lies further than
@@ -50,6 +52,9 @@ pub(crate) fn layers(widths: &[usize]) -> Vec<Layer> {
 /// The trained model.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Mlp {
+    pub(crate) objective: Objective,
+    /// Epochs of its training.
+    pub(crate) rounds: u32,
     pub(crate) scaler: Scaler,
     /// Features, hidden layers, outputs.
     pub(crate) widths: Vec<usize>,
@@ -79,6 +84,23 @@ impl Mlp {
             margins.extend(outputs.iter().map(|z| f64::from(*z) * unit + offset));
         }
         margins
+    }
+
+    /// What margins mean as scores.
+    #[expect(clippy::cast_possible_truncation, reason = "scores are f32")]
+    pub(crate) fn scores(&self, mut margins: Vec<f64>) -> Vec<f32> {
+        match self.objective {
+            Objective::SquaredError => {}
+            Objective::BinaryLogistic => {
+                for margin in &mut margins {
+                    *margin = math::sigmoid(*margin);
+                }
+            }
+            Objective::Softmax => margins
+                .chunks_exact_mut(self.outputs())
+                .for_each(math::softmax),
+        }
+        margins.into_iter().map(|score| score as f32).collect()
     }
 
     /// How strongly a feature enters the first layer: the root of the sum of its squared weights.

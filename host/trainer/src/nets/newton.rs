@@ -4,13 +4,16 @@
 //!
 //! Source: Nocedal and Wright, "Numerical Optimization" (2006), algorithm 7.1 (line-search Newton-CG).
 
+use super::adam::Moments;
 use super::blocks::{blocks, dot};
 use super::linear::Linear;
+use super::rounds::Learner;
 use super::scaler::Scaler;
 use crate::config::Linear as Settings;
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::math;
+use crate::model::Body;
 use crate::threads::Pool;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,6 +48,9 @@ pub(crate) struct Newton {
     /// Coefficients of standardised values, then the intercept.
     point: Arc<Vec<f64>>,
     here: Landscape,
+    steps: u32,
+    /// No step lowers the loss any more: the point is as good as this arithmetic can tell.
+    stuck: bool,
 }
 
 impl Newton {
@@ -70,6 +76,11 @@ impl Newton {
         };
         let mut penalty: Vec<f64> = scaler.scale.iter().map(own).collect();
         penalty.push(0.0);
+        if from.is_some_and(|model| model.scaler != scaler) {
+            return Err(TrainError::Data(
+                "the checkpoint in resume_from is of other values; resume with the rows it was made with".to_owned(),
+            ));
+        }
         let weight_sum = (0..data.rows()).map(|row| weight(&data, row)).sum();
         let point = from.map_or_else(|| origin(&data, weight_sum), point_of);
         let shared = Arc::new(Shared {
@@ -85,21 +96,13 @@ impl Newton {
             tolerance: settings.tolerance,
             point,
             here,
+            steps: from.map_or(0, |model| model.rounds),
+            stuck: false,
         })
     }
 
-    /// The model at this point.
-    pub(crate) fn model(&self) -> Linear {
-        let (intercept, coefficients) = self.point.split_last().unwrap_or((&0.0, &[]));
-        Linear {
-            scaler: self.shared.scaler.clone(),
-            coefficients: coefficients.to_vec(),
-            intercept: *intercept,
-        }
-    }
-
     /// The largest component of the gradient for one unit of weight.
-    pub(crate) fn slope(&self) -> f64 {
+    fn slope(&self) -> f64 {
         let largest = self
             .here
             .gradient
@@ -108,16 +111,8 @@ impl Newton {
         largest / self.shared.weight_sum.max(f64::MIN_POSITIVE)
     }
 
-    /// Whether the gradient is within the tolerance.
-    pub(crate) fn is_done(&self) -> bool {
-        self.slope() <= self.tolerance
-    }
-
-    /// One step. False where no step lowers the loss: the point is as good as this arithmetic can tell.
-    ///
-    /// # Errors
-    /// [`TrainError::WorkerLost`] when a thread is lost.
-    pub(crate) fn step(&mut self, pool: &Pool) -> Result<bool, TrainError> {
+    /// Goes down as far as Armijo's rule lets; false where no step lowers the loss.
+    fn step(&mut self, pool: &Pool) -> Result<bool, TrainError> {
         let direction = self.direction(pool)?;
         let descent = dot(&direction, &self.here.gradient);
         let mut length = 1.0;
@@ -126,8 +121,11 @@ impl Newton {
             let point = Arc::new(self.point.iter().zip(&direction).map(moved).collect());
             let there = look(&self.shared, &point, pool)?;
             if there.loss <= self.here.loss + DECREASE * length * descent {
+                // An equal loss is no step: a run that goes on from here must not count one either.
                 let improves = there.loss < self.here.loss;
-                (self.point, self.here) = (point, there);
+                if improves {
+                    (self.point, self.here) = (point, there);
+                }
                 return Ok(improves);
             }
             length *= 0.5;
@@ -142,9 +140,8 @@ impl Newton {
         let relative = length / self.shared.weight_sum.max(f64::MIN_POSITIVE);
         let enough = length * relative.sqrt().min(0.1);
         let scales = self.scales();
-        let precondition = |r: &[f64]| -> Vec<f64> {
-            r.iter().zip(&scales).map(|(r, scale)| r / scale).collect()
-        };
+        let precondition =
+            |r: &[f64]| -> Vec<f64> { r.iter().zip(&scales).map(|(r, scale)| r / scale).collect() };
         let mut direction = vec![0.0; gradient.len()];
         let mut residual: Vec<f64> = gradient.iter().map(|g| -g).collect();
         let mut search = Arc::new(precondition(&residual));
@@ -166,7 +163,13 @@ impl Newton {
             let next = dot(&residual, &ready);
             let turn = next / norm;
             norm = next;
-            search = Arc::new(ready.iter().zip(&*search).map(|(r, s)| r + turn * s).collect());
+            search = Arc::new(
+                ready
+                    .iter()
+                    .zip(&*search)
+                    .map(|(r, s)| r + turn * s)
+                    .collect(),
+            );
         }
         if direction.iter().all(|d| *d == 0.0) {
             direction = precondition(&residual);
@@ -176,7 +179,12 @@ impl Newton {
 
     /// About the Hessian's diagonal: standardised columns have a mean square of 1.
     fn scales(&self) -> Vec<f64> {
-        let curvature: f64 = self.here.curvature.iter().flat_map(|block| block.iter()).sum();
+        let curvature: f64 = self
+            .here
+            .curvature
+            .iter()
+            .flat_map(|block| block.iter())
+            .sum();
         let least = self.shared.weight_sum.max(1.0) * 1e-12;
         let of = |penalty: &f64| (penalty + curvature).max(least);
         self.shared.penalty.iter().map(of).collect()
@@ -196,7 +204,11 @@ impl Newton {
                 gather(&shared, &along, &rows)
             }
         };
-        let jobs = blocks.into_iter().zip(&self.here.curvature).map(job).collect();
+        let jobs = blocks
+            .into_iter()
+            .zip(&self.here.curvature)
+            .map(job)
+            .collect();
         let mut product: Vec<f64> = self
             .shared
             .penalty
@@ -208,6 +220,36 @@ impl Newton {
             add_scaled(&mut product, 1.0, &part);
         }
         Ok(product)
+    }
+}
+
+impl Learner for Newton {
+    fn rounds(&self) -> usize {
+        self.steps as usize
+    }
+
+    fn is_done(&self) -> bool {
+        self.stuck || self.slope() <= self.tolerance
+    }
+
+    fn round(&mut self, pool: &Pool) -> Result<(), TrainError> {
+        self.stuck = !self.step(pool)?;
+        self.steps += u32::from(!self.stuck);
+        Ok(())
+    }
+
+    fn body(&self) -> Body {
+        let (intercept, coefficients) = self.point.split_last().unwrap_or((&0.0, &[]));
+        Body::Linear(Linear {
+            rounds: self.steps,
+            scaler: self.shared.scaler.clone(),
+            coefficients: coefficients.to_vec(),
+            intercept: *intercept,
+        })
+    }
+
+    fn moments(&self) -> Option<&Moments> {
+        None
     }
 }
 
@@ -255,7 +297,10 @@ fn gather(shared: &Shared, along: &[f64], rows: &Range<usize>) -> Vec<f64> {
     let mut column = vec![0.0; rows.len()];
     let mut sums = Vec::with_capacity(shared.penalty.len());
     for feature in 0..shared.data.features() {
-        for (z, x) in column.iter_mut().zip(&shared.data.raw(feature)[rows.clone()]) {
+        for (z, x) in column
+            .iter_mut()
+            .zip(&shared.data.raw(feature)[rows.clone()])
+        {
             *z = shared.scaler.standard(feature, *x);
         }
         sums.push(dot(&column, along));
@@ -302,7 +347,11 @@ fn look_at(shared: &Shared, point: &[f64], rows: &Range<usize>) -> (f64, Vec<f64
         // ln(1 + exp(m)) without overflow: max(m, 0) + ln(1 + exp(-|m|)).
         let e = math::exp(-margin.abs());
         loss += own * (margin.max(0.0) + math::ln(1.0 + e) - y * margin);
-        let p = if margin >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
+        let p = if margin >= 0.0 {
+            1.0 / (1.0 + e)
+        } else {
+            e / (1.0 + e)
+        };
         *slope = own * (p - y);
         curves.push(own * e / ((1.0 + e) * (1.0 + e)));
     }
