@@ -6,8 +6,8 @@
 
 use airlock_trainer::metrics::evaluate;
 use airlock_trainer::{
-    Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput,
-    Metric, Model, Objective, StopReason, TrainError, start,
+    Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput, Metric, Model,
+    Objective, StopReason, TrainError, start,
 };
 use proptest::prelude::*;
 use std::sync::Arc;

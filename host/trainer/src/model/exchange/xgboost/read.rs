@@ -77,7 +77,12 @@ fn names(names: Vec<String>, param: &LearnerParam) -> Result<Vec<String>, TrainE
             names.len()
         )));
     }
-    Ok(names)
+    let mut sorted: Vec<&String> = names.iter().collect();
+    sorted.sort_unstable();
+    match sorted.array_windows().find(|[one, other]| one == other) {
+        Some([name, _]) => Err(broken(&format!("feature {name} is there twice"))),
+        None => Ok(names),
+    }
 }
 
 fn outputs(objective: Objective, param: &LearnerParam) -> Result<usize, TrainError> {
@@ -87,7 +92,12 @@ fn outputs(objective: Objective, param: &LearnerParam) -> Result<usize, TrainErr
         Objective::Softmax => classes,
         _ => targets.max(1),
     };
-    if count == 0 || count > MAX_CLASSES || (objective == Objective::BinaryLogistic && count != 1) {
+    let known = if objective == Objective::Softmax {
+        2..=MAX_CLASSES
+    } else {
+        1..=1
+    };
+    if !known.contains(&count) {
         return Err(unknown(&format!("it has {count} outputs")));
     }
     Ok(count as usize)
