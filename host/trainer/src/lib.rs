@@ -6,6 +6,7 @@ mod config;
 mod data;
 pub mod device;
 mod error;
+mod forest;
 mod gbdt;
 mod job;
 mod math;

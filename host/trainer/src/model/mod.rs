@@ -9,7 +9,7 @@ mod trees;
 pub(crate) use codec::{NODES_MAX, Reader, broken};
 pub use exchange::{Format, IMPORT_BYTES_MAX};
 pub(crate) use origin::Origin;
-pub(crate) use trees::{Ensemble, Node, Tree, base_margin};
+pub(crate) use trees::{BLOCK_ROWS, Ensemble, Node, Tree, base_margin};
 
 use crate::config::Objective;
 use crate::data::Matrix;

@@ -17,7 +17,6 @@ use crate::math;
 use crate::model::Body;
 use crate::threads::Pool;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 use std::sync::Arc;
 
 const BETA_1: f64 = 0.9;
@@ -76,9 +75,9 @@ struct Shared {
 pub(crate) struct Adam {
     settings: Settings,
     seed: u64,
-    shared: Arc<Shared>,
+    shared: Shared,
     model: Mlp,
-    parameters: Arc<Vec<f32>>,
+    parameters: Vec<f32>,
     moments: Moments,
     /// Epochs so far, of this run and those it goes on from.
     epochs: u32,
@@ -114,40 +113,30 @@ impl Adam {
         };
         let mut input = vec![0.0; data.rows() * data.features()];
         standardise(&model.scaler, &data, 0..data.rows(), &mut input);
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             objective: settings.objective,
             layers,
             input,
             target: targets(&data, model.target),
             data,
-        });
+        };
         Ok(Self {
             settings: settings.clone(),
             seed,
             shared,
             model,
-            parameters: Arc::new(parameters),
+            parameters,
             moments,
             epochs,
         })
     }
 
     /// The summed gradient of a batch and its summed weight.
-    fn gradient(
-        &self,
-        order: &Arc<Vec<u32>>,
-        batch: Range<usize>,
-        pool: &Pool,
-    ) -> Result<(Vec<f32>, f64), TrainError> {
+    fn gradient(&self, batch: &[u32], pool: &Pool) -> Result<(Vec<f32>, f64), TrainError> {
         let length = PIECE_ROWS.max(batch.len().div_ceil(PIECES_MAX));
-        let job = |begin: usize| {
-            let (shared, order) = (Arc::clone(&self.shared), Arc::clone(order));
-            let parameters = Arc::clone(&self.parameters);
-            let end = batch.end.min(begin + length);
-            move || piece(&shared, &parameters, &order[begin..end])
-        };
-        let jobs = batch.clone().step_by(length).map(job).collect();
-        let mut parts = pool.run(jobs)?.into_iter();
+        let pieces = batch.chunks(length).collect();
+        let parts = pool.map(pieces, |rows| piece(&self.shared, &self.parameters, rows))?;
+        let mut parts = parts.into_iter();
         let (mut sum, mut weight) = parts.next().unwrap_or_default();
         for (part, own) in parts {
             weight += own;
@@ -168,8 +157,7 @@ impl Adam {
         let (scale, epsilon) = ((1.0 / weight) as f32, EPSILON as f32);
         let (keep_1, keep_2) = (BETA_1 as f32, BETA_2 as f32);
         let keep = (1.0 - rate * self.settings.weight_decay) as f32;
-        // Every job has ended and dropped its handle, so this copies nothing.
-        let parameters = Arc::make_mut(&mut self.parameters);
+        let parameters = &mut self.parameters;
         for layer in &self.shared.layers {
             for weight in &mut parameters[layer.weights()] {
                 *weight *= keep;
@@ -197,11 +185,9 @@ impl Learner for Adam {
     /// Shows every row to the network once.
     fn round(&mut self, pool: &Pool) -> Result<(), TrainError> {
         let rows = self.shared.data.rows();
-        let order = Arc::new(shuffled(rows, self.seed, u64::from(self.epochs)));
-        let batch = self.settings.batch as usize;
-        for begin in (0..rows).step_by(batch) {
-            let end = rows.min(begin + batch);
-            let (gradient, weight) = self.gradient(&order, begin..end, pool)?;
+        let order = shuffled(rows, self.seed, u64::from(self.epochs));
+        for batch in order.chunks(self.settings.batch as usize) {
+            let (gradient, weight) = self.gradient(batch, pool)?;
             if weight > 0.0 {
                 self.step(&gradient, weight);
             }
@@ -219,7 +205,7 @@ impl Learner for Adam {
     fn body(&self) -> Body {
         Body::Mlp(Mlp {
             rounds: self.epochs,
-            parameters: (*self.parameters).clone(),
+            parameters: self.parameters.clone(),
             ..self.model.clone()
         })
     }

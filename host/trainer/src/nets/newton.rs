@@ -38,15 +38,15 @@ struct Shared {
 struct Landscape {
     loss: f64,
     gradient: Vec<f64>,
-    curvature: Vec<Arc<Vec<f64>>>,
+    curvature: Vec<Vec<f64>>,
 }
 
 /// Training in progress. Its state is the point alone: a step depends on nothing else that came before it.
 pub(crate) struct Newton {
-    shared: Arc<Shared>,
+    shared: Shared,
     tolerance: f64,
     /// Coefficients of standardised values, then the intercept.
-    point: Arc<Vec<f64>>,
+    point: Vec<f64>,
     here: Landscape,
     steps: u32,
     /// No step lowers the loss any more: the point is as good as this arithmetic can tell.
@@ -83,13 +83,12 @@ impl Newton {
         }
         let weight_sum = (0..data.rows()).map(|row| weight(&data, row)).sum();
         let point = from.map_or_else(|| origin(&data, weight_sum), point_of);
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             data,
             scaler,
             penalty,
             weight_sum,
-        });
-        let point = Arc::new(point);
+        };
         let here = look(&shared, &point, pool)?;
         Ok(Self {
             shared,
@@ -118,7 +117,7 @@ impl Newton {
         let mut length = 1.0;
         for _ in 0..HALVINGS_MAX {
             let moved = |(x, d): (&f64, &f64)| x + length * d;
-            let point = Arc::new(self.point.iter().zip(&direction).map(moved).collect());
+            let point: Vec<f64> = self.point.iter().zip(&direction).map(moved).collect();
             let there = look(&self.shared, &point, pool)?;
             if there.loss <= self.here.loss + DECREASE * length * descent {
                 // An equal loss is no step: a run that goes on from here must not count one either.
@@ -144,7 +143,7 @@ impl Newton {
             |r: &[f64]| -> Vec<f64> { r.iter().zip(&scales).map(|(r, scale)| r / scale).collect() };
         let mut direction = vec![0.0; gradient.len()];
         let mut residual: Vec<f64> = gradient.iter().map(|g| -g).collect();
-        let mut search = Arc::new(precondition(&residual));
+        let mut search = precondition(&residual);
         let mut norm = dot(&residual, &search);
         for _ in 0..PRODUCTS_MAX {
             let product = self.product(&search, pool)?;
@@ -163,13 +162,9 @@ impl Newton {
             let next = dot(&residual, &ready);
             let turn = next / norm;
             norm = next;
-            search = Arc::new(
-                ready
-                    .iter()
-                    .zip(&*search)
-                    .map(|(r, s)| r + turn * s)
-                    .collect(),
-            );
+            for (s, r) in search.iter_mut().zip(ready) {
+                *s = r + turn * *s;
+            }
         }
         if direction.iter().all(|d| *d == 0.0) {
             direction = precondition(&residual);
@@ -191,32 +186,22 @@ impl Newton {
     }
 
     /// The Hessian times `vector`.
-    fn product(&self, vector: &Arc<Vec<f64>>, pool: &Pool) -> Result<Vec<f64>, TrainError> {
-        let blocks = blocks(self.shared.data.rows());
-        let job = |(rows, curvature): (Range<usize>, &Arc<Vec<f64>>)| {
-            let (shared, vector) = (Arc::clone(&self.shared), Arc::clone(vector));
-            let curvature = Arc::clone(curvature);
-            move || {
-                let mut along = combine(&shared, &vector, &rows);
-                for (u, s) in along.iter_mut().zip(&*curvature) {
-                    *u *= s;
-                }
-                gather(&shared, &along, &rows)
-            }
-        };
-        let jobs = blocks
+    fn product(&self, vector: &[f64], pool: &Pool) -> Result<Vec<f64>, TrainError> {
+        let shared = &self.shared;
+        let items: Vec<_> = blocks(shared.data.rows())
             .into_iter()
             .zip(&self.here.curvature)
-            .map(job)
             .collect();
-        let mut product: Vec<f64> = self
-            .shared
-            .penalty
-            .iter()
-            .zip(&**vector)
-            .map(|(penalty, v)| penalty * v)
-            .collect();
-        for part in pool.run(jobs)? {
+        let parts = pool.map(items, |(rows, curvature)| {
+            let mut along = combine(shared, vector, &rows);
+            for (u, s) in along.iter_mut().zip(curvature) {
+                *u *= s;
+            }
+            gather(shared, &along, &rows)
+        })?;
+        let penalties = shared.penalty.iter().zip(vector);
+        let mut product: Vec<f64> = penalties.map(|(penalty, v)| penalty * v).collect();
+        for part in parts {
             add_scaled(&mut product, 1.0, &part);
         }
         Ok(product)
@@ -310,24 +295,18 @@ fn gather(shared: &Shared, along: &[f64], rows: &Range<usize>) -> Vec<f64> {
     sums
 }
 
-fn look(shared: &Arc<Shared>, point: &Arc<Vec<f64>>, pool: &Pool) -> Result<Landscape, TrainError> {
-    let job = |rows: Range<usize>| {
-        let (shared, point) = (Arc::clone(shared), Arc::clone(point));
-        move || look_at(&shared, &point, &rows)
-    };
-    let jobs = blocks(shared.data.rows()).into_iter().map(job).collect();
-    let mut gradient: Vec<f64> = shared
-        .penalty
-        .iter()
-        .zip(&**point)
-        .map(|(penalty, x)| penalty * x)
-        .collect();
+/// The landscape at `point`.
+fn look(shared: &Shared, point: &[f64], pool: &Pool) -> Result<Landscape, TrainError> {
+    let items = blocks(shared.data.rows());
+    let parts = pool.map(items, |rows| look_at(shared, point, &rows))?;
+    let penalties = shared.penalty.iter().zip(point);
+    let mut gradient: Vec<f64> = penalties.map(|(penalty, x)| penalty * x).collect();
     let mut loss = 0.5 * dot(&gradient, point);
-    let mut curvature = Vec::new();
-    for (own, part, curves) in pool.run(jobs)? {
+    let mut curvature = Vec::with_capacity(parts.len());
+    for (own, part, curves) in parts {
         loss += own;
         add_scaled(&mut gradient, 1.0, &part);
-        curvature.push(Arc::new(curves));
+        curvature.push(curves);
     }
     Ok(Landscape {
         loss,
