@@ -2,12 +2,13 @@
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 # XGBoost and LightGBM add leaves in an order or precision of their own; ONNX Runtime and a network compute in f32 throughout.
-TOLERANCE = {"xgboost": 1e-6, "lightgbm": 1e-6, "onnxruntime": 5e-6, "safetensors": 1e-5}
+TOLERANCE = {"xgboost": 1e-6, "lightgbm": 1e-6, "onnxruntime": 5e-6, "safetensors": 1e-5, "hessboost": 1e-6}
 ROOT_ONLY = "root_only"
 
 
@@ -54,6 +55,18 @@ def lightgbm(case, place, data, ours):
         return 0
     booster = lightgbm.Booster(model_file=str(path))
     return judge("lightgbm", lightgbm.__version__, case, booster.predict(data.astype("f8"), num_threads=1), ours)
+
+
+def hessboost(case, place, data, ours):
+    import hessboost as package
+
+    path = place / "model.xgboost-json-vector"
+    if not path.exists():
+        return 0
+    booster = package.Booster()
+    booster.load_model(path.read_bytes())
+    matrix = package.DMatrix(data, feature_names=[f"f{feature}" for feature in range(data.shape[1])])
+    return judge("hessboost", metadata.version("hessboost"), case, booster.predict(matrix), ours)
 
 
 def onnxruntime(case, place, data, ours):
