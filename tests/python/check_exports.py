@@ -17,7 +17,7 @@ import common
 READERS = [
     "numpy==2.4.6", "scipy==1.17.1", "lightgbm==4.7.0", "onnxruntime==1.31.1", "flatbuffers==25.12.19", "protobuf==7.36.2",
     "packaging==26.3", "safetensors==0.8.0", "scikit-learn==1.9.1", "joblib==1.6.0", "threadpoolctl==3.8.0", "narwhals==2.29.0",
-    "cloudpickle==3.1.2", "hessboost==0.3.0",
+    "cloudpickle==3.1.2", "hessboost==0.3.0", "wasmtime==48.0.0",
 ]
 # The format that is written, and the newest: 3.x writes base_score as a list, 2.1 knows only scalars.
 XGBOOST = ["xgboost-cpu==2.1.4", "xgboost-cpu==3.2.0"]
@@ -57,7 +57,7 @@ def main():
     binary = common.example()
     made = {case: cases.make(common, binary, case, settings) for case, settings in cases.CASES.items()}
     python = common.environment("readers", READERS)
-    failures = read_exports(python, "lightgbm,onnxruntime,safetensors,sklearn,hessboost", made)
+    failures = read_exports(python, "lightgbm,onnxruntime,safetensors,sklearn,hessboost,wasm", made, AIRLOCK_SCORER=str(common.scorer_module()))
     for package in XGBOOST:
         overlay = common.overlay(python, package, [package])
         failures += read_exports(python, "xgboost", made, PYTHONPATH=str(overlay))

@@ -59,6 +59,15 @@ def example():
     return TARGET / "debug" / "examples" / "train_f32"
 
 
+def scorer_module():
+    """The path of the guest's scorer as a bare WebAssembly module."""
+    folder, target = ROOT / "sdk-guest" / "rust", TARGET / "guests-build"
+    command = ["cargo", "rustc", "--quiet", "--release", "--locked", "-p", "airlock-scorer", "--example", "module", "--target", "wasm32-wasip2"]
+    linking = ["--", "-C", "link-arg=--skip-wit-component", "-C", "link-arg=--no-entry"]
+    subprocess.run([*command, *linking], cwd=folder, env={**os.environ, "CARGO_TARGET_DIR": str(target)}, check=True)
+    return target / "wasm32-wasip2" / "release" / "examples" / "module.wasm"
+
+
 def write_raw(path, rows, labels):
     """Rows and labels in the format that `train_f32` reads."""
     values = array.array("f", (x for row in rows for x in row))

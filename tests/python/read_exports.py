@@ -1,6 +1,7 @@
 """Runs inside an environment of readers: asks each what it makes of the exported files, and prints how far it is from the trainer."""
 
 import json
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -114,6 +115,30 @@ def safetensors(case, place, data, ours):
     elif "regression" not in case:
         value = 1 / (1 + np.exp(-value))
     return judge("safetensors", package.__version__, case, value * unit + offset, ours)
+
+
+def wasm(case, place, data, ours):
+    """The guest's scorer, in WebAssembly: the same bits, not almost the same numbers."""
+    import ctypes
+
+    import wasmtime
+
+    path, model = Path(os.environ["AIRLOCK_SCORER"]), (place / "model.airlock").read_bytes()
+    store = wasmtime.Store()
+    exports = wasmtime.Instance(store, wasmtime.Module.from_file(store.engine, str(path)), []).exports(store)
+    memory, room = exports["memory"], 1 << 16
+    # Behind what the module uses itself: model, rows, scratch, scores.
+    begin = memory.data_len(store)
+    places = np.cumsum([begin, -(-len(model) // 8) * 8, data.nbytes, 4 * room]).tolist()
+    memory.grow(store, -(-(places[3] + 4 * len(ours) - begin) // 65536))
+    memory.write(store, model, places[0])
+    memory.write(store, np.ascontiguousarray(data, "<f4").tobytes(), places[1])
+    outputs = exports["score"](store, places[0], len(model), places[1], len(data), places[2], room, places[3])
+    base = ctypes.addressof(memory.data_ptr(store).contents) + places[3]
+    theirs = np.frombuffer(ctypes.string_at(base, 4 * len(data) * outputs), "<u4")
+    is_right = np.array_equal(theirs, ours.astype("<f4").view("<u4"))
+    print(f"wasm ({path.stat().st_size} bytes) {case}: {len(theirs)} scores, {'the same bits: ok' if is_right else 'FAILED'}")
+    return not is_right
 
 
 def sklearn(case, place, said):
