@@ -5,6 +5,7 @@ mod codec;
 mod exchange;
 mod origin;
 mod trees;
+mod walk;
 
 pub(crate) use codec::{NODES_MAX, Reader, broken};
 pub use exchange::{Format, IMPORT_BYTES_MAX};
