@@ -131,12 +131,13 @@ impl Path {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn step(&self, rows: &[f32], width: usize, at: &mut [u32; LANES]) {
         for (at, row) in at.iter_mut().zip(rows.chunks_exact(width)) {
             let step = self.steps[*at as usize];
             let x = row[(step.feature >> 1) as usize];
-            let goes_left = (x < step.cut) | (x.is_nan() & (step.feature & 1 == 1));
+            let default_left = step.feature & 1 == 1;
+            let goes_left = (x < step.cut) | (x.is_nan() & default_left);
             *at = step.left + u32::from(!goes_left);
         }
     }
@@ -172,5 +173,78 @@ fn path(tree: &Tree, used: &[u32]) -> Path {
         steps,
         values: tree.nodes.iter().map(|node| node.value).collect(),
         depth: deepest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::MatrixInput;
+    use crate::math::hash3;
+    use crate::model::Node;
+    use proptest::prelude::*;
+
+    const FEATURES: u64 = 5;
+
+    fn number(seed: u64, stream: u64, index: u64) -> f32 {
+        match hash3(seed, stream, index) % 20 {
+            0 => f32::NAN,
+            other => f32::from(u8::try_from(other).unwrap()) - 10.0,
+        }
+    }
+
+    /// A tree of `splits` splits: bushy, or a chain that is as deep as it has splits.
+    fn tree(seed: u64, splits: u32, is_chain: bool) -> Tree {
+        let leaf = |place: u64| Node {
+            feature: 0,
+            threshold: 0.0,
+            default_left: false,
+            left: 0,
+            value: (hash3(seed, 1, place) % 1_000) as f32 / 7.0,
+            gain: 0.0,
+            cover: 0.0,
+        };
+        let mut nodes = vec![leaf(0)];
+        for split in 0..splits {
+            let place = if is_chain {
+                nodes.len() - 1
+            } else {
+                split as usize
+            };
+            let hash = hash3(seed, 2, u64::from(split));
+            let left = u32::try_from(nodes.len()).unwrap();
+            nodes[place] = Node {
+                feature: u32::try_from(hash % FEATURES).unwrap(),
+                threshold: number(seed, 3, u64::from(split)).max(-9.5),
+                default_left: hash & 1024 == 0,
+                left,
+                ..nodes[place]
+            };
+            nodes.push(leaf(u64::from(left)));
+            nodes.push(leaf(u64::from(left) + 1));
+        }
+        Tree { nodes }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_walk_gives_the_bits_of_the_simple_way(
+            seed in any::<u64>(), rows in 1_usize..300, rounds in 1_usize..5, outputs in 1_usize..4, splits in 0_u32..40, first in 0_usize..50
+        ) {
+            let column = |feature| (0..(rows + first) as u64).map(|row| number(seed, 10 + feature, row)).collect();
+            let columns = (0..FEATURES).map(|feature| (format!("f{feature}"), column(feature))).collect();
+            let input = MatrixInput { columns, max_bins: 8, ..MatrixInput::default() };
+            let data = Matrix::build(input).unwrap();
+            let trees: Vec<Tree> = (0..rounds * outputs).map(|n| tree(seed ^ n as u64, splits, n % 2 == 0)).collect();
+            let mut simple = vec![0.1; rows * outputs];
+            let mut walked = simple.clone();
+            for (number, tree) in trees.iter().enumerate() {
+                tree.add_to(&data, first, &mut simple, number % outputs, outputs);
+            }
+            Walk::new(&trees, outputs).add(&data, first, &mut walked);
+            prop_assert_eq!(simple, walked);
+        }
     }
 }
