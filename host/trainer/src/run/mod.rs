@@ -45,7 +45,7 @@ pub fn start(
     threads: usize,
 ) -> Result<Run, TrainError> {
     check_threads(threads)?;
-    let work = work(&train, valid.as_ref(), config)?;
+    let work = work(train, valid, config)?;
     let shared = Arc::clone(&work.shared);
     Ok(Run {
         shared,
@@ -64,17 +64,17 @@ fn check_threads(threads: usize) -> Result<(), TrainError> {
 
 /// Everything that can be refused is refused here, before there is a run.
 fn work(
-    train: &Arc<Matrix>,
-    valid: Option<&Arc<Matrix>>,
+    train: Arc<Matrix>,
+    valid: Option<Arc<Matrix>>,
     config: Config,
 ) -> Result<Work, TrainError> {
     let device = device::grant(&config.device)?;
     let config = Arc::new(config);
     Ok(Work {
         shared: Arc::default(),
-        job: prepare(Arc::clone(&config), Arc::clone(train), valid.cloned())?,
+        job: prepare(Arc::clone(&config), Arc::clone(&train), valid)?,
         config,
-        train: Arc::clone(train),
+        train,
         device,
     })
 }
