@@ -161,6 +161,8 @@ fn a_format_without_words_for_a_model_names_those_that_have() {
     }
 }
 
+type Change = fn(&mut Value);
+
 /// The exported document with `change` applied.
 fn changed(change: impl Fn(&mut Value)) -> Result<Model, TrainError> {
     let (_, model) = boosted(Objective::BinaryLogistic);
@@ -229,8 +231,11 @@ fn reverse(tree: &mut Value) {
 }
 
 #[test]
+#[expect(
+    clippy::semicolon_if_nothing_returned,
+    reason = "a list of changes, one a line"
+)]
 fn hostile_xgboost_documents_are_refused_with_a_reason() {
-    type Change = fn(&mut Value);
     let cases: Vec<(&str, Change)> = vec![
         ("two parents", |d| tree(d)["left_children"][1] = json!(0)),
         ("two parents", |d| {
@@ -299,6 +304,10 @@ fn hostile_xgboost_documents_are_refused_with_a_reason() {
 }
 
 #[test]
+#[expect(
+    clippy::semicolon_if_nothing_returned,
+    reason = "a list of changes, one a line"
+)]
 fn hostile_safetensors_are_refused_with_a_reason() {
     let (_, net) = nets().remove(1);
     let bytes = net.export(Format::Safetensors).unwrap();
@@ -315,7 +324,6 @@ fn hostile_safetensors_are_refused_with_a_reason() {
             .unwrap_err()
             .to_string()
     };
-    type Change = fn(&mut Value);
     let cases: Vec<(&str, Change)> = vec![
         ("overlap", |h| {
             h["layers.0.bias"]["data_offsets"] = h["layers.0.weight"]["data_offsets"].clone()

@@ -4,27 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 #![expect(clippy::cast_possible_truncation, reason = "test data is f32")]
 
+mod common;
+
 use airlock_trainer::metrics::evaluate;
 use airlock_trainer::{
-    Algorithm, Config, EarlyStop, Event, Linear, Matrix, MatrixInput, Metric, Mlp, Model,
-    Objective, StopReason, TrainError, start,
+    Algorithm, Config, EarlyStop, Event, Linear, Matrix, Metric, Mlp, Model, Objective, StopReason,
+    TrainError, start,
 };
+use common::Random;
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A small generator, so that data is the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 fn matrix(columns: Vec<Vec<f32>>, label: Vec<f32>, weight: Option<Vec<f32>>) -> Arc<Matrix> {
     let named = columns
@@ -32,13 +22,7 @@ fn matrix(columns: Vec<Vec<f32>>, label: Vec<f32>, weight: Option<Vec<f32>>) -> 
         .enumerate()
         .map(|(n, values)| (format!("f{n}"), values))
         .collect();
-    let input = MatrixInput {
-        columns: named,
-        label: Some(label),
-        weight,
-        max_bins: 32,
-    };
-    Arc::new(Matrix::build(input).unwrap())
+    common::matrix(named, label, weight)
 }
 
 /// Four columns of very different sizes, one of them with missing values, one noise; the label follows the others by chance.
@@ -481,9 +465,9 @@ fn a_cancelled_run_yields_a_model() {
 
 #[test]
 fn a_network_that_diverges_says_so() {
-    let mut random = Random(14);
-    let x: Vec<f32> = (0..500).map(|_| random.next() as f32).collect();
-    let data = matrix(vec![x.clone()], x, None);
+    let columns = common::table(500, 1, 14);
+    let label = columns[0].1.clone();
+    let data = common::matrix(columns, label, None);
     let settings = Mlp {
         objective: Objective::SquaredError,
         hidden: vec![64; 16],
