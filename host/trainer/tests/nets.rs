@@ -568,3 +568,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_logistic_regression_that_ran_out_of_steps_says_so() {
+    let warnings = |max_iterations| {
+        let settings = Linear {
+            max_iterations,
+            ..Linear::default()
+        };
+        let config = Config::of(Algorithm::Logistic(settings));
+        let run = start(chances(500, 20), None, config, 1).unwrap();
+        run.wait().unwrap();
+        std::iter::from_fn(|| run.next(Duration::ZERO))
+            .filter(
+                |event| matches!(event, Event::Warning(text) if text.contains("max_iterations")),
+            )
+            .count()
+    };
+    assert_eq!((warnings(1), warnings(100)), (1, 0));
+}

@@ -5,10 +5,10 @@
 //! Sources: Kingma and Ba, "Adam" (2015), algorithm 1; Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019),
 //! algorithm 2; initial weights as in He et al., "Delving Deep into Rectifiers" (2015), uniform.
 
-use super::blocks::dot_f32;
-use super::mlp::{Layer, Memory, Mlp, layers, standardise};
+use super::mlp::{Layer, Mlp, layers, standardise};
 use super::rounds::Learner;
 use super::scaler::Scaler;
+use super::slopes::{Shared, piece};
 use super::widths;
 use crate::config::{Mlp as Settings, Objective};
 use crate::data::Matrix;
@@ -58,17 +58,6 @@ impl Moments {
             && (0.0..=1.0).contains(&self.powers.0)
             && (0.0..=1.0).contains(&self.powers.1)
     }
-}
-
-/// What every job reads and none changes.
-struct Shared {
-    objective: Objective,
-    layers: Vec<Layer>,
-    /// Standardised values, row by row.
-    input: Vec<f32>,
-    /// What the outputs should be: 0 or 1, a class, or a standardised value.
-    target: Vec<f32>,
-    data: Arc<Matrix>,
 }
 
 /// Training in progress.
@@ -213,6 +202,10 @@ impl Learner for Adam {
     fn moments(&self) -> Option<&Moments> {
         Some(&self.moments)
     }
+
+    fn unfinished(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The model without parameters.
@@ -268,99 +261,4 @@ fn shuffled(rows: usize, seed: u64, epoch: u64) -> Vec<u32> {
         .collect();
     drawn.sort_unstable();
     drawn.into_iter().map(|(_, row)| row).collect()
-}
-
-/// The gradient of some rows, summed over them, and their summed weight.
-fn piece(shared: &Shared, parameters: &[f32], rows: &[u32]) -> (Vec<f32>, f64) {
-    let layers = &shared.layers;
-    let features = shared.data.features();
-    let mut memory = Memory::default();
-    for row in rows {
-        let begin = *row as usize * features;
-        let values = &shared.input[begin..begin + features];
-        memory.input.extend_from_slice(values);
-    }
-    memory.forward(layers, parameters, rows.len());
-    let mut slopes = memory.made.pop().unwrap_or_default();
-    let outputs = slopes.len() / rows.len().max(1);
-    let mut weight = 0.0;
-    for (row, outputs) in rows.iter().zip(slopes.chunks_exact_mut(outputs.max(1))) {
-        weight += slope(shared, *row as usize, outputs);
-    }
-    let mut gradient = vec![0.0; parameters.len()];
-    for (place, layer) in layers.iter().enumerate().rev() {
-        let hidden = place
-            .checked_sub(1)
-            .and_then(|before| memory.made.get(before));
-        let input = hidden.unwrap_or(&memory.input);
-        add_outer(layer, input, &slopes, &mut gradient);
-        if hidden.is_some() {
-            slopes = backward(layer, &parameters[layer.weights()], input, &slopes);
-        }
-    }
-    (gradient, weight)
-}
-
-/// Turns a row's outputs into the weighted slopes of its loss; yields its weight.
-#[expect(clippy::cast_possible_truncation, reason = "the network is f32")]
-fn slope(shared: &Shared, row: usize, outputs: &mut [f32]) -> f64 {
-    let weight = shared.data.weight().map_or(1.0, |weights| weights[row]);
-    let target = shared.target[row];
-    match shared.objective {
-        Objective::SquaredError => {
-            for z in outputs {
-                *z = weight * (*z - target);
-            }
-        }
-        Objective::BinaryLogistic => {
-            for z in outputs {
-                *z = weight * (math::sigmoid(f64::from(*z)) as f32 - target);
-            }
-        }
-        Objective::Softmax => {
-            let mut parts: Vec<f64> = outputs.iter().map(|z| f64::from(*z)).collect();
-            math::softmax(&mut parts);
-            for (class, (z, p)) in outputs.iter_mut().zip(parts).enumerate() {
-                let hit = if class as f32 == target { 1.0 } else { 0.0 };
-                *z = weight * (p as f32 - hit);
-            }
-        }
-    }
-    f64::from(weight)
-}
-
-/// Adds the outer products of a layer's inputs and its outputs' slopes to the gradient, row by row.
-fn add_outer(layer: &Layer, input: &[f32], slopes: &[f32], gradient: &mut [f32]) {
-    let rows = input.chunks_exact(layer.inputs);
-    for (input, slopes) in rows.zip(slopes.chunks_exact(layer.outputs)) {
-        let weights = gradient[layer.weights()].chunks_exact_mut(layer.outputs);
-        for (x, weights) in input.iter().zip(weights) {
-            // Half of what comes out of a ReLU is 0 and adds nothing.
-            if *x != 0.0 {
-                for (sum, slope) in weights.iter_mut().zip(slopes) {
-                    *sum += x * slope;
-                }
-            }
-        }
-        for (sum, slope) in gradient[layer.bias()].iter_mut().zip(slopes) {
-            *sum += slope;
-        }
-    }
-}
-
-/// The slopes of a layer's inputs, which came out of a `ReLU`: none where it was shut.
-fn backward(layer: &Layer, weights: &[f32], input: &[f32], slopes: &[f32]) -> Vec<f32> {
-    let mut before = vec![0.0; input.len()];
-    let rows = before
-        .chunks_exact_mut(layer.inputs)
-        .zip(input.chunks_exact(layer.inputs));
-    for ((before, input), slopes) in rows.zip(slopes.chunks_exact(layer.outputs)) {
-        let places = before.iter_mut().zip(input);
-        for ((slope, x), weights) in places.zip(weights.chunks_exact(layer.outputs)) {
-            if *x > 0.0 {
-                *slope = dot_f32(weights, slopes);
-            }
-        }
-    }
-    before
 }

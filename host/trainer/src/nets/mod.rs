@@ -4,11 +4,13 @@
 mod adam;
 mod blocks;
 mod codec;
+mod landscape;
 mod linear;
 mod mlp;
 mod newton;
 mod rounds;
 mod scaler;
+mod slopes;
 
 pub(crate) use linear::Linear;
 pub(crate) use mlp::{Mlp, REACH, layers};

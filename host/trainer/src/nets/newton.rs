@@ -6,6 +6,7 @@
 
 use super::adam::Moments;
 use super::blocks::{blocks, dot};
+use super::landscape::{Landscape, Shared, add_scaled, combine, gather, look, weight};
 use super::linear::Linear;
 use super::rounds::Learner;
 use super::scaler::Scaler;
@@ -15,7 +16,6 @@ use crate::error::TrainError;
 use crate::math;
 use crate::model::Body;
 use crate::threads::Pool;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Most products with the Hessian for one step.
@@ -24,22 +24,6 @@ const PRODUCTS_MAX: usize = 250;
 const HALVINGS_MAX: usize = 30;
 /// The share of the predicted decrease that a step must reach (Armijo's rule).
 const DECREASE: f64 = 1e-4;
-
-/// What every job reads.
-struct Shared {
-    data: Arc<Matrix>,
-    scaler: Scaler,
-    /// Penalty of each standardised coefficient, then 0 for the intercept.
-    penalty: Vec<f64>,
-    weight_sum: f64,
-}
-
-/// The loss at a point, its gradient, and each row's curvature, by blocks.
-struct Landscape {
-    loss: f64,
-    gradient: Vec<f64>,
-    curvature: Vec<Vec<f64>>,
-}
 
 /// Training in progress. Its state is the point alone: a step depends on nothing else that came before it.
 pub(crate) struct Newton {
@@ -236,6 +220,15 @@ impl Learner for Newton {
     fn moments(&self) -> Option<&Moments> {
         None
     }
+
+    fn unfinished(&self) -> Option<String> {
+        Some(format!(
+            "the logistic regression did not reach its tolerance: after {} steps the gradient is {:e}, not {:e}; raise max_iterations, or l2 where a plane parts the classes",
+            self.steps,
+            self.slope(),
+            self.tolerance
+        ))
+    }
 }
 
 /// Log-odds of the labels' weighted mean.
@@ -253,86 +246,4 @@ fn point_of(model: &Linear) -> Vec<f64> {
     let mut point = model.coefficients.clone();
     point.push(model.intercept);
     point
-}
-
-fn weight(data: &Matrix, row: usize) -> f64 {
-    data.weight().map_or(1.0, |weights| f64::from(weights[row]))
-}
-
-fn add_scaled(sum: &mut [f64], by: f64, vector: &[f64]) {
-    for (sum, x) in sum.iter_mut().zip(vector) {
-        *sum += by * x;
-    }
-}
-
-/// The sum of standardised values times `vector`, and its last element, for each of `rows`.
-fn combine(shared: &Shared, vector: &[f64], rows: &Range<usize>) -> Vec<f64> {
-    let (constant, factors) = vector.split_last().unwrap_or((&0.0, &[]));
-    let mut sums = vec![*constant; rows.len()];
-    for (feature, factor) in factors.iter().enumerate() {
-        for (sum, x) in sums.iter_mut().zip(&shared.data.raw(feature)[rows.clone()]) {
-            *sum += factor * shared.scaler.standard(feature, *x);
-        }
-    }
-    sums
-}
-
-/// For each feature the sum of its standardised values times `along`, then the sum of `along`.
-fn gather(shared: &Shared, along: &[f64], rows: &Range<usize>) -> Vec<f64> {
-    let mut column = vec![0.0; rows.len()];
-    let mut sums = Vec::with_capacity(shared.penalty.len());
-    for feature in 0..shared.data.features() {
-        for (z, x) in column
-            .iter_mut()
-            .zip(&shared.data.raw(feature)[rows.clone()])
-        {
-            *z = shared.scaler.standard(feature, *x);
-        }
-        sums.push(dot(&column, along));
-    }
-    column.fill(1.0);
-    sums.push(dot(&column, along));
-    sums
-}
-
-/// The landscape at `point`.
-fn look(shared: &Shared, point: &[f64], pool: &Pool) -> Result<Landscape, TrainError> {
-    let items = blocks(shared.data.rows());
-    let parts = pool.map(items, |rows| look_at(shared, point, &rows))?;
-    let penalties = shared.penalty.iter().zip(point);
-    let mut gradient: Vec<f64> = penalties.map(|(penalty, x)| penalty * x).collect();
-    let mut loss = 0.5 * dot(&gradient, point);
-    let mut curvature = Vec::with_capacity(parts.len());
-    for (own, part, curves) in parts {
-        loss += own;
-        add_scaled(&mut gradient, 1.0, &part);
-        curvature.push(curves);
-    }
-    Ok(Landscape {
-        loss,
-        gradient,
-        curvature,
-    })
-}
-
-/// Loss, gradient and curvatures of a block.
-fn look_at(shared: &Shared, point: &[f64], rows: &Range<usize>) -> (f64, Vec<f64>, Vec<f64>) {
-    let labels = shared.data.label().unwrap_or_default();
-    let mut slopes = combine(shared, point, rows);
-    let mut curves = Vec::with_capacity(rows.len());
-    let mut loss = 0.0;
-    for (row, slope) in rows.clone().zip(&mut slopes) {
-        let (margin, y, own) = (*slope, f64::from(labels[row]), weight(&shared.data, row));
-        // ln(1 + exp(m)) without overflow: max(m, 0) + ln(1 + exp(-|m|)).
-        let e = math::exp(-margin.abs());
-        loss += own * (margin.max(0.0) + math::ln(1.0 + e) - y * margin);
-        let p = if margin >= 0.0 {
-            1.0 / (1.0 + e)
-        } else {
-            e / (1.0 + e)
-        };
-        *slope = own * (p - y);
-        curves.push(own * e / ((1.0 + e) * (1.0 + e)));
-    }
-    (loss, gather(shared, &slopes, rows), curves)
 }

@@ -25,6 +25,8 @@ pub(super) trait Learner {
     fn body(&self) -> Body;
     /// What going on needs and the model does not say.
     fn moments(&self) -> Option<&Moments>;
+    /// What a person should know where all rounds are over and it is not done; none where rounds have no end of their own.
+    fn unfinished(&self) -> Option<String>;
 }
 
 /// What a checkpoint holds after the model.
@@ -211,6 +213,11 @@ impl Training<'_> {
             if self.control.wants_checkpoint() {
                 self.checkpoint();
             }
+        }
+        if !self.learner.is_done()
+            && let Some(text) = self.learner.unfinished()
+        {
+            self.control.warned(text);
         }
         Ok(StopReason::Completed)
     }
