@@ -215,7 +215,9 @@ impl TrainingPort for Training {
         offload(move || {
             let bytes = match format {
                 Format::Airlock => model.to_bytes(),
-                Format::XgboostJson => model.to_xgboost_json().into_bytes(),
+                Format::XgboostJson => model
+                    .export(trainer::Format::XgboostJson)
+                    .map_err(engine::error)?,
             };
             put(&*store, &bytes)
         })
