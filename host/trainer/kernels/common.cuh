@@ -75,7 +75,7 @@ struct Settings {
     u32 output;
     u32 first_lane;
     u32 outputs;
-    u32 padding;
+    u32 variant;
 };
 
 // What changes while a lane's tree grows.
@@ -152,6 +152,8 @@ struct Candidate {
 struct Job {
     const Settings* settings;
     State* states;
+    // Whether a lane takes part in this round.
+    const u32* active;
     // Shared by all lanes: bins by group and row, bins by feature and row, cuts of each feature, labels, weights (or null).
     const u8* groups;
     const u8* columns;
@@ -160,6 +162,8 @@ struct Job {
     const f32* weights;
     const f64* class_weights;
     const f64* table;
+    // For each variant with classes and each row: the highest margin, and the sum of the exponentials below it.
+    f64* shares;
     // For other rows that follow the training.
     const u8* valid_columns;
     f64* valid_margins;
@@ -222,9 +226,12 @@ static __device__ __forceinline__ f32 leaf_value(Sum sum, const Settings& settin
     return (f32)(value * settings.learning_rate);
 }
 
+static __device__ __forceinline__ Node* tree_at(const Job& job, u32 lane, u32 slot) {
+    return job.nodes + ((u64)lane * job.ring + slot) * job.nodes_max;
+}
+
 static __device__ __forceinline__ Node* tree_of(const Job& job, u32 lane) {
-    u64 place = (u64)lane * job.ring + job.states[lane].round % job.ring;
-    return job.nodes + place * job.nodes_max;
+    return tree_at(job, lane, (u32)(job.states[lane].round % job.ring));
 }
 
 static __device__ __forceinline__ Sum* histogram_of(const Job& job, u32 lane, u32 slot) {

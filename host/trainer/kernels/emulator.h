@@ -92,3 +92,4 @@ inline double __longlong_as_double(long long bits) {
 inline long long clock64() { return 0; }
 using std::copysign;
 using std::fabs;
+using std::round;

@@ -21,6 +21,7 @@ static __device__ void draw_features(const Job& job, u32 lane, u64 round) {
 // grid (blocks, lanes). The round was advanced by `advance`.
 extern "C" __global__ void begin(const Job job, u32 step) {
     u32 lane = blockIdx.y;
+    if (!job.active[lane]) return;
     draw_features(job, lane, job.states[lane].round);
     u64 words = (u64)job.group_count * GROUP * BINS;
     Sum* histogram = histogram_of(job, lane, 0);
@@ -34,7 +35,9 @@ extern "C" __global__ void begin(const Job job, u32 step) {
 extern "C" __global__ void advance(const Job job, u32 step) {
     if (threadIdx.x != 0) return;
     State& state = job.states[blockIdx.y];
-    state.round += 1;
+    // A lane that takes no part has nothing to search and nothing to part.
+    u32 active = job.active[blockIdx.y];
+    if (active) state.round += 1;
     state.total.g = 0;
     state.total.h = 0;
     state.largest = 0;
@@ -48,7 +51,7 @@ extern "C" __global__ void advance(const Job job, u32 step) {
     state.searched = 0;
     state.sum_tiles = 0;
     state.root = 0;
-    state.done = 0;
+    state.done = !active;
 }
 
 static __device__ __forceinline__ f64 weight_of(const Job& job, const Settings& settings, u64 row) {
@@ -62,7 +65,7 @@ static __device__ __forceinline__ f64 weight_of(const Job& job, const Settings& 
 extern "C" __global__ void residuals(const Job job, u32 step) {
     u32 lane = blockIdx.y;
     const Settings& settings = job.settings[lane];
-    if (settings.objective != OBJECTIVE_SQUARED) return;
+    if (settings.objective != OBJECTIVE_SQUARED || !job.active[lane]) return;
     const f64* margins = job.margins + (u64)lane * job.row_count;
     u64 largest = 0;
     for (u64 row = blockIdx.x * THREADS + threadIdx.x; row < job.row_count; row += (u64)gridDim.x * THREADS) {
@@ -115,6 +118,40 @@ static __device__ __forceinline__ Gradient quantise(f64 g, f64 h, f64 g_scale, f
     return gradient;
 }
 
+// `math::exp`: IEEE operations alone.
+static __device__ __noinline__ f64 exponential(f64 x) {
+    x = clamp(x, -700.0, 700.0);
+    f64 k = round(x * 1.4426950408889634074);
+    f64 r = (x - k * 0.6931471803691238) - k * 1.9082149292705877e-10;
+    f64 sum = 1.0;
+#pragma unroll 1
+    for (int n = 14; n >= 1; n--) sum = 1.0 + sum * r / (f64)n;
+    i32 power = (i32)k < -1022 ? -1022 : ((i32)k > 1023 ? 1023 : (i32)k);
+    return sum * __longlong_as_double((i64)(power + 1023) << 52);
+}
+
+// For classes: what every class of a row divides by (`math::softmax`). grid (blocks, lanes); the first class does it for all.
+extern "C" __global__ void shares(const Job job, u32 step) {
+    u32 lane = blockIdx.y;
+    const Settings& settings = job.settings[lane];
+    if (settings.objective != OBJECTIVE_SOFTMAX || settings.output != 0 || !job.active[lane]) return;
+    const f64* margins = job.margins + (u64)lane * job.row_count;
+    f64* out = job.shares + (u64)settings.variant * job.row_count * 2;
+    for (u64 row = (u64)blockIdx.x * THREADS + threadIdx.x; row < job.row_count; row += (u64)gridDim.x * THREADS) {
+        f64 highest = margins[row];
+        for (u32 class_ = 1; class_ < settings.outputs; class_++) {
+            f64 margin = margins[(u64)class_ * job.row_count + row];
+            if (margin > highest) highest = margin;
+        }
+        f64 sum = 0.0;
+        for (u32 class_ = 0; class_ < settings.outputs; class_++) {
+            sum += exponential(margins[(u64)class_ * job.row_count + row] - highest);
+        }
+        out[2 * row] = highest;
+        out[2 * row + 1] = sum;
+    }
+}
+
 static __device__ __forceinline__ Gradient gradient_of(const Job& job, u32 lane, u64 row, f64 g_scale) {
     const Settings& settings = job.settings[lane];
     f64 margin = job.margins[(u64)lane * job.row_count + row];
@@ -125,6 +162,11 @@ static __device__ __forceinline__ Gradient gradient_of(const Job& job, u32 lane,
         f64 p = sigmoid(job.table, margin);
         g = p - label;
         h = p * (1.0 - p);
+    } else if (settings.objective == OBJECTIVE_SOFTMAX) {
+        const f64* share = job.shares + ((u64)settings.variant * job.row_count + row) * 2;
+        f64 p = exponential(margin - share[0]) / share[1];
+        g = p - (label == (f64)settings.output ? 1.0 : 0.0);
+        h = 2.0 * p * (1.0 - p);
     }
     return quantise(g * weight, h * weight, g_scale, settings.h_scale);
 }
@@ -133,10 +175,12 @@ static __device__ __forceinline__ Gradient gradient_of(const Job& job, u32 lane,
 extern "C" __global__ void gradients(const Job job, u32 step) {
     __shared__ u32 base;
     u32 lane = blockIdx.y;
+    if (!job.active[lane]) return;
     const Settings& settings = job.settings[lane];
     State& state = job.states[lane];
     f64 g_scale = g_scale_of(settings, state);
-    u64 stream = 2 * (state.round * settings.outputs + settings.output);
+    // All trees of a round see the same rows.
+    u64 stream = 2 * state.round;
     Gradient* gradients = job.gradients + (u64)lane * job.row_count;
     u32* rows = rows_of(job, lane, 0);
     Sum sum = {0, 0};
@@ -175,8 +219,8 @@ extern "C" __global__ void gradients(const Job job, u32 step) {
 
 // grid (1, lanes): the root of the tree, and the tiles of its histogram.
 extern "C" __global__ void root(const Job job, u32 step) {
-    if (threadIdx.x != 0) return;
     u32 lane = blockIdx.y;
+    if (threadIdx.x != 0 || !job.active[lane]) return;
     const Settings& settings = job.settings[lane];
     State& state = job.states[lane];
     u32 count = settings.sampled ? state.chosen : (u32)job.row_count;

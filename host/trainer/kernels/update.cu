@@ -2,13 +2,16 @@
 // a column lie together.
 #include "common.cuh"
 
-// grid (blocks, lanes). `step` 0 is the training rows, 1 those that follow the training.
+// grid (blocks, lanes). The low bit of `step`: 0 is the training rows, 1 those that follow the training. The rest of it: 0 is the
+// tree that was grown, n + 1 the one at place n of the ring.
 extern "C" __global__ void update(const Job job, u32 step) {
     u32 lane = blockIdx.y;
-    const Node* nodes = tree_of(job, lane);
-    u64 count = step == 0 ? job.row_count : job.valid_count;
-    const u8* columns = step == 0 ? job.columns : job.valid_columns;
-    f64* margins = (step == 0 ? job.margins : job.valid_margins) + (u64)lane * count;
+    if (!job.active[lane]) return;
+    const Node* nodes = step < 2 ? tree_of(job, lane) : tree_at(job, lane, step / 2 - 1);
+    bool follows = step & 1;
+    u64 count = !follows ? job.row_count : job.valid_count;
+    const u8* columns = !follows ? job.columns : job.valid_columns;
+    f64* margins = (!follows ? job.margins : job.valid_margins) + (u64)lane * count;
     for (u64 row = (u64)blockIdx.x * THREADS + threadIdx.x; row < count; row += (u64)gridDim.x * THREADS) {
         u32 at = 0;
         while (nodes[at].child != 0) {
