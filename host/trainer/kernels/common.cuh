@@ -148,6 +148,13 @@ struct Candidate {
     u32 padding;
 };
 
+// What a grown tree is read by.
+struct Head {
+    f64 g_unit;
+    u32 nodes;
+    u32 padding;
+};
+
 // Where everything lies. Arrays are for all lanes, one lane after another, unless said otherwise.
 struct Job {
     const Settings* settings;
@@ -179,9 +186,9 @@ struct Job {
     u32* sum_first;
     // Whether a tree sees a feature.
     u8* seen;
-    // `ring` trees for each lane, and how many nodes each has.
+    // `ring` trees for each lane, and how to read each.
     Node* nodes;
-    u32* grown;
+    Head* heads;
     u64 row_count;
     // Of all rows of the matrix, where its rows are spread over several devices.
     u64 row_offset;

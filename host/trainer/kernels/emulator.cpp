@@ -198,6 +198,6 @@ extern "C" const char* airlock_emulate(
 
 // The sizes that Rust believes too.
 extern "C" void airlock_layout(u32* out) {
-    const u32 sizes[] = {sizeof(Settings), sizeof(State), sizeof(Node), sizeof(Item), sizeof(Candidate), sizeof(Job), sizeof(Sum), sizeof(Gradient)};
+    const u32 sizes[] = {sizeof(Settings), sizeof(State), sizeof(Node), sizeof(Item), sizeof(Candidate), sizeof(Job), sizeof(Sum), sizeof(Gradient), sizeof(Head)};
     std::memcpy(out, sizes, sizeof(sizes));
 }

@@ -243,7 +243,9 @@ extern "C" __global__ void root(const Job job, u32 step) {
     node.depth = 0;
     node.value = leaf_value(state.total, settings, state);
     node.open = 0;
-    job.grown[(u64)lane * job.ring + state.round % job.ring] = 1;
+    Head& head = job.heads[(u64)lane * job.ring + state.round % job.ring];
+    head.g_unit = state.g_unit;
+    head.nodes = 1;
     state.nodes = 1;
     state.leaves = 1;
     state.slots = 1;

@@ -4,7 +4,7 @@
 #define PROBE_ROUNDS 4096u
 
 // grid (blocks, 1). `step` 0: all lanes of a warp at one word; 1: each lane at a bank of its own; 2: words drawn at random.
-// Clocks of each block go to `grown`.
+// Clocks of each block go to `sum_first`.
 extern "C" __global__ void probe_atomics(const Job job, u32 step) {
     __shared__ u32 words[4096];
     for (u32 i = threadIdx.x; i < 4096; i += THREADS) words[i] = 0;
@@ -18,5 +18,5 @@ extern "C" __global__ void probe_atomics(const Job job, u32 step) {
     }
     __syncthreads();
     i64 clocks = clock64() - begun;
-    if (threadIdx.x == 0) job.grown[blockIdx.x] = (u32)clocks + (words[0] & 0);
+    if (threadIdx.x == 0) job.sum_first[blockIdx.x] = (u32)clocks + (words[0] & 0);
 }

@@ -185,10 +185,10 @@ impl Gpu for Emulator {
 }
 
 /// The sizes of the structs as the C++ compiler sees them, in the order of `airlock_layout`.
-pub(crate) fn layout() -> Option<[u32; 8]> {
+pub(crate) fn layout() -> Option<[u32; 9]> {
     let library = library()?;
-    let mut sizes = [0; 8];
-    // SAFETY: the function writes eight numbers.
+    let mut sizes = [0; 9];
+    // SAFETY: the function writes nine numbers.
     unsafe {
         let layout = library.get::<unsafe extern "C" fn(*mut u32)>(b"airlock_layout").ok()?;
         layout(sizes.as_mut_ptr());

@@ -17,7 +17,7 @@ macro_rules! plain {
         )*
     };
 }
-plain!(u8, u32, u64, i64, f32, f64, Sum, Gradient, Settings, State, Node, Item, Job);
+plain!(u8, u32, u64, i64, f32, f64, Sum, Gradient, Settings, State, Node, Item, Head, Job);
 
 /// The bytes of plain values.
 #[expect(unsafe_code, reason = "plain values are their bytes")]
@@ -133,6 +133,15 @@ pub(crate) struct Item {
     pub(crate) padding: u32,
 }
 
+/// `struct Head`: what a grown tree is read by.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) g_unit: f64,
+    pub(crate) nodes: u32,
+    pub(crate) padding: u32,
+}
+
 /// Bytes of `struct Candidate`, which stays on the device.
 pub(crate) const CANDIDATE_BYTES: u64 = 32;
 
@@ -163,7 +172,7 @@ pub(crate) struct Job {
     pub(crate) sum_first: u64,
     pub(crate) seen: u64,
     pub(crate) nodes: u64,
-    pub(crate) grown: u64,
+    pub(crate) heads: u64,
     pub(crate) row_count: u64,
     pub(crate) row_offset: u64,
     pub(crate) valid_count: u64,

@@ -6,6 +6,7 @@
 //! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
 
 mod cpu;
+mod device;
 mod gradient;
 mod grow;
 mod histogram;
@@ -14,4 +15,5 @@ mod sample;
 mod split;
 
 pub(crate) use cpu::Cpu;
+pub(crate) use device::{Scales, node};
 pub(crate) use plan::plan;
