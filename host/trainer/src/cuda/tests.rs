@@ -208,3 +208,243 @@ fn every_kind_of_column_gives_the_bytes_of_the_processor() {
     }
     assert_same(&[0], &matrix(3_000, &ALL, 2, 9), None, &[config(settings())]);
 }
+
+#[test]
+fn every_objective_and_way_of_growing_gives_the_bytes_of_the_processor() {
+    let both = |gbdt: Gbdt| {
+        let lossguide = Gbdt {
+            growth: Growth::Lossguide,
+            max_leaves: 9,
+            ..gbdt.clone()
+        };
+        [config(gbdt), config(lossguide)]
+    };
+    let logistic = Gbdt {
+        scale_pos_weight: 2.5,
+        ..settings()
+    };
+    assert_same(&[0], &matrix(1_500, &ALL, 2, 21), None, &both(logistic));
+    let squared = Gbdt {
+        objective: Objective::SquaredError,
+        ..settings()
+    };
+    assert_same(&[0], &matrix(1_500, &ALL, 0, 22), None, &both(squared));
+    let softmax = Gbdt {
+        objective: Objective::Softmax,
+        classes: 3,
+        class_weights: vec![1.0, 0.5, 4.0],
+        rounds: 2,
+        ..settings()
+    };
+    assert_same(&[0], &matrix(1_500, &ALL, 3, 23), None, &both(softmax));
+}
+
+/// Settings that differ in everything that a variant may differ in.
+fn variants(count: u64) -> Vec<Config> {
+    let variant = |n: u64| Config {
+        seed: n,
+        ..Config::gbdt(Gbdt {
+            rounds: 2 + (n % 3) as u32,
+            learning_rate: 0.1 + n as f64 * 0.05,
+            max_depth: 1 + (n * 5 % 6) as u8,
+            max_leaves: if n % 4 == 3 { 6 } else { 0 },
+            growth: if n % 5 == 4 { Growth::Lossguide } else { Growth::Depthwise },
+            subsample: if n % 2 == 1 { 0.6 } else { 1.0 },
+            column_sample: if n % 3 == 2 { 0.5 } else { 1.0 },
+            min_child_weight: n as f64 * 0.7,
+            min_gain: n as f64 * 0.01,
+            l2: n as f64 * 0.3,
+            scale_pos_weight: 1.0 + n as f64,
+            ..Gbdt::default()
+        })
+    };
+    (0..count).map(variant).collect()
+}
+
+#[test]
+fn any_number_of_variants_in_one_batch_gives_the_bytes_of_each_alone() {
+    let data = matrix(1_200, &ALL, 2, 31);
+    for count in [1, 4, 12] {
+        assert_same(&[0], &data, None, &variants(count));
+    }
+}
+
+#[test]
+fn the_order_of_blocks_and_threads_cannot_change_a_model() {
+    let data = matrix(2_500, &ALL, 2, 41);
+    for order in [1, 77] {
+        assert_same(&[order], &data, None, &variants(3));
+    }
+    let softmax = Gbdt {
+        objective: Objective::Softmax,
+        classes: 3,
+        rounds: 1,
+        subsample: 0.8,
+        ..settings()
+    };
+    assert_same(&[5], &matrix(2_500, &ALL, 3, 42), None, &[config(softmax)]);
+}
+
+#[test]
+fn any_number_of_cards_gives_the_bytes_of_one() {
+    let data = matrix(1_500, &ALL, 2, 51);
+    for orders in [&[0, 0][..], &[3, 0, 9]] {
+        assert_same(orders, &data, None, &variants(3));
+    }
+    let squared = Gbdt {
+        objective: Objective::SquaredError,
+        subsample: 0.7,
+        ..settings()
+    };
+    assert_same(&[0, 0], &matrix(700, &ALL, 0, 52), None, &[config(squared)]);
+    let softmax = Gbdt {
+        objective: Objective::Softmax,
+        classes: 4,
+        rounds: 2,
+        ..settings()
+    };
+    assert_same(&[0, 0], &matrix(700, &ALL, 4, 53), None, &[config(softmax)]);
+}
+
+#[test]
+fn a_tree_over_no_row_takes_the_first_one_on_any_number_of_cards() {
+    let gbdt = Gbdt {
+        subsample: 1e-6,
+        ..settings()
+    };
+    let data = matrix(60, &ALL, 2, 61);
+    for orders in [&[0][..], &[0, 0]] {
+        assert_same(orders, &data, None, &[config(gbdt.clone())]);
+    }
+}
+
+#[test]
+fn few_rows_and_more_cards_than_rows_are_no_trouble() {
+    let squared = Gbdt {
+        objective: Objective::SquaredError,
+        min_child_weight: 0.0,
+        ..settings()
+    };
+    for rows in [2, 3, 33] {
+        let data = matrix(rows, &[Column::Random, Column::Missing], 0, 71);
+        assert_same(&[0], &data, None, &[config(squared.clone())]);
+        assert_same(&[0, 0, 0, 0], &data, None, &[config(squared.clone())]);
+    }
+}
+
+#[test]
+fn weights_many_features_and_heavy_tails_give_the_bytes_of_the_processor() {
+    let columns: Vec<Column> = ALL.iter().cycle().take(37).copied().collect();
+    let input = input(800, &columns, 0, 81, true);
+    let squared = Gbdt {
+        objective: Objective::SquaredError,
+        column_sample: 0.4,
+        ..settings()
+    };
+    let data = Arc::new(Matrix::build(input).unwrap());
+    assert_same(&[0], &data, None, &[config(squared)]);
+}
+
+/// 32-bit sums hold 2^15 rows of the largest gradient: more must be cut into tiles.
+#[test]
+fn more_rows_of_the_largest_gradient_than_one_sum_holds_do_not_overflow() {
+    let rows = 70_000;
+    let x: Vec<f32> = (0..rows).map(|row| if row < 10 { 1.0 } else { 0.0 }).collect();
+    let input = MatrixInput {
+        label: Some(x.iter().map(|x| x * 1000.0 - 500.0).collect()),
+        columns: vec![("x".to_owned(), x)],
+        weight: None,
+        max_bins: 4,
+    };
+    let gbdt = Gbdt {
+        objective: Objective::SquaredError,
+        base_score: Some(0.0),
+        rounds: 1,
+        max_depth: 2,
+        ..settings()
+    };
+    let data = Arc::new(Matrix::build(input).unwrap());
+    assert_same(&[0], &data, None, &[config(gbdt)]);
+}
+
+#[test]
+fn a_resumed_model_is_that_of_an_uninterrupted_run() {
+    let Some(gpus) = cards(&[0]) else {
+        return;
+    };
+    let data = matrix(1_000, &ALL, 2, 91);
+    let gbdt = |rounds| Gbdt {
+        rounds,
+        subsample: 0.8,
+        column_sample: 0.7,
+        ..settings()
+    };
+    let half = on_cards(gpus, &data, None, &[config(gbdt(3))]).pop().unwrap().unwrap();
+    let rest = Config {
+        resume_from: Some(half.model.to_bytes()),
+        ..config(gbdt(6))
+    };
+    // Resumed on the device as on the processor, from a checkpoint of either.
+    for orders in [&[0][..], &[0, 0]] {
+        assert_same(orders, &data, None, &[rest.clone()]);
+    }
+    let gpus = cards(&[0]).unwrap();
+    let resumed = on_cards(gpus, &data, None, &[rest]).pop().unwrap().unwrap();
+    let whole = on_processor(&data, None, config(gbdt(6)));
+    assert!(resumed.model.to_bytes() == whole.to_bytes());
+}
+
+#[test]
+fn early_stops_and_measurements_are_those_of_the_processor() {
+    let train = matrix(400, &ALL, 2, 101);
+    let own_cuts = matrix(500, &ALL, 2, 102);
+    let same_cuts = Arc::new(Matrix::build_with_cuts_of(&train, input(500, &ALL, 2, 102, false)).unwrap());
+    for valid in [own_cuts, same_cuts] {
+        let stop = EarlyStop {
+            metric: Metric::LogLoss,
+            rounds: 2,
+            min_delta: 0.0,
+        };
+        let gbdt = Gbdt {
+            rounds: 30,
+            learning_rate: 0.9,
+            ..settings()
+        };
+        let config = Config {
+            metrics: vec![Metric::Auc, Metric::LogLoss],
+            metric_every: 2,
+            early_stop: Some(stop),
+            ..config(gbdt)
+        };
+        let other = Config { early_stop: None, ..self::config(settings()) };
+        assert_same(&[0], &train, Some(&valid), &[config.clone(), other]);
+        let Some(gpus) = cards(&[0]) else {
+            return;
+        };
+        let trained = on_cards(gpus, &train, Some(&valid), &[config.clone()]).pop().unwrap().unwrap();
+        let run = start(train.clone(), Some(valid.clone()), config, 1).unwrap();
+        let outcome = run.wait().unwrap();
+        assert_eq!(trained.reason, outcome.reason);
+        assert_eq!(trained.reason, StopReason::EarlyStopped);
+        assert_eq!(trained.points, outcome.metrics);
+    }
+}
+
+#[test]
+fn what_a_card_cannot_hold_is_refused_before_anything_is_allocated() {
+    let Some(small) = Emulator::new(0, 10_000) else {
+        return;
+    };
+    let data = matrix(500, &ALL, 2, 111);
+    let plans = [plan(&data, None, config(settings()))];
+    let refused = Cuda::new(vec![Box::new(small)], &plans).err().unwrap();
+    let TrainError::OutOfMemory { needed, available } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(available, 10_000);
+    // What was said to be needed is what is used.
+    let exact = Emulator::new(0, needed).unwrap();
+    assert!(Cuda::new(vec![Box::new(exact)], &plans).is_ok());
+    let less = Emulator::new(0, needed - 1).unwrap();
+    assert!(matches!(Cuda::new(vec![Box::new(less)], &plans), Err(TrainError::OutOfMemory { .. })));
+}
