@@ -3,9 +3,9 @@
 use super::gpu::{Gpu, Kernel, Launch, Memory, hold, store};
 use super::lanes::{Batch, small};
 use super::layout::{CANDIDATE_BYTES, Gradient, Head, Item, Job, Node, State, Sum};
-use super::shape::{RING, Shape};
+use super::shape::{GROUP, RING, Shape};
 use crate::config::Objective;
-use crate::data::{GROUP, Matrix};
+use crate::data::Matrix;
 use crate::error::TrainError;
 use std::ops::Range;
 
@@ -68,7 +68,7 @@ impl Card {
             row_offset: rows.start as u64,
             valid_count: shape.valid_rows,
             features: small(train.features()),
-            group_count: small(train.groups()),
+            group_count: narrow(shape.groups),
             slots: narrow(shape.slots),
             nodes_max: narrow(shape.nodes),
             ring: RING,
@@ -265,13 +265,20 @@ fn allocate(
     Ok((Arrays { kept, ..arrays }, job))
 }
 
-/// Bins by group and row, for histograms.
+/// Bins by group and row, zeros after the last feature, for histograms.
 fn groups(gpu: &dyn Gpu, data: &Matrix, rows: &Range<usize>) -> Result<Memory, TrainError> {
-    let group_bytes = rows.len() * GROUP;
-    let memory = space::<u8>(gpu, (data.groups() * group_bytes) as u64)?;
-    for group in 0..data.groups() {
-        let records = data.group(group).get(rows.clone()).unwrap_or_default();
-        gpu.upload(&memory, group * group_bytes, records.as_flattened())?;
+    let groups = data.features().div_ceil(GROUP);
+    let memory = space::<u8>(gpu, (groups * rows.len() * GROUP) as u64)?;
+    let mut records = vec![[0; GROUP]; rows.len()];
+    for group in 0..groups {
+        for place in 0..GROUP {
+            let feature = group * GROUP + place;
+            let column = if feature < data.features() { data.column(feature) } else { &[] };
+            let bins = column.iter().skip(rows.start).copied().chain(std::iter::repeat(0));
+            let places = records.iter_mut().filter_map(|record| record.get_mut(place));
+            places.zip(bins).for_each(|(place, bin)| *place = bin);
+        }
+        gpu.upload(&memory, group * rows.len() * GROUP, records.as_flattened())?;
     }
     Ok(memory)
 }

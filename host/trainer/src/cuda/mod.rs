@@ -3,13 +3,23 @@
 
 mod backend;
 mod card;
+mod discover;
+mod driver;
 #[cfg(test)]
 mod emulator;
 mod exchange;
 mod gpu;
+mod images;
 mod lanes;
 mod layout;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;
+
+pub(crate) use discover::list;
+pub(crate) use driver::is_present as is_driver_present;
+pub(crate) use images::COMPUTE_MIN;
+
+/// Compute capability: major and minor version.
+pub(crate) type Compute = (u8, u8);

@@ -2,8 +2,10 @@
 
 use super::layout::{CANDIDATE_BYTES, Gradient, Head, Item, Node, Settings, State, Sum};
 use crate::config::{Gbdt, Growth, Objective};
-use crate::data::{GROUP, Matrix};
+use crate::data::Matrix;
 
+/// Features whose bins lie together on a device.
+pub(crate) const GROUP: usize = 16;
 /// Bins of a feature, the one for missing values among them.
 const BINS: u64 = 256;
 /// Trees of a lane that may wait on the device.
@@ -41,7 +43,7 @@ impl Shape {
             rows: rows as u64,
             valid_rows: valid_rows as u64,
             features: train.features() as u64,
-            groups: train.groups() as u64,
+            groups: train.features().div_ceil(GROUP) as u64,
             weighted: train.weight().is_some(),
             ..Self::default()
         };
