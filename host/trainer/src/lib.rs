@@ -7,6 +7,7 @@ mod cuda;
 mod data;
 pub mod device;
 mod error;
+mod forest;
 mod gbdt;
 mod job;
 mod math;

@@ -8,7 +8,7 @@ use crate::config::{Algorithm, Config, Gbdt};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::job::TreePlan;
-use crate::model::{Ensemble, Tree};
+use crate::model::{BLOCK_ROWS, Ensemble, Tree};
 use crate::rounds::{Backend, Part, Spent, Turn};
 use crate::threads::Pool;
 use std::borrow::Cow;
@@ -109,9 +109,14 @@ impl Cpu {
         let sampled = rows.len() < self.train.rows();
         let grown = soil.grow(rows, total)?;
         if sampled {
-            grown
-                .tree
-                .add_to(&self.train, &mut self.margins, output, self.outputs);
+            add(
+                &grown.tree,
+                &self.pool,
+                &self.train,
+                &mut self.margins,
+                output,
+                self.outputs,
+            )?;
         } else {
             for (node, rows) in &grown.leaves {
                 let value = grown
@@ -125,12 +130,36 @@ impl Cpu {
             }
         }
         if let Some(valid) = &self.valid {
-            grown
-                .tree
-                .add_to(valid, &mut self.valid_margins, output, self.outputs);
+            add(
+                &grown.tree,
+                &self.pool,
+                valid,
+                &mut self.valid_margins,
+                output,
+                self.outputs,
+            )?;
         }
         Ok(grown.tree)
     }
+}
+
+/// Adds each row's leaf to its margin of one output.
+fn add(
+    tree: &Tree,
+    pool: &Pool,
+    data: &Matrix,
+    margins: &mut [f64],
+    output: usize,
+    outputs: usize,
+) -> Result<(), TrainError> {
+    let blocks = margins.chunks_mut(BLOCK_ROWS * outputs).enumerate();
+    pool.map(
+        blocks.collect(),
+        |(number, margins): (usize, &mut [f64])| {
+            tree.add_to(data, number * BLOCK_ROWS, margins, output, outputs);
+        },
+    )?;
+    Ok(())
 }
 
 impl Backend for Cpu {

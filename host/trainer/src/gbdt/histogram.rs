@@ -4,7 +4,6 @@ use super::gradient::{Sum, unpack};
 use crate::data::{GROUP, Matrix};
 use crate::error::TrainError;
 use crate::threads::Pool;
-use std::sync::Arc;
 
 /// Bins of a feature, the one for missing values among them.
 pub(super) const BINS: usize = 256;
@@ -26,9 +25,9 @@ impl Histogram {
     /// Sums over `rows` of the node.
     pub(super) fn build(
         pool: &Pool,
-        data: &Arc<Matrix>,
-        packed: &Arc<Vec<u64>>,
-        rows: &Arc<Vec<u32>>,
+        data: &Matrix,
+        packed: &[u64],
+        rows: &[u32],
     ) -> Result<Self, TrainError> {
         if pool.threads() == 1 || rows.len() < PARALLEL_ROWS {
             let groups = (0..data.groups())
@@ -38,16 +37,13 @@ impl Histogram {
         }
         let pieces = (2 * pool.threads()).div_ceil(data.groups()).max(1);
         let length = rows.len().div_ceil(pieces);
-        let mut jobs = Vec::new();
+        let mut parts = Vec::new();
         for group in 0..data.groups() {
-            for from in (0..rows.len()).step_by(length) {
-                let (data, packed, rows) = (data.clone(), packed.clone(), rows.clone());
-                let to = (from + length).min(rows.len());
-                jobs.push(move || (group, sums(data.group(group), &packed, &rows[from..to])));
-            }
+            parts.extend(rows.chunks(length).map(|rows| (group, rows)));
         }
+        let sum = |(group, rows): (usize, &[u32])| (group, sums(data.group(group), packed, rows));
         let mut groups: Vec<GroupSums> = vec![vec![Sum::default(); GROUP * BINS]; data.groups()];
-        for (group, part) in pool.run(jobs)? {
+        for (group, part) in pool.map(parts, sum)? {
             for (total, sum) in groups[group].iter_mut().zip(part) {
                 *total = total.add(sum);
             }

@@ -9,7 +9,7 @@ mod xgboost;
 #[expect(unused_imports, reason = "the codecs of other bodies read with it")]
 pub(crate) use codec::{Reader, broken};
 pub(crate) use origin::Origin;
-pub(crate) use trees::{Ensemble, Node, Tree};
+pub(crate) use trees::{BLOCK_ROWS, Ensemble, Node, Tree};
 
 use crate::config::Objective;
 use crate::data::Matrix;
