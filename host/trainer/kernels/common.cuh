@@ -103,6 +103,9 @@ struct State {
     u32 done;
     // Rows drawn on other devices.
     u32 elsewhere;
+    // Where in the ring the tree grows.
+    u32 place;
+    u32 padding;
 };
 
 struct Node {
@@ -212,7 +215,7 @@ static __device__ __forceinline__ u64 mix(u64 z) {
 }
 
 // `math::hash3`.
-static __device__ __forceinline__ u64 hash3(u64 seed, u64 stream, u64 index) {
+static __device__ __noinline__ u64 hash3(u64 seed, u64 stream, u64 index) {
     u64 z = seed + stream * 0x9E3779B97F4A7C15ull + 0x9E3779B97F4A7C15ull;
     z = mix(z) ^ (index * 0xD6E8FEB86659FD93ull);
     return mix(z);
@@ -226,7 +229,7 @@ static __device__ __forceinline__ f64 score(Sum sum, f64 l2, f64 g_unit, f64 h_u
 }
 
 // `Soil::leaf`.
-static __device__ __forceinline__ f32 leaf_value(Sum sum, const Settings& settings, const State& state) {
+static __device__ __noinline__ f32 leaf_value(Sum sum, const Settings& settings, const State& state) {
     f64 g = (f64)sum.g * state.g_unit;
     f64 h = (f64)sum.h * state.h_unit;
     f64 value = sum.h == 0 ? 0.0 : -g / (h + settings.l2);
@@ -238,7 +241,7 @@ static __device__ __forceinline__ Node* tree_at(const Job& job, u32 lane, u32 sl
 }
 
 static __device__ __forceinline__ Node* tree_of(const Job& job, u32 lane) {
-    return tree_at(job, lane, (u32)(job.states[lane].round % job.ring));
+    return tree_at(job, lane, job.states[lane].place);
 }
 
 static __device__ __forceinline__ Sum* histogram_of(const Job& job, u32 lane, u32 slot) {
@@ -278,7 +281,7 @@ static __device__ __noinline__ u32 block_scan(u32 value, u32* all) {
 }
 
 // Rows of a tile, so that `rows` rows keep all blocks busy.
-static __device__ __forceinline__ u32 tile_rows(const Job& job, u64 rows) {
+static __device__ __noinline__ u32 tile_rows(const Job& job, u64 rows) {
     u64 tile = rows * job.group_count / job.sum_blocks + 1;
     if (tile < SUM_TILE_MIN) return SUM_TILE_MIN;
     return tile > SUM_TILE_MAX ? SUM_TILE_MAX : (u32)tile;

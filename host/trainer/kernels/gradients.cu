@@ -38,6 +38,7 @@ extern "C" __global__ void advance(const Job job, u32 step) {
     // A lane that takes no part has nothing to search and nothing to part.
     u32 active = job.active[blockIdx.y];
     if (active) state.round += 1;
+    state.place = (u32)(state.round % job.ring);
     state.total.g = 0;
     state.total.h = 0;
     state.largest = 0;
@@ -243,7 +244,7 @@ extern "C" __global__ void root(const Job job, u32 step) {
     node.depth = 0;
     node.value = leaf_value(state.total, settings, state);
     node.open = 0;
-    Head& head = job.heads[(u64)lane * job.ring + state.round % job.ring];
+    Head& head = job.heads[(u64)lane * job.ring + state.place];
     head.g_unit = state.g_unit;
     head.nodes = 1;
     state.nodes = 1;

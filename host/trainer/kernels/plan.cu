@@ -183,7 +183,7 @@ extern "C" __global__ void plan(const Job job, u32 step) {
     state.root = 0;
     // Where no leaf may be added nothing is left to split, though nodes are open.
     state.done = chosen == 0 || !more;
-    job.heads[(u64)lane * job.ring + state.round % job.ring].nodes = state.nodes;
+    job.heads[(u64)lane * job.ring + state.place].nodes = state.nodes;
 }
 
 // grid (1, lanes), after `partition`: where the children's rows lie, whose histogram is built, and its tiles.

@@ -126,8 +126,9 @@ extern "C" __global__ void split_search(const Job job, u32 step) {
     Candidate* candidates = job.candidates + (u64)lane * job.slots * 2 * job.features;
     u32 warps = gridDim.x * (SEARCH_THREADS / WARP);
     u32 warp = blockIdx.x * (SEARCH_THREADS / WARP) + threadIdx.x / WARP;
-    for (u64 at = warp; at < (u64)state.searched * job.features; at += warps) {
-        u32 number = (u32)(at / job.features), feature = (u32)(at % job.features);
+    // At most 2^15 nodes of 2^14 features.
+    for (u32 at = warp; at < state.searched * job.features; at += warps) {
+        u32 number = at / job.features, feature = at % job.features;
         const Item& item = items[number];
         if (!state.root && !item.parts) continue;
         Candidate* out = candidates + (u64)number * 2 * job.features + feature;

@@ -2,12 +2,14 @@
 //! share the rows of every variant; one variant a card is a backend for each.
 
 use super::card::Card;
+use super::driver::Driver;
 use super::exchange;
 use super::gpu::{Gpu, fetch, store};
 use super::lanes::{Batch, Lanes};
 use super::layout::{Head, Node, State};
 use super::tree;
 use crate::data::Matrix;
+use crate::device;
 use crate::error::TrainError;
 use crate::job::TreePlan;
 use crate::model::{Ensemble, Tree};
@@ -33,12 +35,28 @@ pub(crate) struct Cuda {
     busy: Duration,
 }
 
+/// Opens the cards, each for a share of its memory, and puts a batch onto them.
+///
+/// # Errors
+/// [`TrainError::OutOfMemory`], [`TrainError::NoDevice`] and [`TrainError::DeviceFault`].
+pub(crate) fn open(
+    cards: &[device::Card],
+    share: f32,
+    plans: &[&TreePlan],
+) -> Result<Box<dyn Backend>, TrainError> {
+    let mut gpus: Vec<Box<dyn Gpu>> = Vec::with_capacity(cards.len());
+    for card in cards {
+        gpus.push(Box::new(Driver::open(card, share)?));
+    }
+    Ok(Box::new(Cuda::new(gpus, plans)?))
+}
+
 impl Cuda {
     /// Puts the matrices onto the cards, at the base margins.
     ///
     /// # Errors
     /// [`TrainError::Invalid`] for what does not train on a GPU, [`TrainError::OutOfMemory`], [`TrainError::DeviceFault`].
-    pub(crate) fn new(gpus: Vec<Box<dyn Gpu>>, plans: &[TreePlan]) -> Result<Self, TrainError> {
+    pub(crate) fn new(gpus: Vec<Box<dyn Gpu>>, plans: &[&TreePlan]) -> Result<Self, TrainError> {
         let Some(first) = plans.first().filter(|_| !gpus.is_empty()) else {
             return Err(TrainError::Invalid(
                 "a training on GPUs needs a GPU and settings".to_owned(),
@@ -196,7 +214,7 @@ impl Cuda {
         let outputs = self.lanes(variant)?.outputs;
         if let (Some(valid), Some(margins)) = (&self.valid, self.valid_margins.get_mut(variant)) {
             for (number, tree) in trees.iter().enumerate() {
-                tree.add_to(valid, margins, number % outputs, outputs);
+                tree.add_to(valid, 0, margins, number % outputs, outputs);
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::gpu::{Gpu, Kernel, Launch, Memory, within};
 use super::images::{self, Image};
 use super::layout::Job;
 use super::Compute;
+use crate::device::Card;
 use crate::error::TrainError;
 use cudarc::driver::sys::{CUdevice_attribute, CUresult};
 use cudarc::driver::{
@@ -29,6 +30,8 @@ pub(crate) struct Driver {
     /// In the order of [`Kernel::ALL`].
     functions: Vec<CudaFunction>,
     processors: u32,
+    /// Bytes that this process may take.
+    limit: u64,
 }
 
 /// Whether libcuda can be opened; every call of the driver panics where it cannot.
@@ -43,17 +46,17 @@ pub(crate) fn fault(what: &str) -> impl Fn(DriverError) -> TrainError + '_ {
 }
 
 impl Driver {
-    /// Opens the card with this number and loads the kernels.
+    /// Opens a card for a share of its memory and loads the kernels.
     ///
     /// # Errors
     /// [`TrainError::NoDevice`] without a driver or for a card too old, [`TrainError::DeviceFault`].
-    pub(crate) fn open(ordinal: usize) -> Result<Self, TrainError> {
+    pub(crate) fn open(card: &Card, share: f32) -> Result<Self, TrainError> {
         if !is_present() {
             return Err(TrainError::NoDevice(
                 "there is no NVIDIA driver on this machine; use device cpu or best".to_owned(),
             ));
         }
-        let context = CudaContext::new(ordinal).map_err(fault("open the card"))?;
+        let context = CudaContext::new(card.ordinal).map_err(fault("open the card"))?;
         // SAFETY: one stream does all the work, so no allocation is used on two streams without an order between them.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(fault("make a stream"))?;
@@ -72,12 +75,22 @@ impl Driver {
             stream,
             functions,
             processors: u32::try_from(processors).unwrap_or(1).max(1),
+            limit: part_of(card.memory_total, share),
         })
     }
 
     fn bind(&self) -> Result<(), TrainError> {
         self.context.bind_to_thread().map_err(fault("use the card on this thread"))
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of a count of bytes"
+)]
+fn part_of(bytes: u64, share: f32) -> u64 {
+    (bytes as f64 * f64::from(share)) as u64
 }
 
 pub(crate) fn compute_of(context: &CudaContext) -> Result<Compute, TrainError> {
@@ -118,7 +131,7 @@ impl Gpu for Driver {
     fn free_bytes(&self) -> Result<u64, TrainError> {
         self.synchronise()?;
         let (free, _) = self.context.mem_get_info().map_err(fault("ask for free memory"))?;
-        Ok(free as u64)
+        Ok(self.limit.min(free as u64))
     }
 
     fn alloc(&self, bytes: usize) -> Result<Memory, TrainError> {

@@ -31,7 +31,7 @@ pub(crate) struct Batch {
 impl Batch {
     /// # Errors
     /// [`TrainError::Invalid`] for a variant that is no gradient boosting: nothing else grows on a device.
-    pub(crate) fn new(plans: &[TreePlan], train: &Matrix) -> Result<Self, TrainError> {
+    pub(crate) fn new(plans: &[&TreePlan], train: &Matrix) -> Result<Self, TrainError> {
         let mut batch = Self {
             variants: Vec::with_capacity(plans.len()),
             settings: Vec::new(),
@@ -40,10 +40,7 @@ impl Batch {
         };
         for plan in plans {
             let Algorithm::Gbdt(gbdt) = &plan.config.algorithm else {
-                return Err(TrainError::Invalid(
-                    "only gbdt trains on a GPU; use device cpu or best for other algorithms"
-                        .to_owned(),
-                ));
+                return Err(not_on_cards());
             };
             batch.add(gbdt, plan, train);
         }
@@ -110,6 +107,13 @@ impl Batch {
         let mut variants = self.variants.iter();
         variants.any(|variant| variant.gbdt.objective == objective)
     }
+}
+
+/// Why a training cannot be on a card.
+pub(crate) fn not_on_cards() -> TrainError {
+    TrainError::Invalid(
+        "only gbdt trains on a GPU; use device cpu or best for other algorithms".to_owned(),
+    )
 }
 
 /// Counts that were limited long before fit into 32 bits.

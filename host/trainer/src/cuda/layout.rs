@@ -96,6 +96,8 @@ pub(crate) struct State {
     pub(crate) root: u32,
     pub(crate) done: u32,
     pub(crate) elsewhere: u32,
+    pub(crate) place: u32,
+    pub(crate) padding: u32,
 }
 
 /// `struct Node`.

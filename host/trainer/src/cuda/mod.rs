@@ -18,6 +18,8 @@ mod tests;
 mod tree;
 
 pub(crate) use discover::list;
+pub(crate) use backend::open;
+pub(crate) use lanes::not_on_cards;
 pub(crate) use driver::is_present as is_driver_present;
 pub(crate) use images::COMPUTE_MIN;
 

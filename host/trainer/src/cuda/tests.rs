@@ -158,7 +158,7 @@ fn on_cards(
     configs: &[Config],
 ) -> Vec<Result<Trained, TrainError>> {
     let plans: Vec<TreePlan> = configs.iter().map(|config| plan(train, valid, config.clone())).collect();
-    let backend = Cuda::new(gpus, &plans).unwrap();
+    let backend = Cuda::new(gpus, &plans.iter().collect::<Vec<_>>()).unwrap();
     let quiet = Quiet::default();
     let variants = plans.iter().map(|plan| plan.variant(&quiet)).collect();
     drive(Box::new(backend), variants)
@@ -436,7 +436,8 @@ fn what_a_card_cannot_hold_is_refused_before_anything_is_allocated() {
         return;
     };
     let data = matrix(500, &ALL, 2, 111);
-    let plans = [plan(&data, None, config(settings()))];
+    let plan = plan(&data, None, config(settings()));
+    let plans = [&plan];
     let refused = Cuda::new(vec![Box::new(small)], &plans).err().unwrap();
     let TrainError::OutOfMemory { needed, available } = refused else {
         panic!("{refused}");
