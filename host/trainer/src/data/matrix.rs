@@ -15,8 +15,10 @@ pub const MAX_ROWS: usize = 1 << 30;
 pub const MAX_FEATURES: usize = 16_384;
 /// Most bins of one feature, without the one for missing values.
 pub const MAX_BINS: u16 = 255;
-/// Features whose bins lie together: their histogram (32 KiB) stays in the first cache.
+/// Features whose bins lie together on a device.
 pub(crate) const GROUP: usize = 16;
+/// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
+pub(crate) const LANES: usize = 8;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -52,8 +54,8 @@ pub struct Matrix {
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
     columns: Vec<Vec<u8>>,
-    /// By row within groups of features, for histograms.
-    groups: Vec<Vec<[u8; GROUP]>>,
+    /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
+    records: Vec<u64>,
     label: Option<Vec<f32>>,
     weight: Option<Vec<f32>>,
     rows: usize,
@@ -99,7 +101,7 @@ impl Matrix {
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            groups: vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)],
+            records: Vec::new(),
             label: input.label,
             weight: input.weight,
             rows,
@@ -117,14 +119,12 @@ impl Matrix {
                     }
                 })
                 .collect();
-            for (record, bin) in matrix.groups[feature / GROUP].iter_mut().zip(&bins) {
-                record[feature % GROUP] = *bin;
-            }
             matrix.names.push(name);
             matrix.raw.push(values);
             matrix.cuts.push(cuts);
             matrix.columns.push(bins);
         }
+        matrix.records = records(&matrix.columns, rows);
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -188,7 +188,7 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + (GROUP * self.groups.len()) as u64) + optional,
+            host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
             device_shared: n * (32 * f.div_ceil(32) + f + 1),
             device_per_run: n * 20 + 32 * f * 4096,
         }
@@ -213,13 +213,53 @@ impl Matrix {
         &self.columns[feature]
     }
 
+    /// Groups of [`GROUP`] features.
     pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+        self.features().div_ceil(GROUP)
     }
 
-    pub(crate) fn group(&self, group: usize) -> &[[u8; GROUP]] {
-        &self.groups[group]
+    /// The bins of the features of one group by row, zeros after the last feature; made for each call.
+    pub(crate) fn group(&self, group: usize) -> Vec<[u8; GROUP]> {
+        let mut records = vec![[0; GROUP]; self.rows];
+        let columns = self.columns.iter().skip(group * GROUP).take(GROUP);
+        for (place, column) in columns.enumerate() {
+            for (record, bin) in records.iter_mut().zip(column) {
+                record[place] = *bin;
+            }
+        }
+        records
     }
+
+    /// Words of a record.
+    pub(crate) fn record_words(&self) -> usize {
+        self.features().div_ceil(LANES)
+    }
+
+    /// The first feature of a word of a record, and the one after its last.
+    pub(crate) fn lanes(&self, word: usize) -> (usize, usize) {
+        let from = word * LANES;
+        (from, (from + LANES).min(self.features()))
+    }
+
+    /// The bins of each row, [`Matrix::record_words`] words a row.
+    pub(crate) fn records(&self) -> &[u64] {
+        &self.records
+    }
+}
+
+/// Puts the bins of each row together.
+fn records(columns: &[Vec<u8>], rows: usize) -> Vec<u64> {
+    let words = columns.len().div_ceil(LANES);
+    let mut records = vec![0; rows * words];
+    for (word, columns) in columns.chunks(LANES).enumerate() {
+        for (place, column) in columns.iter().enumerate() {
+            let own = records.iter_mut().skip(word).step_by(words);
+            for (record, bin) in own.zip(column) {
+                *record |= u64::from(*bin) << (8 * place);
+            }
+        }
+    }
+    records
 }
 
 /// Checks shape and values, and makes -0.0 one with 0.0. Yields the number of rows.

@@ -10,6 +10,7 @@ mod device;
 mod gradient;
 mod grow;
 mod histogram;
+mod part;
 mod plan;
 mod sample;
 mod split;
