@@ -1,7 +1,7 @@
 """Compiles the kernels with NVRTC, which needs neither a GPU nor a driver. Called by `cargo xtask kernels`.
 
-compile.py LIBRARY_FOLDER SOURCE_FOLDER OUT_FOLDER TARGET... : each target is sm_NN (machine code) or compute_NN (PTX).
-Prints one option a line, those of every target.
+compile.py LIBRARY_FOLDER SOURCE_FOLDER OUT_FOLDER TARGET: the target is sm_NN (machine code) or compute_NN (PTX).
+Prints one option a line, without the target's own.
 """
 
 import ctypes
@@ -40,13 +40,12 @@ def compile_one(nvrtc, source, folder, target):
 
 
 def main():
-    library, folder, out, *targets = sys.argv[1:]
+    library, folder, out, target = sys.argv[1:]
     nvrtc = ctypes.CDLL(str(pathlib.Path(library) / "libnvrtc.so.12"))
     source = (pathlib.Path(folder) / "airlock.cu").read_bytes()
-    for target in targets:
-        image = compile_one(nvrtc, source, folder, target)
-        name = f"{target}.cubin" if target.startswith("sm_") else f"{target.replace('compute', 'sm')}.ptx"
-        (pathlib.Path(out) / name).write_bytes(image)
+    image = compile_one(nvrtc, source, folder, target)
+    name = f"{target}.cubin" if target.startswith("sm_") else f"{target.replace('compute', 'sm')}.ptx"
+    (pathlib.Path(out) / name).write_bytes(image)
     print("\n".join(OPTIONS))
 
 

@@ -114,7 +114,7 @@ fn fetched(python: &Path, work: &Path, compiler: &Compiler) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// Compiles, and yields the options.
+/// Compiles, and yields the options. Each target has a process of its own: the compiler numbers what it emits since it was started.
 fn compile(
     python: &Path,
     library: &Path,
@@ -122,16 +122,21 @@ fn compile(
     out: &Path,
     compiler: &Compiler,
 ) -> Result<Vec<String>> {
-    let ran = Command::new(python)
-        .arg(sources.join("compile.py"))
-        .args([library, sources, out])
-        .args(compiler.targets)
-        .output()
-        .context("cannot start the compiler's script")?;
-    if !ran.status.success() {
-        bail!("the kernels do not compile:\n{}", String::from_utf8_lossy(&ran.stderr));
+    let mut options = Vec::new();
+    for target in compiler.targets {
+        let ran = Command::new(python)
+            .arg(sources.join("compile.py"))
+            .args([library, sources, out])
+            .arg(target)
+            .output()
+            .context("cannot start the compiler's script")?;
+        if !ran.status.success() {
+            let log = String::from_utf8_lossy(&ran.stderr);
+            bail!("the kernels do not compile for {target}:\n{log}");
+        }
+        options = String::from_utf8(ran.stdout)?.lines().map(str::to_owned).collect();
     }
-    Ok(String::from_utf8(ran.stdout)?.lines().map(str::to_owned).collect())
+    Ok(options)
 }
 
 /// SHA-256 of each source, by name.

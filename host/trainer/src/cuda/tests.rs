@@ -4,6 +4,7 @@
 use super::backend::Cuda;
 use super::emulator::{self, Emulator};
 use super::gpu::Gpu;
+use super::inject::{Break, Inject, Plan};
 use super::layout::*;
 use crate::config::*;
 use crate::data::{Matrix, MatrixInput};
@@ -12,8 +13,9 @@ use crate::job::{Job as Training, TreePlan, prepare};
 use crate::math::hash3;
 use crate::model::Model;
 use crate::rounds::{Control, Trained, drive};
-use crate::run::start;
+use crate::run::{start, start_search};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Bytes of an emulated card.
 const CARD: u64 = 1 << 32;
@@ -448,4 +450,131 @@ fn what_a_card_cannot_hold_is_refused_before_anything_is_allocated() {
     assert!(Cuda::new(vec![Box::new(exact)], &plans).is_ok());
     let less = Emulator::new(0, needed - 1).unwrap();
     assert!(matches!(Cuda::new(vec![Box::new(less)], &plans), Err(TrainError::OutOfMemory { .. })));
+}
+
+fn broken(plan: Plan) -> Option<Vec<Box<dyn Gpu>>> {
+    let card = cards(&[0])?.pop()?;
+    Some(vec![Box::new(Inject::new(card, plan))])
+}
+
+#[test]
+fn a_fault_ends_the_run_and_its_checkpoint_goes_on_elsewhere_to_the_same_bytes() {
+    let data = matrix(500, &ALL, 2, 121);
+    let gbdt = Gbdt {
+        rounds: 6,
+        subsample: 0.9,
+        ..settings()
+    };
+    let plan_text = Plan::parse("fault@80").unwrap();
+    let Some(gpus) = broken(plan_text) else {
+        return;
+    };
+    let quiet = Quiet {
+        checkpoint: true,
+        ..Quiet::default()
+    };
+    let plan = plan(&data, None, config(gbdt.clone()));
+    let backend = Cuda::new(gpus, &[&plan]).unwrap();
+    let ended = drive(Box::new(backend), vec![plan.variant(&quiet)]).pop().unwrap();
+    assert!(matches!(ended, Err(TrainError::DeviceFault(_))), "{ended:?}");
+    let checkpoint = quiet.checkpoints.lock().unwrap().last().cloned().unwrap();
+    let rounds = Model::from_bytes(&checkpoint).unwrap().rounds();
+    assert!((1..6).contains(&rounds), "{rounds}");
+    let whole = on_processor(&data, None, config(gbdt.clone()));
+    let rest = Config {
+        resume_from: Some(checkpoint),
+        ..config(gbdt)
+    };
+    let moved = on_cards(cards(&[0]).unwrap(), &data, None, &[rest.clone()]).pop().unwrap().unwrap();
+    assert!(moved.model.to_bytes() == whole.to_bytes());
+    assert!(on_processor(&data, None, rest).to_bytes() == whole.to_bytes());
+}
+
+#[test]
+fn memory_that_runs_out_while_it_is_taken_is_a_typed_error() {
+    let data = matrix(100, &ALL, 2, 131);
+    let plan = plan(&data, None, config(settings()));
+    for at in 1..20 {
+        let Some(gpus) = broken(Plan { what: Break::OutOfMemory, at }) else {
+            return;
+        };
+        let refused = Cuda::new(gpus, &[&plan]).err();
+        assert!(matches!(refused, Some(TrainError::OutOfMemory { .. })), "{at}: {refused:?}");
+    }
+}
+
+#[test]
+fn plans_of_breaking_are_read() {
+    assert_eq!(Plan::parse("hang@4"), Some(Plan { what: Break::Hang, at: 4 }));
+    assert_eq!(Plan::parse("exit@1"), Some(Plan { what: Break::Exit, at: 1 }));
+    assert_eq!(Plan::parse("melt@1"), None);
+    assert_eq!(Plan::parse("fault"), None);
+}
+
+fn wish(count: u8) -> Device {
+    Device::Gpu(GpuWish {
+        name: Some("Emulated".to_owned()),
+        min_memory: None,
+        min_compute: None,
+        count,
+        share: 1.0,
+    })
+}
+
+#[test]
+fn runs_and_searches_train_on_the_cards_that_their_wishes_get() {
+    if emulator::library().is_none() {
+        return;
+    }
+    let data = matrix(400, &ALL, 2, 141);
+    let configs: Vec<Config> = variants(5)
+        .into_iter()
+        .enumerate()
+        .map(|(n, config)| Config {
+            device: match n {
+                0..3 => wish(1),
+                3 => wish(2),
+                _ => Device::Cpu,
+            },
+            ..config
+        })
+        .collect();
+    let expected: Vec<_> = configs
+        .iter()
+        .map(|config| on_processor(&data, None, Config { device: Device::Cpu, ..config.clone() }).to_bytes())
+        .collect();
+    let runs = start_search(&data, None, configs.clone(), 2, 2).unwrap();
+    for (number, run) in runs.into_iter().enumerate() {
+        let run = run.unwrap();
+        run.wait().unwrap();
+        assert!(run.model().unwrap().to_bytes() == expected[number], "variant {number}");
+        let Some(Event::Started(granted)) = run.next(Duration::ZERO) else {
+            panic!("it did not say where");
+        };
+        let names = ["emulated card 0", "emulated card 0, emulated card 1", "cpu"];
+        assert_eq!(granted.device, names[number.saturating_sub(2)]);
+    }
+    let missing = start(data.clone(), None, Config { device: wish(3), ..config(settings()) }, 1);
+    assert!(missing.unwrap_err().to_string().contains("too few fit"));
+}
+
+#[test]
+fn a_batch_that_does_not_fit_at_once_trains_in_parts() {
+    if emulator::library().is_none() {
+        return;
+    }
+    // Deep trees over many features: hundreds of megabytes of histograms each.
+    let columns: Vec<Column> = ALL.iter().cycle().take(64).copied().collect();
+    let data = matrix(2_100, &columns, 2, 151);
+    let config = Config {
+        device: wish(1),
+        ..config(Gbdt { rounds: 1, max_depth: 12, max_leaves: 1_500, min_child_weight: 500.0, ..settings() })
+    };
+    let expected = on_processor(&data, None, Config { device: Device::Cpu, ..config.clone() });
+    let runs = start_search(&data, None, vec![config; 3], 1, 1).unwrap();
+    for run in runs {
+        let run = run.unwrap();
+        run.wait().unwrap();
+        assert!(run.model().unwrap().to_bytes() == expected.to_bytes());
+    }
 }
