@@ -15,11 +15,26 @@ use crate::job::TreePlan;
 use crate::model::{Ensemble, Tree};
 use crate::rounds::{Backend, Part, Spent, Turn};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Plans of a tree between two looks at whether all trees are grown already.
 const STEPS_BETWEEN_LOOKS: u32 = 32;
+
+/// Bytes of trees that are copied from a card at once, whether or not they are all wanted.
+const COPY_MAX: usize = 8 << 20;
+
+/// How far a variant is.
+#[derive(Default)]
+struct Progress {
+    /// Rounds in the margins on the cards.
+    rounds: usize,
+    /// Trees that were handed out.
+    given: Vec<Tree>,
+    /// Rounds that are grown and not handed out yet.
+    ahead: VecDeque<Vec<Tree>>,
+}
 
 /// Trains a batch of variants over one training matrix.
 pub(crate) struct Cuda {
@@ -29,8 +44,7 @@ pub(crate) struct Cuda {
     /// A validation matrix whose margins are kept here: its bins are not those of the training matrix.
     valid: Option<Arc<Matrix>>,
     valid_margins: Vec<Vec<f64>>,
-    /// The rounds that each variant has.
-    rounds: Vec<u64>,
+    progress: Vec<Progress>,
     active: Vec<u32>,
     busy: Duration,
 }
@@ -81,7 +95,7 @@ impl Cuda {
         let is_on_card = on_card.is_some();
         let mut backend = Self {
             valid_margins: vec![Vec::new(); plans.len()],
-            rounds: vec![0; plans.len()],
+            progress: plans.iter().map(|_| Progress::default()).collect(),
             active: vec![0; batch.settings.len()],
             valid: valid.filter(|_| !is_on_card),
             cards,
@@ -96,9 +110,10 @@ impl Cuda {
     }
 
     fn lanes(&self, variant: usize) -> Result<&Lanes, TrainError> {
-        self.batch.variants.get(variant).ok_or_else(|| {
-            TrainError::WorkerLost(format!("there is no variant {variant}; please report this"))
-        })
+        self.batch
+            .variants
+            .get(variant)
+            .ok_or_else(|| no_variant(variant))
     }
 
     /// Makes the margins of a variant those before its first round.
@@ -107,8 +122,18 @@ impl Cuda {
         for (lane, base) in (lanes.first..).zip(&lanes.base) {
             for card in &self.cards {
                 let (rows, valid_rows) = (card.rows.len(), valid_rows(card));
-                store(&*card.gpu, &card.arrays.margins, lane * rows, &vec![*base; rows])?;
-                store(&*card.gpu, &card.arrays.valid_margins, lane * valid_rows, &vec![*base; valid_rows])?;
+                store(
+                    &*card.gpu,
+                    &card.arrays.margins,
+                    lane * rows,
+                    &vec![*base; rows],
+                )?;
+                store(
+                    &*card.gpu,
+                    &card.arrays.valid_margins,
+                    lane * valid_rows,
+                    &vec![*base; valid_rows],
+                )?;
             }
         }
         let own = lanes.base.clone();
@@ -120,21 +145,25 @@ impl Cuda {
     }
 
     /// Says how many rounds a variant has: the next one is grown with this number.
-    fn set_rounds(&mut self, variant: usize, rounds: u64) -> Result<(), TrainError> {
+    fn set_rounds(&mut self, variant: usize, rounds: usize) -> Result<(), TrainError> {
         let lanes = self.lanes(variant)?;
         // The launch that begins a round adds one.
         let state = State {
-            round: rounds.wrapping_sub(1),
+            round: (rounds as u64).wrapping_sub(1),
             ..State::default()
         };
         for card in &self.cards {
             let states = vec![state; lanes.outputs];
             store(&*card.gpu, &card.arrays.states, lanes.first, &states)?;
         }
-        if let Some(own) = self.rounds.get_mut(variant) {
-            *own = rounds;
-        }
+        self.progress(variant)?.rounds = rounds;
         Ok(())
+    }
+
+    fn progress(&mut self, variant: usize) -> Result<&mut Progress, TrainError> {
+        self.progress
+            .get_mut(variant)
+            .ok_or_else(|| no_variant(variant))
     }
 
     /// Lets the lanes of these variants take part, and no others.
@@ -161,7 +190,12 @@ impl Cuda {
 
     /// Launches a round of all active lanes.
     fn launch_round(&self, steps: u32) -> Result<(), TrainError> {
-        let sampled: Vec<bool> = self.batch.settings.iter().map(|lane| lane.sampled != 0).collect();
+        let sampled: Vec<bool> = self
+            .batch
+            .settings
+            .iter()
+            .map(|lane| lane.sampled != 0)
+            .collect();
         self.each(Card::launch_start)?;
         exchange::residuals(&self.cards)?;
         self.each(Card::launch_gradients)?;
@@ -192,26 +226,67 @@ impl Cuda {
         Ok(states.iter().all(|state| state.done != 0))
     }
 
-    /// The trees of the round that was launched, from the first card: all cards grew the same.
-    fn read_round(&mut self, turns: &[Turn]) -> Result<Vec<Vec<Tree>>, TrainError> {
+    /// The rounds that were launched, from the first card: all cards grew the same.
+    fn read_rounds(&mut self, turns: &[Turn], rounds: usize) -> Result<(), TrainError> {
         let Some(card) = self.cards.first() else {
-            return Ok(Vec::new());
+            return Ok(());
         };
-        let heads: Vec<Head> = fetch(&*card.gpu, &card.arrays.heads, 0, self.active.len())?;
-        let nodes_max = usize::try_from(card.shape.nodes).unwrap_or(usize::MAX);
+        let (ring, nodes_max) = (wide(card.shape.ring), wide(card.shape.nodes));
+        let places = self.active.len() * ring;
+        let heads: Vec<Head> = fetch(&*card.gpu, &card.arrays.heads, 0, places)?;
+        // One copy of everything is quicker than many small ones.
+        let at_once = places * nodes_max * size_of::<Node>() <= COPY_MAX;
+        let all: Vec<Node> = if at_once {
+            fetch(&*card.gpu, &card.arrays.nodes, 0, places * nodes_max)?
+        } else {
+            Vec::new()
+        };
+        let read = |lanes: &Lanes, lane: usize, round: usize| {
+            let place = lane * ring + round % ring;
+            let head = heads.get(place).copied().unwrap_or_default();
+            let (from, count) = (place * nodes_max, (head.nodes as usize).min(nodes_max));
+            if at_once {
+                let nodes = all.get(from..from + count).unwrap_or_default();
+                return tree::read(nodes, head, lanes, &self.train);
+            }
+            let nodes: Vec<Node> = fetch(&*card.gpu, &card.arrays.nodes, from, count)?;
+            tree::read(&nodes, head, lanes, &self.train)
+        };
         let mut grown = Vec::with_capacity(turns.len());
         for turn in turns {
             let lanes = self.lanes(turn.variant)?;
-            let mut trees = Vec::with_capacity(lanes.outputs);
-            for lane in lanes.first..lanes.first + lanes.outputs {
-                let head = heads.get(lane).copied().unwrap_or_default();
-                let count = (head.nodes as usize).min(nodes_max);
-                let nodes: Vec<Node> = fetch(&*card.gpu, &card.arrays.nodes, lane * nodes_max, count)?;
-                trees.push(tree::read(&nodes, head, lanes, &self.train)?);
+            for round in turn.round..turn.round + rounds {
+                let own = lanes.first..lanes.first + lanes.outputs;
+                let trees: Result<Vec<Tree>, _> =
+                    own.map(|lane| read(lanes, lane, round)).collect();
+                grown.push((turn.variant, trees?));
             }
-            grown.push(trees);
         }
-        Ok(grown)
+        for (variant, trees) in grown {
+            let progress = self.progress(variant)?;
+            progress.ahead.push_back(trees);
+            progress.rounds += 1;
+        }
+        Ok(())
+    }
+
+    /// Grows rounds of these variants, as many as nobody looks into before all of them are there.
+    fn grow_ahead(&mut self, turns: &[Turn]) -> Result<(), TrainError> {
+        let mut steps = 0;
+        let mut rounds = self.cards.first().map_or(1, |card| wide(card.shape.ring));
+        for turn in turns {
+            let lanes = self.lanes(turn.variant)?;
+            steps = steps.max(lanes.steps);
+            rounds = rounds.min(lanes.rounds_ahead(turn.round));
+            if self.progress(turn.variant)?.rounds != turn.round {
+                self.set_rounds(turn.variant, turn.round)?;
+            }
+        }
+        self.activate(turns.iter().map(|turn| turn.variant))?;
+        for _ in 0..rounds {
+            self.launch_round(steps)?;
+        }
+        self.read_rounds(turns, rounds)
     }
 
     /// Adds trees to the margins that are kept here.
@@ -225,6 +300,19 @@ impl Cuda {
         Ok(())
     }
 
+    /// Makes everything of a variant as it is after these trees.
+    fn restart_from(&mut self, variant: usize, trees: Vec<Tree>) -> Result<(), TrainError> {
+        let rounds = trees.len() / self.lanes(variant)?.outputs;
+        self.rewind(variant)?;
+        self.activate(std::iter::once(variant))?;
+        self.replay(variant, &trees)?;
+        self.set_rounds(variant, rounds)?;
+        let progress = self.progress(variant)?;
+        progress.ahead.clear();
+        progress.given = trees;
+        Ok(())
+    }
+
     /// Walks the rows of a variant down trees that were grown before.
     fn replay(&mut self, variant: usize, trees: &[Tree]) -> Result<(), TrainError> {
         let (first, outputs) = (self.lanes(variant)?.first, self.lanes(variant)?.outputs);
@@ -232,13 +320,15 @@ impl Cuda {
             for (lane, tree) in (first..).zip(round) {
                 let nodes = tree::write(tree, &self.train)?;
                 for card in &self.cards {
-                    let nodes_max = usize::try_from(card.shape.nodes).unwrap_or(usize::MAX);
+                    let nodes_max = wide(card.shape.nodes);
                     if nodes.len() > nodes_max {
                         return Err(TrainError::Invalid(
-                            "a tree of the checkpoint is larger than these settings can grow".to_owned(),
+                            "a tree of the checkpoint is larger than these settings can grow"
+                                .to_owned(),
                         ));
                     }
-                    store(&*card.gpu, &card.arrays.nodes, lane * nodes_max, &nodes)?;
+                    let first = lane * wide(card.shape.ring) * nodes_max;
+                    store(&*card.gpu, &card.arrays.nodes, first, &nodes)?;
                 }
             }
             self.each(|card| card.launch_update(Some(0)))?;
@@ -284,31 +374,26 @@ impl Cuda {
 
 impl Backend for Cuda {
     fn restart(&mut self, variant: usize, ensemble: &Ensemble) -> Result<(), TrainError> {
-        self.timed(|own| {
-            own.rewind(variant)?;
-            own.activate(std::iter::once(variant))?;
-            own.replay(variant, &ensemble.trees)?;
-            own.set_rounds(variant, ensemble.rounds() as u64)
-        })
+        self.timed(|own| own.restart_from(variant, ensemble.trees.clone()))
     }
 
     fn grow(&mut self, turns: &[Turn]) -> Result<Vec<Vec<Tree>>, TrainError> {
         self.timed(|own| {
-            let mut steps = 0;
-            for turn in turns {
-                steps = steps.max(own.lanes(turn.variant)?.steps);
-                if own.rounds.get(turn.variant) != Some(&(turn.round as u64)) {
-                    own.set_rounds(turn.variant, turn.round as u64)?;
-                }
+            let mut missing = turns.to_vec();
+            missing.retain(|turn| {
+                own.progress(turn.variant)
+                    .is_ok_and(|progress| progress.ahead.is_empty())
+            });
+            if !missing.is_empty() {
+                own.grow_ahead(&missing)?;
             }
-            own.activate(turns.iter().map(|turn| turn.variant))?;
-            own.launch_round(steps)?;
-            let grown = own.read_round(turns)?;
-            for (turn, trees) in turns.iter().zip(&grown) {
-                own.follow(turn.variant, trees)?;
-                if let Some(rounds) = own.rounds.get_mut(turn.variant) {
-                    *rounds += 1;
-                }
+            let mut grown = Vec::with_capacity(turns.len());
+            for turn in turns {
+                let progress = own.progress(turn.variant)?;
+                let trees = progress.ahead.pop_front().unwrap_or_default();
+                progress.given.extend(trees.iter().cloned());
+                own.follow(turn.variant, &trees)?;
+                grown.push(trees);
             }
             Ok(grown)
         })
@@ -318,6 +403,11 @@ impl Backend for Cuda {
         if part == Part::Valid && self.valid.is_some() {
             let margins = self.valid_margins.get(variant).map(Vec::as_slice);
             return Ok(Cow::Borrowed(margins.unwrap_or_default()));
+        }
+        if !self.progress(variant)?.ahead.is_empty() {
+            // The run was stopped before it took what is grown: the margins are those of what it took.
+            let given = std::mem::take(&mut self.progress(variant)?.given);
+            self.timed(|own| own.restart_from(variant, given))?;
         }
         self.device_margins(variant, part).map(Cow::Owned)
     }
@@ -331,8 +421,17 @@ impl Backend for Cuda {
     }
 }
 
+fn no_variant(variant: usize) -> TrainError {
+    TrainError::WorkerLost(format!("there is no variant {variant}; please report this"))
+}
+
 fn valid_rows(card: &Card) -> usize {
-    usize::try_from(card.shape.valid_rows).unwrap_or(usize::MAX)
+    wide(card.shape.valid_rows)
+}
+
+/// A count of what lies in memory.
+fn wide(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 fn has_bins_of(data: &Matrix, train: &Matrix) -> bool {

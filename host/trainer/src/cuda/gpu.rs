@@ -83,6 +83,7 @@ pub(crate) struct Memory {
     /// On the device; 0 for none.
     pub(crate) address: u64,
     pub(crate) bytes: usize,
+    #[expect(dead_code, reason = "gives the memory back when it is dropped")]
     /// What gives it back.
     pub(crate) owner: Box<dyn Any + Send>,
 }
@@ -159,7 +160,10 @@ pub(crate) fn store<T: Plain>(
 
 /// Whether `length` bytes from `at` lie within a piece of memory of so many bytes.
 pub(crate) fn within(memory: &Memory, at: usize, length: usize) -> Result<(), TrainError> {
-    if at.checked_add(length).is_some_and(|end| end <= memory.bytes) {
+    if at
+        .checked_add(length)
+        .is_some_and(|end| end <= memory.bytes)
+    {
         return Ok(());
     }
     Err(TrainError::WorkerLost(format!(

@@ -2,7 +2,7 @@
 
 use super::layout::Settings;
 use super::shape::{Shape, steps};
-use crate::config::{Algorithm, Gbdt, Growth, Objective};
+use crate::config::{Algorithm, Config, Gbdt, Growth, Objective};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::gbdt::Scales;
@@ -16,8 +16,24 @@ pub(crate) struct Lanes {
     /// Plans of a tree.
     pub(crate) steps: u32,
     pub(crate) h_unit: f64,
+    /// Rounds to have at the end.
+    rounds: usize,
+    /// Rounds after which somebody wants what there is; 0 where nobody does before the end.
+    looked_at_every: usize,
     /// What each output's margins begin at.
     pub(crate) base: Vec<f64>,
+}
+
+impl Lanes {
+    /// Rounds that may be grown after so many before somebody asks for the margins; one at least.
+    pub(crate) fn rounds_ahead(&self, rounds: usize) -> usize {
+        let left = self.rounds.saturating_sub(rounds);
+        let unseen = match self.looked_at_every {
+            0 => left,
+            every => every - rounds % every,
+        };
+        left.min(unseen).max(1)
+    }
 }
 
 /// All variants, and what the kernels read of them.
@@ -87,6 +103,8 @@ impl Batch {
             outputs,
             steps: steps(gbdt, train.rows() as u64),
             h_unit: 1.0 / scales.h_scale,
+            rounds: plan.rounds as usize,
+            looked_at_every: looked_at_every(&plan.config),
             base: plan.ensemble.base_margins(1),
         });
     }
@@ -106,6 +124,16 @@ impl Batch {
     pub(crate) fn has(&self, objective: Objective) -> bool {
         let mut variants = self.variants.iter();
         variants.any(|variant| variant.gbdt.objective == objective)
+    }
+}
+
+/// Rounds after which somebody wants what there is; 0 where nobody does before the end.
+fn looked_at_every(config: &Config) -> usize {
+    let each = config.early_stop.is_some() || config.checkpoint_every_ms == Some(0);
+    if each {
+        1
+    } else {
+        config.metric_every as usize
     }
 }
 

@@ -16,15 +16,17 @@ mod lanes;
 mod layout;
 #[cfg(any(test, feature = "emulated-gpu"))]
 mod made_up;
+mod probe;
 mod shape;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub(crate) use backend::open;
-pub(crate) use lanes::not_on_cards;
 pub(crate) use driver::is_present as is_driver_present;
 pub(crate) use images::COMPUTE_MIN;
+pub(crate) use lanes::not_on_cards;
+pub(crate) use probe::atomic_clocks;
 
 /// See [`crate::device::list`].
 pub(crate) fn list() -> Result<Vec<crate::device::Card>, crate::TrainError> {

@@ -8,8 +8,10 @@ use crate::data::Matrix;
 pub(crate) const GROUP: usize = 16;
 /// Bins of a feature, the one for missing values among them.
 const BINS: u64 = 256;
-/// Trees of a lane that may wait on the device.
-pub(crate) const RING: u32 = 1;
+/// Rounds that may be launched before the first one is read: the host's turn is hidden behind them, and a cancel waits for them.
+const RING_MAX: u64 = 8;
+/// Nodes of a tree from which on a round takes long enough by itself.
+const RING_NODES: u64 = 4_096;
 
 /// Sizes of the arrays of one card.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) struct Shape {
     pub(crate) slots: u64,
     /// Nodes of a tree.
     pub(crate) nodes: u64,
+    /// Trees of a lane that may wait on the card.
+    pub(crate) ring: u64,
     pub(crate) weighted: bool,
     pub(crate) class_weights: u64,
     pub(crate) table: u64,
@@ -57,6 +61,11 @@ impl Shape {
             shape.nodes = shape.nodes.max(2 * leaves(gbdt, train.rows() as u64) - 1);
             shape.class_weights += gbdt.outputs().max(2) as u64;
         }
+        shape.ring = if shape.nodes > RING_NODES {
+            1
+        } else {
+            RING_MAX
+        };
         shape.shares = if has_classes { count } else { 0 };
         shape
     }
@@ -78,11 +87,18 @@ impl Shape {
     fn lane_bytes(&self) -> u64 {
         let margins = 8 * (self.rows + self.valid_rows);
         let rows = self.rows * (size_of::<Gradient>() as u64 + 2 * 4);
-        let trees = u64::from(RING) * (self.nodes * size_of::<Node>() as u64 + size_of::<Head>() as u64);
+        let trees = self.ring * (self.nodes * size_of::<Node>() as u64 + size_of::<Head>() as u64);
         let lists = self.slots * size_of::<Item>() as u64 + 2 * 4 * (self.slots + 1);
         let candidates = 2 * self.slots * self.features * CANDIDATE_BYTES;
         let fixed = size_of::<Settings>() as u64 + size_of::<State>() as u64 + 4;
-        margins + rows + trees + lists + candidates + fixed + self.features + self.slots * self.histogram() * size_of::<Sum>() as u64
+        margins
+            + rows
+            + trees
+            + lists
+            + candidates
+            + fixed
+            + self.features
+            + self.slots * self.histogram() * size_of::<Sum>() as u64
     }
 
     /// Sums of one histogram.
@@ -93,13 +109,17 @@ impl Shape {
 
 /// Most leaves of a tree over so many rows.
 fn leaves(gbdt: &Gbdt, rows: u64) -> u64 {
-    let by_depth = 1_u64.checked_shl(u32::from(gbdt.depth_limit())).unwrap_or(u64::MAX);
+    let by_depth = 1_u64
+        .checked_shl(u32::from(gbdt.depth_limit()))
+        .unwrap_or(u64::MAX);
     by_depth.min(gbdt.leaf_limit() as u64).min(rows.max(1))
 }
 
 /// Most histograms of a tree: one for the root and one for each split whose children may be split too.
 fn slots(gbdt: &Gbdt, rows: u64) -> u64 {
-    let by_depth = 1_u64.checked_shl(u32::from(gbdt.depth_limit()) - 1).unwrap_or(u64::MAX);
+    let by_depth = 1_u64
+        .checked_shl(u32::from(gbdt.depth_limit()) - 1)
+        .unwrap_or(u64::MAX);
     by_depth.min(gbdt.leaf_limit() as u64).min(rows.max(1))
 }
 

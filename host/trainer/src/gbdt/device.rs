@@ -46,10 +46,7 @@ impl Scales {
 ///
 /// # Errors
 /// [`TrainError::DeviceFault`] where the device came to another value.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a model holds f32 values"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a model holds f32 values")]
 pub(crate) fn node(
     gbdt: &Gbdt,
     units: (f64, f64),
@@ -82,4 +79,20 @@ pub(crate) fn node(
         gain: 0.0,
         cover: rules.hessian(total) as f32,
     })
+}
+
+/// Gradients and hessians of every row for each output, as the processor computes them.
+#[cfg(test)]
+pub(crate) fn gradients_at_base(
+    gbdt: &Gbdt,
+    data: &Matrix,
+    margins: &[f64],
+) -> Vec<Vec<(i64, i64)>> {
+    let mut packed = vec![vec![0; data.rows()]; gbdt.outputs()];
+    Gradients::new(gbdt, data).compute(data, margins, &mut packed);
+    let sums = |words: Vec<u64>| {
+        let sums = words.into_iter().map(super::gradient::unpack);
+        sums.map(|sum| (sum.g, sum.h)).collect()
+    };
+    packed.into_iter().map(sums).collect()
 }

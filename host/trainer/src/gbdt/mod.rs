@@ -16,5 +16,7 @@ mod sample;
 mod split;
 
 pub(crate) use cpu::Cpu;
+#[cfg(test)]
+pub(crate) use device::gradients_at_base;
 pub(crate) use device::{Scales, node};
 pub(crate) use plan::plan;
