@@ -163,22 +163,20 @@ fn unmet(wish: &GpuWish, cards: &[Card], fitting: usize) -> String {
 
 /// A wish in words.
 pub fn asked(wish: &GpuWish) -> String {
-    let mut text = match wish.count {
+    let count = match wish.count {
         1 => "one GPU".to_owned(),
         count => format!("{count} GPUs"),
     };
-    if let Some(name) = &wish.name {
-        text += &format!(" named {name:?}");
-    }
-    if let Some(bytes) = wish.min_memory {
-        text += &format!(" with at least {:.1} GiB of memory", gibibytes(bytes));
-    }
-    let (least_major, least_minor) = cuda::COMPUTE_MIN;
-    let (major, minor) = wish.min_compute.unwrap_or(cuda::COMPUTE_MIN);
-    if (major, minor) > (least_major, least_minor) {
-        text += &format!(" of compute capability {major}.{minor} or later");
-    }
-    text
+    let name = wish.name.as_ref().map(|name| format!(" named {name:?}"));
+    let memory = wish.min_memory.map(gibibytes);
+    let memory = memory.map(|bytes| format!(" with at least {bytes:.1} GiB of memory"));
+    let compute = wish.min_compute.filter(|least| *least > cuda::COMPUTE_MIN);
+    let compute =
+        compute.map(|(major, minor)| format!(" of compute capability {major}.{minor} or later"));
+    [Some(count), name, memory, compute]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[cfg(test)]

@@ -207,93 +207,85 @@ fn allocate(
     rows: &Range<usize>,
 ) -> Result<(Arrays, Job), TrainError> {
     let lanes = shape.lanes;
-    let cuts: Vec<u32> = (0..train.features())
-        .map(|feature| small(train.cuts(feature).len()))
-        .collect();
-    let part = |values: Option<&[f32]>| {
-        hold(
-            gpu,
-            values
-                .and_then(|all| all.get(rows.clone()))
-                .unwrap_or_default(),
-        )
+    let mut job = Job::default();
+    let mut kept = matrices(gpu, &mut job, train, valid, rows)?;
+    let mut keep = |place: &mut u64, memory: Memory| {
+        *place = memory.address;
+        kept.push(memory);
     };
-    let settings = hold(gpu, &batch.settings)?;
-    let groups = groups(gpu, train, rows)?;
-    let columns = columns(gpu, train, rows)?;
-    let valid_columns = match valid {
-        Some(valid) => self::columns(gpu, valid, &(0..valid.rows()))?,
-        None => Memory::none(),
-    };
-    let (cuts, labels, weights) = (
-        hold(gpu, &cuts)?,
-        part(train.label())?,
-        part(train.weight())?,
-    );
-    let (class_weights, table) = (hold(gpu, &batch.class_weights)?, hold(gpu, &batch.table)?);
-    let shares = space::<f64>(gpu, shape.shares * shape.rows * 2)?;
-    let candidates =
-        space::<[u8; CANDIDATE_BYTES as usize]>(gpu, lanes * shape.slots * 2 * shape.features)?;
-    let part_first = space::<u32>(gpu, lanes * (shape.slots + 1))?;
-    let sum_first = space::<u32>(gpu, lanes * (shape.slots + 1))?;
-    let seen = space::<u8>(gpu, lanes * shape.features)?;
+    keep(&mut job.settings, hold(gpu, &batch.settings)?);
+    keep(&mut job.class_weights, hold(gpu, &batch.class_weights)?);
+    keep(&mut job.table, hold(gpu, &batch.table)?);
+    let shares = shape.shares * shape.rows * 2;
+    keep(&mut job.shares, space::<f64>(gpu, shares)?);
+    let candidates = lanes * shape.slots * 2 * shape.features * CANDIDATE_BYTES;
+    keep(&mut job.candidates, space::<u8>(gpu, candidates)?);
+    let lists = lanes * (shape.slots + 1);
+    keep(&mut job.part_first, space::<u32>(gpu, lists)?);
+    keep(&mut job.sum_first, space::<u32>(gpu, lists)?);
+    keep(&mut job.seen, space::<u8>(gpu, lanes * shape.features)?);
+    let histograms = lanes * shape.slots * shape.histogram();
     let arrays = Arrays {
         states: space::<State>(gpu, lanes)?,
         active: space::<u32>(gpu, lanes)?,
         margins: space::<f64>(gpu, lanes * shape.rows)?,
         valid_margins: space::<f64>(gpu, lanes * shape.valid_rows)?,
         gradients: space::<Gradient>(gpu, lanes * shape.rows)?,
-        histograms: space::<Sum>(gpu, lanes * shape.slots * shape.histogram())?,
+        histograms: space::<Sum>(gpu, histograms)?,
         items: space::<Item>(gpu, lanes * shape.slots)?,
         nodes: space::<Node>(gpu, lanes * shape.ring * shape.nodes)?,
         heads: space::<Head>(gpu, lanes * shape.ring)?,
         rows: space::<u32>(gpu, lanes * 2 * shape.rows)?,
-        kept: Vec::new(),
+        kept,
     };
     let job = Job {
-        settings: settings.address,
         states: arrays.states.address,
         active: arrays.active.address,
-        groups: groups.address,
-        columns: columns.address,
-        cuts: cuts.address,
-        labels: labels.address,
-        weights: weights.address,
-        class_weights: class_weights.address,
-        table: table.address,
-        shares: shares.address,
-        valid_columns: valid_columns.address,
-        valid_margins: arrays.valid_margins.address,
         margins: arrays.margins.address,
+        valid_margins: arrays.valid_margins.address,
         gradients: arrays.gradients.address,
-        rows: arrays.rows.address,
         histograms: arrays.histograms.address,
-        candidates: candidates.address,
         items: arrays.items.address,
-        part_first: part_first.address,
-        sum_first: sum_first.address,
-        seen: seen.address,
         nodes: arrays.nodes.address,
         heads: arrays.heads.address,
-        ..Job::default()
+        rows: arrays.rows.address,
+        ..job
     };
-    let kept = vec![
-        settings,
-        groups,
-        columns,
-        valid_columns,
-        cuts,
-        labels,
-        weights,
-        class_weights,
-        table,
-        shares,
-        candidates,
-        part_first,
-        sum_first,
-        seen,
-    ];
-    Ok((Arrays { kept, ..arrays }, job))
+    Ok((arrays, job))
+}
+
+/// Puts what is shared by all lanes onto the card.
+fn matrices(
+    gpu: &dyn Gpu,
+    job: &mut Job,
+    train: &Matrix,
+    valid: Option<&Matrix>,
+    rows: &Range<usize>,
+) -> Result<Vec<Memory>, TrainError> {
+    let cuts: Vec<u32> = (0..train.features())
+        .map(|feature| small(train.cuts(feature).len()))
+        .collect();
+    let part = |values: Option<&[f32]>| {
+        let own = values.and_then(|all| all.get(rows.clone()));
+        hold(gpu, own.unwrap_or_default())
+    };
+    let mut kept = Vec::new();
+    let mut keep = |place: &mut u64, memory: Memory| {
+        *place = memory.address;
+        kept.push(memory);
+    };
+    keep(&mut job.groups, groups(gpu, train, rows)?);
+    keep(&mut job.columns, columns(gpu, train, rows)?);
+    keep(&mut job.cuts, hold(gpu, &cuts)?);
+    keep(&mut job.labels, part(train.label())?);
+    keep(&mut job.weights, part(train.weight())?);
+    if let Some(valid) = valid {
+        keep(
+            &mut job.valid_columns,
+            columns(gpu, valid, &(0..valid.rows()))?,
+        );
+    }
+    Ok(kept)
 }
 
 /// Bins by group and row, zeros after the last feature, for histograms.

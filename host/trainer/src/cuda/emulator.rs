@@ -186,7 +186,7 @@ impl Gpu for Emulator {
                 from.as_ptr(),
                 (to.address as *mut u8).add(at),
                 from.len(),
-            )
+            );
         };
         Ok(())
     }
@@ -200,7 +200,7 @@ impl Gpu for Emulator {
                 (from.address as *const u8).add(at),
                 to.as_mut_ptr(),
                 to.len(),
-            )
+            );
         };
         Ok(())
     }

@@ -70,12 +70,10 @@ mod tests {
     }
 
     fn sha(path: &Path) -> String {
-        let bytes =
-            std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let bytes = std::fs::read(path);
+        let bytes = bytes.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        digest.map(|byte| format!("{byte:02x}")).concat()
     }
 
     #[test]
@@ -86,7 +84,10 @@ mod tests {
         let sources: Vec<String> = std::fs::read_dir(&kernels)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".cu") || name.ends_with(".cuh"))
+            .filter(|name| {
+                let end = Path::new(name).extension();
+                end.is_some_and(|end| end == "cu" || end == "cuh")
+            })
             .collect();
         let known = manifest["sources"].as_object().unwrap();
         assert_eq!(known.len(), sources.len());

@@ -35,13 +35,12 @@ impl Place {
     pub(super) fn of(config: &Config) -> Result<Self, TrainError> {
         let trains_on_cards = matches!(config.algorithm, Algorithm::Gbdt(_));
         match &config.device {
-            Device::Cpu => Ok(Self::Processor),
             Device::Gpu(_) if !trains_on_cards => Err(cuda::not_on_cards()),
             Device::Gpu(wish) => Self::cards(wish, false),
             Device::Best if trains_on_cards && device::probe() == Probe::Driver => {
                 Ok(Self::cards(&ANY_CARD, true).unwrap_or(Self::Processor))
             }
-            Device::Best => Ok(Self::Processor),
+            Device::Cpu | Device::Best => Ok(Self::Processor),
         }
     }
 

@@ -45,10 +45,15 @@ fn a_fault_ends_the_run_and_its_checkpoint_goes_on_elsewhere_to_the_same_bytes()
         resume_from: Some(checkpoint),
         ..config(gbdt)
     };
-    let moved = on_cards(cards(&[0]).unwrap(), &data, None, &[rest.clone()])
-        .pop()
-        .unwrap()
-        .unwrap();
+    let moved = on_cards(
+        cards(&[0]).unwrap(),
+        &data,
+        None,
+        std::slice::from_ref(&rest),
+    )
+    .pop()
+    .unwrap()
+    .unwrap();
     assert!(moved.model.to_bytes() == whole.to_bytes());
     assert!(on_processor(&data, None, rest).to_bytes() == whole.to_bytes());
 }

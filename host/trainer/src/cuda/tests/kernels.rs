@@ -17,7 +17,7 @@ fn the_layout_is_that_of_the_kernels() {
         size_of::<State>(),
         size_of::<Node>(),
         size_of::<Item>(),
-        CANDIDATE_BYTES as usize,
+        usize::try_from(CANDIDATE_BYTES).unwrap(),
         size_of::<Job>(),
         size_of::<Sum>(),
         size_of::<Gradient>(),
@@ -27,8 +27,11 @@ fn the_layout_is_that_of_the_kernels() {
     assert!(emulator::has_all_kernels());
 }
 
+/// Gradient and hessian of every row of a lane.
+type Pairs = Vec<(i64, i64)>;
+
 /// A card after the histogram of the root was built and searched, and what the processor computes of the same data.
-fn at_the_root(data: &Arc<Matrix>, gbdt: &Gbdt) -> Option<(Card, Vec<Vec<(i64, i64)>>)> {
+fn at_the_root(data: &Arc<Matrix>, gbdt: &Gbdt) -> Option<(Card, Vec<Pairs>)> {
     let gpu = cards(&[3])?.pop()?;
     let plan = plan(data, None, config(gbdt.clone()));
     let batch = Batch::new(&[&plan], data).unwrap();
@@ -80,7 +83,7 @@ fn gradients_and_histograms_are_those_of_the_processor() {
             let at = lane * data.rows();
             let own: Vec<Gradient> =
                 fetch(&*card.gpu, &card.arrays.gradients, at, data.rows()).unwrap();
-            let own: Vec<(i64, i64)> = own
+            let own: Pairs = own
                 .iter()
                 .map(|own| (i64::from(own.g), i64::from(own.h)))
                 .collect();
@@ -89,8 +92,8 @@ fn gradients_and_histograms_are_those_of_the_processor() {
                 "gradients of lane {lane}, {:?}",
                 gbdt.objective
             );
-            let length = card.shape.histogram() as usize;
-            let slot = lane * card.shape.slots as usize * length;
+            let length = usize::try_from(card.shape.histogram()).unwrap();
+            let slot = lane * usize::try_from(card.shape.slots).unwrap() * length;
             let sums: Vec<Sum> = fetch(&*card.gpu, &card.arrays.histograms, slot, length).unwrap();
             for feature in 0..data.features() {
                 let mut bins = vec![Sum::default(); 256];

@@ -27,7 +27,7 @@ fn a_resumed_model_is_that_of_an_uninterrupted_run() {
     };
     // Resumed on the device as on the processor, from a checkpoint of either.
     for orders in [&[0][..], &[0, 0]] {
-        assert_same(orders, &data, None, &[rest.clone()]);
+        assert_same(orders, &data, None, std::slice::from_ref(&rest));
     }
     let gpus = cards(&[0]).unwrap();
     let resumed = on_cards(gpus, &data, None, &[rest]).pop().unwrap().unwrap();
@@ -66,7 +66,7 @@ fn early_stops_and_measurements_are_those_of_the_processor() {
         let Some(gpus) = cards(&[0]) else {
             return;
         };
-        let trained = on_cards(gpus, &train, Some(&valid), &[config.clone()])
+        let trained = on_cards(gpus, &train, Some(&valid), std::slice::from_ref(&config))
             .pop()
             .unwrap()
             .unwrap();
