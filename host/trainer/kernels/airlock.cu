@@ -5,4 +5,5 @@
 #include "plan.cu"
 #include "partition.cu"
 #include "update.cu"
+#include "forest.cu"
 #include "probe.cu"

@@ -31,6 +31,11 @@ typedef double f64;
 #define SUM_TILE_MAX 32768u
 #define SUM_TILE_MIN 512u
 
+// Most sums of a bin in a forest: the shared memory of a block holds no more.
+#define FOREST_WIDTH_MAX 20u
+#define FOREST_ROWS (1ull << 62)
+#define FOREST_FEATURES (2ull << 62)
+
 #define OBJECTIVE_LOGISTIC 0u
 #define OBJECTIVE_SQUARED 1u
 #define OBJECTIVE_SOFTMAX 2u
@@ -158,6 +163,59 @@ struct Head {
     u32 padding;
 };
 
+// One row's part in the sums of a forest.
+struct ForestRow {
+    u32 weight;
+    i32 label;
+};
+
+struct ForestNode {
+    u64 key;
+    f64 score;
+    u32 feature;
+    u32 bin;
+    u32 default_left;
+    // As in `Node`; children lie behind all nodes of their parent's level, in any order.
+    u32 child;
+    u32 begin;
+    u32 count;
+};
+
+struct ForestState {
+    u32 rows;
+    u32 nodes;
+    // The nodes of this level.
+    u32 level_begin;
+    u32 level_end;
+};
+
+// What the trees of a forest grow by, and where. Arrays are for all trees that grow at a time, one tree after another.
+struct Forest {
+    const ForestRow* labels;
+    // How often each tree drew a row.
+    u32* times;
+    // Two lists of each tree.
+    u32* rows;
+    ForestState* states;
+    ForestNode* nodes;
+    // `width` sums of each node: draws, weight, then the weighted labels or the weight of each class.
+    i64* sums;
+    // For each block of each tree: the features in order, and the swaps of a node.
+    u32* order;
+    u64 seed;
+    u64 first_tree;
+    u32 width;
+    // 0 for values and two classes.
+    u32 classes;
+    u32 tried;
+    u32 min_leaf;
+    // 0 for none.
+    u32 depth_limit;
+    u32 bootstrap;
+    u32 nodes_max;
+    u32 blocks;
+};
+
 // Where everything lies. Arrays are for all lanes, one lane after another, unless said otherwise.
 struct Job {
     const Settings* settings;
@@ -192,6 +250,8 @@ struct Job {
     // `ring` trees for each lane, and how to read each.
     Node* nodes;
     Head* heads;
+    // Null in boosting.
+    const Forest* forest;
     u64 row_count;
     // Of all rows of the matrix, where its rows are spread over several devices.
     u64 row_offset;

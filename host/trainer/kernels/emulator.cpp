@@ -198,6 +198,7 @@ extern "C" const char* airlock_emulate(
 
 // The sizes that Rust believes too.
 extern "C" void airlock_layout(u32* out) {
-    const u32 sizes[] = {sizeof(Settings), sizeof(State), sizeof(Node), sizeof(Item), sizeof(Candidate), sizeof(Job), sizeof(Sum), sizeof(Gradient), sizeof(Head)};
+    const u32 sizes[] = {
+        sizeof(Settings), sizeof(State), sizeof(Node), sizeof(Item), sizeof(Candidate), sizeof(Job), sizeof(Sum), sizeof(Gradient), sizeof(Head), sizeof(ForestRow), sizeof(ForestNode), sizeof(ForestState), sizeof(Forest)};
     std::memcpy(out, sizes, sizeof(sizes));
 }

@@ -72,6 +72,13 @@ inline T atomicAdd(T* to, T value) {
     return old;
 }
 template <typename T>
+inline T atomicMin(T* to, T value) {
+    emulated_pause();
+    T old = *to;
+    if (value < old) *to = value;
+    return old;
+}
+template <typename T>
 inline T atomicMax(T* to, T value) {
     emulated_pause();
     T old = *to;
@@ -79,6 +86,9 @@ inline T atomicMax(T* to, T value) {
     return old;
 }
 
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)(((unsigned __int128)a * b) >> 64);
+}
 inline long long __double_as_longlong(double x) {
     long long bits;
     std::memcpy(&bits, &x, 8);

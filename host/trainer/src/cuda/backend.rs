@@ -8,9 +8,11 @@ use super::gpu::{Gpu, fetch, store};
 use super::lanes::{Batch, Lanes};
 use super::layout::{Head, Node, State};
 use super::tree;
+use crate::config::Algorithm;
 use crate::data::Matrix;
 use crate::device;
 use crate::error::TrainError;
+use crate::forest;
 use crate::job::TreePlan;
 use crate::model::{Ensemble, Tree};
 use crate::rounds::{Backend, Part, Spent, Turn};
@@ -66,6 +68,11 @@ pub(crate) fn open(
             continue;
         }
         gpus.push(Box::new(Driver::open(card, share)?));
+    }
+    if let [plan] = plans
+        && let Algorithm::RandomForest(settings) = &plan.config.algorithm
+    {
+        return forest::backend_on_cards(plan, settings, gpus);
     }
     Ok(Box::new(Cuda::new(gpus, plans)?))
 }

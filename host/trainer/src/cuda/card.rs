@@ -180,11 +180,11 @@ fn lane_blocks(gpu: &dyn Gpu, shape: &Shape, work: u64) -> u32 {
 }
 
 /// Counts that [`Shape`] bounds by rows and leaves.
-fn narrow(count: u64) -> u32 {
+pub(crate) fn narrow(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn space<T>(gpu: &dyn Gpu, count: u64) -> Result<Memory, TrainError> {
+pub(crate) fn space<T>(gpu: &dyn Gpu, count: u64) -> Result<Memory, TrainError> {
     let bytes = count.saturating_mul(size_of::<T>() as u64);
     if bytes == 0 {
         return Ok(Memory::none());
@@ -317,7 +317,11 @@ fn groups(gpu: &dyn Gpu, data: &Matrix, rows: &Range<usize>) -> Result<Memory, T
 }
 
 /// Bins by feature and row, for parting and for walking down trees.
-fn columns(gpu: &dyn Gpu, data: &Matrix, rows: &Range<usize>) -> Result<Memory, TrainError> {
+pub(crate) fn columns(
+    gpu: &dyn Gpu,
+    data: &Matrix,
+    rows: &Range<usize>,
+) -> Result<Memory, TrainError> {
     let memory = space::<u8>(gpu, (data.features() * rows.len()) as u64)?;
     for feature in 0..data.features() {
         let bins = data.column(feature).get(rows.clone()).unwrap_or_default();

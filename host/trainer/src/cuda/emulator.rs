@@ -244,10 +244,10 @@ impl Gpu for Emulator {
 }
 
 /// The sizes of the structs as the C++ compiler sees them, in the order of `airlock_layout`.
-pub(crate) fn layout() -> Option<[u32; 9]> {
+pub(crate) fn layout() -> Option<[u32; 13]> {
     let library = library()?;
-    let mut sizes = [0; 9];
-    // SAFETY: the function writes nine numbers.
+    let mut sizes = [0; 13];
+    // SAFETY: the function writes thirteen numbers.
     unsafe {
         let layout = library
             .get::<unsafe extern "C" fn(*mut u32)>(b"airlock_layout")

@@ -20,12 +20,17 @@ pub(crate) enum Kernel {
     Partition,
     Children,
     Update,
+    ForestBegin,
+    ForestDraw,
+    ForestRows,
+    ForestNext,
+    ForestLevel,
     ProbeAtomics,
 }
 
 impl Kernel {
     /// All of them, each at its own number.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Advance,
         Self::Begin,
         Self::Shares,
@@ -38,6 +43,11 @@ impl Kernel {
         Self::Partition,
         Self::Children,
         Self::Update,
+        Self::ForestBegin,
+        Self::ForestDraw,
+        Self::ForestRows,
+        Self::ForestNext,
+        Self::ForestLevel,
         Self::ProbeAtomics,
     ];
 
@@ -56,6 +66,11 @@ impl Kernel {
             Self::Partition => "partition",
             Self::Children => "children",
             Self::Update => "update",
+            Self::ForestBegin => "forest_begin",
+            Self::ForestDraw => "forest_draw",
+            Self::ForestRows => "forest_rows",
+            Self::ForestNext => "forest_next",
+            Self::ForestLevel => "forest_level",
             Self::ProbeAtomics => "probe_atomics",
         }
     }

@@ -1,6 +1,6 @@
 //! The variants of a batch as lanes: one for each tree of a round. Owns the settings that the kernels read.
 
-use super::layout::Settings;
+use super::layout::{FOREST_WIDTH_MAX, Settings};
 use super::shape::{Shape, steps};
 use crate::config::{Algorithm, Config, Gbdt, Growth, Objective};
 use crate::data::Matrix;
@@ -56,7 +56,9 @@ impl Batch {
         };
         for plan in plans {
             let Algorithm::Gbdt(gbdt) = &plan.config.algorithm else {
-                return Err(not_on_cards());
+                return Err(TrainError::Invalid(
+                    "only variants of gbdt train at once on a GPU".to_owned(),
+                ));
             };
             batch.add(gbdt, plan, train);
         }
@@ -137,11 +139,23 @@ fn looked_at_every(config: &Config) -> usize {
     }
 }
 
-/// Why a training cannot be on a card.
-pub(crate) fn not_on_cards() -> TrainError {
-    TrainError::Invalid(
-        "only gbdt trains on a GPU; use device cpu or best for other algorithms".to_owned(),
-    )
+/// Whether an algorithm trains on cards.
+///
+/// # Errors
+/// [`TrainError::Invalid`] that says why not.
+pub(crate) fn trains_on_cards(algorithm: &Algorithm) -> Result<(), TrainError> {
+    let classes_max = FOREST_WIDTH_MAX - 2;
+    match algorithm {
+        Algorithm::Gbdt(_) => Ok(()),
+        Algorithm::RandomForest(forest) if forest.outputs() <= classes_max => Ok(()),
+        Algorithm::RandomForest(forest) => Err(TrainError::Invalid(format!(
+            "a forest of {} classes does not train on a GPU, which takes at most {classes_max}; use device cpu or best",
+            forest.outputs()
+        ))),
+        Algorithm::Logistic(_) | Algorithm::Mlp(_) => Err(TrainError::Invalid(
+            "only gbdt and random-forest train on a GPU; use device cpu or best for other algorithms".to_owned(),
+        )),
+    }
 }
 
 /// Counts that were limited long before fit into 32 bits.

@@ -18,7 +18,24 @@ macro_rules! plain {
     };
 }
 plain!(
-    u8, u32, u64, i64, f32, f64, Sum, Gradient, Settings, State, Node, Item, Head, Job
+    u8,
+    u32,
+    u64,
+    i64,
+    f32,
+    f64,
+    Sum,
+    Gradient,
+    Settings,
+    State,
+    Node,
+    Item,
+    Head,
+    ForestRow,
+    ForestNode,
+    ForestState,
+    Forest,
+    Job
 );
 
 /// The bytes of plain values.
@@ -177,6 +194,7 @@ pub(crate) struct Job {
     pub(crate) seen: u64,
     pub(crate) nodes: u64,
     pub(crate) heads: u64,
+    pub(crate) forest: u64,
     pub(crate) row_count: u64,
     pub(crate) row_offset: u64,
     pub(crate) valid_count: u64,
@@ -188,4 +206,62 @@ pub(crate) struct Job {
     pub(crate) sum_blocks: u32,
     pub(crate) lanes: u32,
     pub(crate) devices: u32,
+}
+
+/// Most sums of a bin in a forest: the shared memory of a block holds no more.
+pub(crate) const FOREST_WIDTH_MAX: usize = 20;
+
+/// `struct ForestRow`: one row's part in the sums of a forest.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ForestRow {
+    pub(crate) weight: u32,
+    pub(crate) label: i32,
+}
+
+/// `struct ForestNode`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct ForestNode {
+    pub(crate) key: u64,
+    pub(crate) score: f64,
+    pub(crate) feature: u32,
+    pub(crate) bin: u32,
+    pub(crate) default_left: u32,
+    pub(crate) child: u32,
+    pub(crate) begin: u32,
+    pub(crate) count: u32,
+}
+
+/// `struct ForestState`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ForestState {
+    pub(crate) rows: u32,
+    pub(crate) nodes: u32,
+    pub(crate) level_begin: u32,
+    pub(crate) level_end: u32,
+}
+
+/// `struct Forest`: what the trees of a forest grow by, and where.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Forest {
+    pub(crate) labels: u64,
+    pub(crate) times: u64,
+    pub(crate) rows: u64,
+    pub(crate) states: u64,
+    pub(crate) nodes: u64,
+    pub(crate) sums: u64,
+    pub(crate) order: u64,
+    pub(crate) seed: u64,
+    pub(crate) first_tree: u64,
+    pub(crate) width: u32,
+    pub(crate) classes: u32,
+    pub(crate) tried: u32,
+    pub(crate) min_leaf: u32,
+    pub(crate) depth_limit: u32,
+    pub(crate) bootstrap: u32,
+    pub(crate) nodes_max: u32,
+    pub(crate) blocks: u32,
 }

@@ -8,6 +8,7 @@ mod driver;
 #[cfg(any(test, feature = "emulated-gpu"))]
 mod emulator;
 mod exchange;
+mod forest;
 mod gpu;
 mod images;
 #[cfg(any(test, feature = "emulated-gpu"))]
@@ -24,8 +25,11 @@ mod tree;
 
 pub(crate) use backend::open;
 pub(crate) use driver::is_present as is_driver_present;
+pub(crate) use forest::{ForestCard, Grounds, Grown};
+pub(crate) use gpu::Gpu;
 pub(crate) use images::COMPUTE_MIN;
-pub(crate) use lanes::not_on_cards;
+pub(crate) use lanes::trains_on_cards;
+pub(crate) use layout::ForestRow;
 pub(crate) use probe::atomic_clocks;
 
 /// See [`crate::device::list`].

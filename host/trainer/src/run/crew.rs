@@ -4,7 +4,7 @@
 use super::hearing::{Hearing, Shared};
 use super::place::{Place, plan_of};
 use crate::check;
-use crate::config::{Config, Event, Granted, RunOutcome, Usage};
+use crate::config::{Algorithm, Config, Event, Granted, RunOutcome, Usage};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::job::{Job, TreePlan};
@@ -24,6 +24,15 @@ pub(super) struct Work {
     pub(super) train: Arc<Matrix>,
     pub(super) place: Place,
     pub(super) job: Job,
+}
+
+impl Work {
+    /// Whether both train at once: variants of gradient boosting on the same cards do.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        let boosts = |work: &Self| matches!(work.config.algorithm, Algorithm::Gbdt(_));
+        let on_cards = self.place != Place::Processor && self.place == other.place;
+        on_cards && boosts(self) && boosts(other)
+    }
 }
 
 /// The threads of one run or of a search. Dropping it waits for them.

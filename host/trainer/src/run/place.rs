@@ -1,6 +1,6 @@
 //! Where a run trains: the cards that its wish gets, or the processor. Owns the rule when the processor may stand in for a card.
 
-use crate::config::{Algorithm, Config, Device, GpuWish};
+use crate::config::{Config, Device, GpuWish};
 use crate::cuda;
 use crate::device::{self, Card, Probe};
 use crate::error::TrainError;
@@ -33,11 +33,10 @@ impl Place {
     /// # Errors
     /// [`TrainError::NoDevice`] names what there is and what was wanted; [`TrainError::Invalid`] for what trains on no GPU.
     pub(super) fn of(config: &Config) -> Result<Self, TrainError> {
-        let trains_on_cards = matches!(config.algorithm, Algorithm::Gbdt(_));
+        let on_cards = cuda::trains_on_cards(&config.algorithm);
         match &config.device {
-            Device::Gpu(_) if !trains_on_cards => Err(cuda::not_on_cards()),
-            Device::Gpu(wish) => Self::cards(wish, false),
-            Device::Best if trains_on_cards && device::probe() == Probe::Driver => {
+            Device::Gpu(wish) => on_cards.and_then(|()| Self::cards(wish, false)),
+            Device::Best if on_cards.is_ok() && device::probe() == Probe::Driver => {
                 Ok(Self::cards(&ANY_CARD, true).unwrap_or(Self::Processor))
             }
             Device::Cpu | Device::Best => Ok(Self::Processor),

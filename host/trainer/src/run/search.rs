@@ -2,7 +2,6 @@
 //! take all variants of trees at once through [`crate::rounds::drive`].
 
 use super::crew::{Crew, Work};
-use super::place::Place;
 use super::{Run, check_threads, work};
 use crate::config::Config;
 use crate::data::Matrix;
@@ -57,18 +56,12 @@ pub fn start_search(
 
 /// Puts a run into the line: with others on the same cards, which take all of them at once, or by itself.
 fn join(line: &mut Vec<Vec<Work>>, work: Work) {
-    let place = work.place.clone();
+    let joins = |other: &Work| work.goes_with(other);
     let batch = line
         .iter_mut()
-        .filter_map(|batch| {
-            batch
-                .first()
-                .map(|first| first.place == place)
-                .map(|same| (same, batch))
-        })
-        .find(|(same, _)| *same && place != Place::Processor);
+        .find(|batch| batch.first().is_some_and(joins));
     match batch {
-        Some((_, batch)) => batch.push(work),
+        Some(batch) => batch.push(work),
         None => line.push(vec![work]),
     }
 }

@@ -22,6 +22,10 @@ fn the_layout_is_that_of_the_kernels() {
         size_of::<Sum>(),
         size_of::<Gradient>(),
         size_of::<Head>(),
+        size_of::<ForestRow>(),
+        size_of::<ForestNode>(),
+        size_of::<ForestState>(),
+        size_of::<crate::cuda::layout::Forest>(),
     ];
     assert_eq!(sizes.map(|size| size as usize), own);
     assert!(emulator::has_all_kernels());

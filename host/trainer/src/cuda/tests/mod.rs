@@ -2,6 +2,7 @@
 //! and cards, and the order of blocks and threads. Here is what the tests share.
 
 mod breaking;
+mod forests;
 mod kernels;
 mod memory;
 mod models;
