@@ -59,7 +59,8 @@ struct Gradient {
 struct Settings {
     f64 l2;
     f64 min_gain;
-    f64 min_child_weight;
+    // Least hessian of a child, in quanta; one at least.
+    i64 min_h;
     f64 learning_rate;
     f64 g_scale;
     f64 h_scale;

@@ -10,14 +10,10 @@ struct Best {
     u32 code;
 };
 
-static __device__ __forceinline__ bool allows(Sum sum, const Settings& settings, f64 h_unit) {
-    return sum.h > 0 && (f64)sum.h * h_unit >= settings.min_child_weight;
-}
-
 static __device__ __noinline__ void consider(
     Best& best, Sum left, Sum total, f64 parent, u32 code, const Settings& settings, const State& state) {
     Sum right = {total.g - left.g, total.h - left.h};
-    if (!allows(left, settings, state.h_unit) || !allows(right, settings, state.h_unit)) return;
+    if (left.h < settings.min_h || right.h < settings.min_h) return;
     f64 gain = score(left, settings.l2, state.g_unit, state.h_unit)
         + score(right, settings.l2, state.g_unit, state.h_unit) - parent;
     if (best.code == NONE || gain > best.gain) {

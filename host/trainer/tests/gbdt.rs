@@ -372,19 +372,6 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn hostile_bytes_never_panic_or_loop(place in 0_usize..4_000, byte in any::<u8>(), cut in 0_usize..4_000) {
-        let data = Arc::new(data(300, 12));
-        let mut bytes = train(&data, Config::gbdt(Gbdt { rounds: 3, ..settings() }), 1).to_bytes();
-        let length = bytes.len();
-        bytes[place % length] = byte;
-        for bytes in [&bytes[..], &bytes[..cut % length]] {
-            if let Ok(model) = Model::from_bytes(bytes) {
-                let _ = model.score(&data);
-            }
-        }
-    }
-
-    #[test]
     fn threads_never_matter(seed in any::<u64>(), rows in 2_usize..9_000, depth in 1_u8..7, subsample in 0.2_f64..1.0) {
         let data = Arc::new(data(rows, seed));
         let config = Config { seed, ..Config::gbdt(Gbdt { rounds: 3, max_depth: depth, subsample, ..settings() }) };

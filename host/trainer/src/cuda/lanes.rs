@@ -72,7 +72,7 @@ impl Batch {
         let own = Settings {
             l2: gbdt.l2,
             min_gain: gbdt.min_gain,
-            min_child_weight: gbdt.min_child_weight,
+            min_h: scales.min_h,
             learning_rate: gbdt.learning_rate,
             g_scale: scales.g_scale,
             h_scale: scales.h_scale,

@@ -74,7 +74,7 @@ pub(crate) struct Gradient {
 pub(crate) struct Settings {
     pub(crate) l2: f64,
     pub(crate) min_gain: f64,
-    pub(crate) min_child_weight: f64,
+    pub(crate) min_h: i64,
     pub(crate) learning_rate: f64,
     pub(crate) g_scale: f64,
     pub(crate) h_scale: f64,

@@ -18,10 +18,10 @@ pub(crate) fn read(
     data: &Matrix,
 ) -> Result<Tree, TrainError> {
     let broken = |what: &str| TrainError::DeviceFault(format!("a tree came back broken: {what}"));
-    let units = (head.g_unit, lanes.h_unit);
+    let maker = gbdt::Nodes::new(&lanes.gbdt, head.g_unit, lanes.h_unit);
     let mut nodes = Vec::with_capacity(grown.len());
     for (place, own) in grown.iter().enumerate() {
-        let mut node = gbdt::node(&lanes.gbdt, units, (own.total.g, own.total.h), own.value)?;
+        let mut node = maker.leaf(own.total.g, own.total.h, own.value)?;
         if own.child != 0 {
             let [left, right] =
                 children(grown, own.child).ok_or_else(|| broken("a child is missing"))?;

@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::cuts;
+use super::cuts::{self, Binner};
 use crate::error::TrainError;
 
 /// Most rows of one matrix.
@@ -56,7 +56,7 @@ pub struct Matrix {
     /// By column, for partitioning.
     columns: Vec<Vec<u8>>,
     /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
-    records: Vec<u64>,
+    records: Records,
     label: Option<Vec<f32>>,
     weight: Option<Vec<f32>>,
     rows: usize,
@@ -102,7 +102,7 @@ impl Matrix {
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            records: Vec::new(),
+            records: Records::default(),
             label: input.label,
             weight: input.weight,
             rows,
@@ -110,22 +110,17 @@ impl Matrix {
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
+            let binner = Binner::new(&cuts);
             let bins: Vec<u8> = values
                 .iter()
-                .map(|x| {
-                    if x.is_nan() {
-                        MISSING
-                    } else {
-                        cuts::bin(&cuts, *x)
-                    }
-                })
+                .map(|x| if x.is_nan() { MISSING } else { binner.bin(*x) })
                 .collect();
             matrix.names.push(name);
             matrix.raw.push(values);
             matrix.cuts.push(cuts);
             matrix.columns.push(bins);
         }
-        matrix.records = records(&matrix.columns, rows);
+        matrix.records = Records::of(&matrix.columns, rows);
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -189,7 +184,7 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
+            host: n * (5 * f + 8 * self.record_words() as u64) + optional,
             device_shared: n * (f + DEVICE_GROUP * f.div_ceil(DEVICE_GROUP)) + optional,
             device_per_run: 24 * n
                 + DEVICE_HISTOGRAMS * DEVICE_GROUP * f.div_ceil(DEVICE_GROUP) * 4096,
@@ -215,9 +210,9 @@ impl Matrix {
         &self.columns[feature]
     }
 
-    /// Words of a record.
+    /// Words from one record to the next.
     pub(crate) fn record_words(&self) -> usize {
-        self.features().div_ceil(LANES)
+        record_words(self.features())
     }
 
     /// The first feature of a word of a record, and the one after its last.
@@ -228,23 +223,53 @@ impl Matrix {
 
     /// The bins of each row, [`Matrix::record_words`] words a row.
     pub(crate) fn records(&self) -> &[u64] {
-        &self.records
+        self.records
+            .words
+            .get(self.records.from..)
+            .unwrap_or_default()
     }
 }
 
-/// Puts the bins of each row together.
-fn records(columns: &[Vec<u8>], rows: usize) -> Vec<u64> {
-    let words = columns.len().div_ceil(LANES);
-    let mut records = vec![0; rows * words];
-    for (word, columns) in columns.chunks(LANES).enumerate() {
-        for (place, column) in columns.iter().enumerate() {
-            let own = records.iter_mut().skip(word).step_by(words);
-            for (record, bin) in own.zip(column) {
-                *record |= u64::from(*bin) << (8 * place);
+/// The bins of each row: [`LANES`] features a word, the first feature lowest. No record lies across more lines of the cache than it
+/// must.
+#[derive(Debug, Default)]
+struct Records {
+    words: Vec<u64>,
+    /// The first word of the first record begins a line.
+    from: usize,
+}
+
+/// Words of a line of the cache.
+const LINE: usize = 8;
+
+/// Words of a record, filled up so that a line holds whole records, or a record whole lines.
+fn record_words(features: usize) -> usize {
+    let words = features.div_ceil(LANES).max(1);
+    if words < LINE {
+        words.next_power_of_two()
+    } else {
+        words.next_multiple_of(LINE)
+    }
+}
+
+impl Records {
+    fn of(columns: &[Vec<u8>], rows: usize) -> Self {
+        let stride = record_words(columns.len());
+        let mut words = vec![0_u64; rows * stride + LINE];
+        let from = words
+            .as_ptr()
+            .align_offset(LINE * size_of::<u64>())
+            .min(LINE);
+        for (word, columns) in columns.chunks(LANES).enumerate() {
+            for (place, column) in columns.iter().enumerate() {
+                let own = words.iter_mut().skip(from + word).step_by(stride);
+                for (record, bin) in own.zip(column) {
+                    *record |= u64::from(*bin) << (8 * place);
+                }
             }
         }
+        Self { words, from }
     }
-    records
 }
 
 /// Checks shape and values, and makes -0.0 one with 0.0. Yields the number of rows.

@@ -1,7 +1,7 @@
 //! Boosting on the processor: gradients from margins, a tree for each output, the tree's leaves back into the margins.
 
-use super::gradient::{Gradients, Sum, unpack};
-use super::grow::{Rows, Soil, histograms_max};
+use super::gradient::Gradients;
+use super::grow::{Grown, Rows, Soil, histograms_max};
 use super::histogram::{Counter, Tables};
 use super::sample;
 use super::split::Rules;
@@ -60,10 +60,15 @@ impl Cpu {
         })
     }
 
+    fn rules(&self) -> Rules {
+        let gradients = &self.gradients;
+        Rules::new(&self.gbdt, 1.0 / gradients.g_scale, 1.0 / gradients.h_scale)
+    }
+
     /// The trees of one round: all from the margins before it.
     fn round(&mut self, round: usize) -> Result<Vec<Tree>, TrainError> {
         self.gradients
-            .compute(&self.train, &self.margins, &mut self.packed);
+            .compute(&self.pool, &self.train, &self.margins, &mut self.packed)?;
         (0..self.outputs)
             .map(|output| self.tree(round, output))
             .collect()
@@ -84,22 +89,12 @@ impl Cpu {
             self.train.features(),
             self.gbdt.column_sample,
         );
-        let total = self.rows.iter().fold(Sum::default(), |sum, row| {
-            sum.add(unpack(packed[*row as usize]))
-        });
-        let rules = Rules {
-            l2: self.gbdt.l2,
-            min_gain: self.gbdt.min_gain,
-            min_child_weight: self.gbdt.min_child_weight,
-            g_unit: 1.0 / self.gradients.g_scale,
-            h_unit: 1.0 / self.gradients.h_scale,
-        };
         let soil = Soil {
             pool: &self.pool,
             data: &self.train,
             counter: Counter::new(&self.train, packed, &features, &self.tables),
             gbdt: &self.gbdt,
-            rules,
+            rules: self.rules(),
             features: &features,
             histograms_max: histograms_max(self.train.features()),
         };
@@ -109,7 +104,7 @@ impl Cpu {
             rows: &mut self.rows,
             spare: &mut self.spare[..count],
         };
-        let grown = soil.grow(rows, total)?;
+        let grown = soil.grow(rows)?;
         if sampled {
             add(
                 &grown.tree,
@@ -120,16 +115,7 @@ impl Cpu {
                 self.outputs,
             )?;
         } else {
-            for (node, rows) in &grown.leaves {
-                let value = grown
-                    .tree
-                    .nodes
-                    .get(*node)
-                    .map_or(0.0, |node| f64::from(node.value));
-                for row in &self.rows[rows.clone()] {
-                    self.margins[*row as usize * self.outputs + output] += value;
-                }
-            }
+            self.add_leaves(&grown, output)?;
         }
         if let Some(valid) = &self.valid {
             add(
@@ -142,6 +128,38 @@ impl Cpu {
             )?;
         }
         Ok(grown.tree)
+    }
+}
+
+impl Cpu {
+    /// Adds the value of each leaf to the margins of its rows, which rise: each thread takes what lies in its part of the margins.
+    fn add_leaves(&mut self, grown: &Grown, output: usize) -> Result<(), TrainError> {
+        let (rows, outputs) = (&self.rows, self.outputs);
+        let leaves: Vec<(f64, &[u32])> = grown
+            .leaves
+            .iter()
+            .map(|(node, range)| {
+                let value = grown.tree.nodes.get(*node).map_or(0.0, |leaf| leaf.value);
+                (
+                    f64::from(value),
+                    rows.get(range.clone()).unwrap_or_default(),
+                )
+            })
+            .collect();
+        let length = self.train.rows().div_ceil(2 * self.pool.threads());
+        let parts = self.margins.chunks_mut(length * outputs).enumerate();
+        self.pool
+            .map(parts.collect(), |(part, margins): (usize, &mut [f64])| {
+                let (from, to) = (part * length, (part + 1) * length);
+                for (value, rows) in &leaves {
+                    let first = rows.partition_point(|row| (*row as usize) < from);
+                    let own = rows.iter().skip(first).map(|row| *row as usize);
+                    for row in own.take_while(|row| *row < to) {
+                        margins[(row - from) * outputs + output] += value;
+                    }
+                }
+            })?;
+        Ok(())
     }
 }
 

@@ -21,13 +21,17 @@ pub(crate) struct Scales {
     pub(crate) sample_limit: u64,
     /// Features that a tree sees.
     pub(crate) features_wanted: usize,
+    /// Least hessian of a child, in quanta.
+    pub(crate) min_h: i64,
 }
 
 impl Scales {
     pub(crate) fn new(gbdt: &Gbdt, data: &Matrix) -> Self {
         let gradients = Gradients::new(gbdt, data);
         let features = data.features();
+        let rules = Rules::new(gbdt, 1.0 / gradients.g_scale, 1.0 / gradients.h_scale);
         Self {
+            min_h: rules.min_h,
             g_scale: gradients.g_scale,
             h_scale: gradients.h_scale,
             class_weights: gradients.class_weights,
@@ -42,43 +46,44 @@ impl Scales {
     }
 }
 
-/// A leaf over rows of which the sums are `(g, h)`, as the processor makes it. `value` is what the device added to the margins.
-///
-/// # Errors
-/// [`TrainError::DeviceFault`] where the device came to another value.
-#[expect(clippy::cast_possible_truncation, reason = "a model holds f32 values")]
-pub(crate) fn node(
-    gbdt: &Gbdt,
-    units: (f64, f64),
-    sums: (i64, i64),
-    value: f32,
-) -> Result<Node, TrainError> {
-    let rules = Rules {
-        l2: gbdt.l2,
-        min_gain: gbdt.min_gain,
-        min_child_weight: gbdt.min_child_weight,
-        g_unit: units.0,
-        h_unit: units.1,
-    };
-    let total = Sum {
-        g: sums.0,
-        h: sums.1,
-    };
-    let own = (rules.leaf(total) * gbdt.learning_rate) as f32;
-    if own.to_bits() != value.to_bits() {
-        return Err(TrainError::DeviceFault(format!(
-            "it computed a leaf of {value} where the sums make {own}; its memory or arithmetic is broken"
-        )));
+/// Makes the nodes of one tree.
+pub(crate) struct Nodes {
+    rules: Rules,
+    learning_rate: f64,
+}
+
+impl Nodes {
+    /// Of a tree whose quanta of gradient and hessian are so many units.
+    pub(crate) fn new(gbdt: &Gbdt, g_unit: f64, h_unit: f64) -> Self {
+        Self {
+            rules: Rules::new(gbdt, g_unit, h_unit),
+            learning_rate: gbdt.learning_rate,
+        }
     }
-    Ok(Node {
-        feature: 0,
-        threshold: 0.0,
-        default_left: false,
-        left: 0,
-        value,
-        gain: 0.0,
-        cover: rules.hessian(total) as f32,
-    })
+
+    /// A leaf over rows of which the sums are `g` and `h`, as the processor makes it. `value` is what the device added to the margins.
+    ///
+    /// # Errors
+    /// [`TrainError::DeviceFault`] where the device came to another value.
+    #[expect(clippy::cast_possible_truncation, reason = "a model holds f32 values")]
+    pub(crate) fn leaf(&self, g: i64, h: i64, value: f32) -> Result<Node, TrainError> {
+        let total = Sum { g, h };
+        let own = (self.rules.leaf(total) * self.learning_rate) as f32;
+        if own.to_bits() != value.to_bits() {
+            return Err(TrainError::DeviceFault(format!(
+                "it computed a leaf of {value} where the sums make {own}; its memory or arithmetic is broken"
+            )));
+        }
+        Ok(Node {
+            feature: 0,
+            threshold: 0.0,
+            default_left: false,
+            left: 0,
+            value,
+            gain: 0.0,
+            cover: self.rules.hessian(total) as f32,
+        })
+    }
 }
 
 /// Gradients and hessians of every row for each output, as the processor computes them.
@@ -89,7 +94,11 @@ pub(crate) fn gradients_at_base(
     margins: &[f64],
 ) -> Vec<Vec<(i64, i64)>> {
     let mut packed = vec![vec![0; data.rows()]; gbdt.outputs()];
-    Gradients::new(gbdt, data).compute(data, margins, &mut packed);
+    let pool = crate::threads::Pool::new(1).unwrap();
+    let mut gradients = Gradients::new(gbdt, data);
+    gradients
+        .compute(&pool, data, margins, &mut packed)
+        .unwrap();
     let sums = |words: Vec<u64>| {
         let sums = words.into_iter().map(super::gradient::unpack);
         sums.map(|sum| (sum.g, sum.h)).collect()

@@ -2,13 +2,17 @@
 
 use crate::config::{Gbdt, Objective};
 use crate::data::Matrix;
+use crate::error::TrainError;
 use crate::math;
+use crate::threads::Pool;
 
 /// Bits of a gradient, without its sign.
 const BITS: f64 = 32_768.0;
 /// The sigmoid is tabled from -16 to 16 and interpolated: its error (8e-7) is far below one quantum (3e-5).
 const TABLE_REACH: f64 = 16.0;
 const TABLE_STEPS: usize = 4_096;
+/// Rows that one thread takes at a time.
+const PART_ROWS: usize = 1 << 14;
 
 /// Sums of gradients and hessians, exact.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,8 +61,11 @@ pub(crate) struct Gradients {
     objective: Objective,
     outputs: usize,
     /// By label, with classes; empty otherwise.
-    pub(super) class_weights: Vec<f64>,
-    pub(super) table: Vec<f64>,
+    pub(crate) class_weights: Vec<f64>,
+    /// Whether every row weighs one.
+    is_even: bool,
+    /// The sigmoid at each step.
+    pub(crate) table: Vec<f64>,
     /// Quanta in one unit of gradient, and of hessian.
     pub(crate) g_scale: f64,
     pub(crate) h_scale: f64,
@@ -69,6 +76,8 @@ impl Gradients {
         let mut gradients = Self {
             objective: gbdt.objective,
             outputs: gbdt.outputs(),
+            is_even: data.weight().is_none()
+                && class_weights(gbdt).iter().all(|weight| *weight == 1.0),
             class_weights: class_weights(gbdt),
             table: sigmoid_table(),
             g_scale: 1.0,
@@ -104,51 +113,90 @@ impl Gradients {
     }
 
     /// For squared error: the scale that this tree's largest residual needs, a power of two so that it is exact.
-    fn rescale(&mut self, data: &Matrix, labels: &[f32], margins: &[f64]) {
-        let largest = (0..data.rows())
-            .map(|row| {
-                (margins[row] - f64::from(labels[row])).abs() * self.weight(data, labels, row)
-            })
-            .fold(0.0, f64::max)
-            .max(1e-30);
+    fn rescale(&mut self, pool: &Pool, data: &Matrix, margins: &[f64]) -> Result<(), TrainError> {
+        let labels = data.label().unwrap_or_default();
+        let parts = margins.chunks(PART_ROWS).enumerate().collect();
+        let largest = pool.map(parts, |(part, margins): (usize, &[f64])| {
+            let rows = part * PART_ROWS..;
+            let residual = |(row, margin): (usize, &f64)| {
+                (margin - f64::from(labels[row])).abs() * self.weight(data, labels, row)
+            };
+            rows.zip(margins).map(residual).fold(0.0, f64::max)
+        })?;
+        let largest = largest.into_iter().fold(1e-30, f64::max);
         self.g_scale = BITS * math::pow2(-math::ceil_log2(largest));
+        Ok(())
     }
 
     /// Fills `packed`, one word a row for each output, from margins that lie row by row.
-    pub(crate) fn compute(&mut self, data: &Matrix, margins: &[f64], packed: &mut [Vec<u64>]) {
-        let labels = data.label().unwrap_or_default();
+    pub(crate) fn compute(
+        &mut self,
+        pool: &Pool,
+        data: &Matrix,
+        margins: &[f64],
+        packed: &mut [Vec<u64>],
+    ) -> Result<(), TrainError> {
         if self.objective == Objective::SquaredError {
-            self.rescale(data, labels, margins);
+            self.rescale(pool, data, margins)?;
         }
+        // By part, then by output.
+        let mut outputs: Vec<_> = packed
+            .iter_mut()
+            .map(|words| words.chunks_mut(PART_ROWS))
+            .collect();
+        let margins = margins.chunks(PART_ROWS * self.outputs).enumerate();
+        let parts = margins.map(|(part, margins)| {
+            let words = outputs.iter_mut().filter_map(Iterator::next).collect();
+            (part * PART_ROWS, margins, words)
+        });
+        pool.map(parts.collect(), |(first, margins, words)| {
+            self.of_part(data, first, margins, words);
+        })?;
+        Ok(())
+    }
+
+    /// Rows `first` and following.
+    fn of_part(&self, data: &Matrix, first: usize, margins: &[f64], mut words: Vec<&mut [u64]>) {
+        let labels = data.label().unwrap_or_default();
         if self.objective == Objective::Softmax {
-            self.of_classes(data, labels, margins, packed);
-            return;
+            return self.of_classes(data, first, margins, &mut words);
         }
-        let Some(packed) = packed.first_mut() else {
+        let Some(words) = words.into_iter().next() else {
             return;
         };
-        for (row, word) in packed.iter_mut().enumerate() {
+        let own = labels.get(first..).unwrap_or_default();
+        let rows = words.iter_mut().zip(margins).zip(own);
+        if self.is_even && self.objective == Objective::BinaryLogistic {
+            for ((word, margin), label) in rows {
+                let p = self.sigmoid(*margin);
+                *word = self.quantise(p - f64::from(*label), p * (1.0 - p));
+            }
+            return;
+        }
+        for (row, ((word, margin), label)) in (first..).zip(rows) {
             let weight = self.weight(data, labels, row);
             let (g, h) = if self.objective == Objective::BinaryLogistic {
-                let p = self.sigmoid(margins[row]);
-                (p - f64::from(labels[row]), p * (1.0 - p))
+                let p = self.sigmoid(*margin);
+                (p - f64::from(*label), p * (1.0 - p))
             } else {
-                (margins[row] - f64::from(labels[row]), 1.0)
+                (margin - f64::from(*label), 1.0)
             };
             *word = self.quantise(g * weight, h * weight);
         }
     }
 
-    fn of_classes(&self, data: &Matrix, labels: &[f32], margins: &[f64], packed: &mut [Vec<u64>]) {
+    fn of_classes(&self, data: &Matrix, first: usize, margins: &[f64], words: &mut [&mut [u64]]) {
+        let labels = data.label().unwrap_or_default();
         let mut shares = vec![0.0; self.outputs];
-        for (row, margins) in margins.chunks_exact(self.outputs).enumerate() {
+        for (place, margins) in margins.chunks_exact(self.outputs).enumerate() {
             shares.copy_from_slice(margins);
             math::softmax(&mut shares);
+            let row = first + place;
             let weight = self.weight(data, labels, row);
-            for (class, (p, words)) in shares.iter().zip(&mut *packed).enumerate() {
+            for (class, (p, words)) in shares.iter().zip(&mut *words).enumerate() {
                 let is_own = f64::from(labels[row]) == class as f64;
                 let g = p - if is_own { 1.0 } else { 0.0 };
-                words[row] = self.quantise(g * weight, 2.0 * p * (1.0 - p) * weight);
+                words[place] = self.quantise(g * weight, 2.0 * p * (1.0 - p) * weight);
             }
         }
     }
@@ -163,18 +211,18 @@ impl Gradients {
         let h = (h * self.h_scale).clamp(0.0, BITS);
         // A row that counts keeps at least one quantum of hessian, or a leaf could have none.
         let h = if h > 0.0 { (h + 0.5).max(1.0) } else { 0.0 };
-        pack((g + g.signum() * 0.5) as i32, h as u32)
+        pack((g + 0.5_f64.copysign(g)) as i32, h as i32 as u32)
     }
 
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "clamped to the table"
+        reason = "clamped to the table; to 32 bits because that is one instruction"
     )]
     fn sigmoid(&self, margin: f64) -> f64 {
         let place = (margin.clamp(-TABLE_REACH, TABLE_REACH) + TABLE_REACH)
             * (TABLE_STEPS as f64 / (2.0 * TABLE_REACH));
-        let index = (place as usize).min(TABLE_STEPS - 1);
+        let index = (place as i32 as usize).min(TABLE_STEPS - 1);
         let (low, high) = (self.table[index], self.table[index + 1]);
         low + (high - low) * (place - index as f64)
     }

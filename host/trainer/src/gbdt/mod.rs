@@ -18,5 +18,5 @@ mod split;
 pub(crate) use cpu::Cpu;
 #[cfg(test)]
 pub(crate) use device::gradients_at_base;
-pub(crate) use device::{Scales, node};
+pub(crate) use device::{Nodes, Scales};
 pub(crate) use plan::plan;

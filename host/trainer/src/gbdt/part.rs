@@ -80,11 +80,18 @@ fn pieces<'a>(
 fn part_piece(piece: Piece<'_>, cut: &Cut<'_>) -> usize {
     let Piece { rows, spare, .. } = piece;
     let (mut lefts, mut rights) = (0, 0);
+    let mut goes_left = [false; 256];
+    for (bin, goes_left) in (0..=u8::MAX).zip(&mut goes_left) {
+        *goes_left = if bin == MISSING {
+            cut.default_left
+        } else {
+            bin <= cut.bin
+        };
+    }
     // Without a branch in the loop: both sides are written, one is kept. `lefts` never overtakes the row that is read.
     for place in 0..rows.len() {
         let row = rows[place];
-        let bin = cut.column[row as usize];
-        let goes_left = (bin <= cut.bin) & (bin != MISSING) | (bin == MISSING) & cut.default_left;
+        let goes_left = goes_left[usize::from(cut.column[row as usize])];
         rows[lefts] = row;
         spare[rights] = row;
         lefts += usize::from(goes_left);

@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Settings that say how long to train, in which a resumed run may differ.
 const LENGTHS: [&str; 4] = ["rounds", "trees", "epochs", "max_iterations"];
 
+/// The name of the algorithm among the settings.
+const ALGORITHM: &str = "algorithm";
+
 /// Data and settings of a training.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Origin {
@@ -25,7 +28,7 @@ impl Origin {
         // Settings always serialise, as an object with the algorithm as its one key.
         let algorithm = serde_json::to_value(&config.algorithm).unwrap_or_default();
         for (name, members) in algorithm.as_object().into_iter().flatten() {
-            settings.insert("algorithm".to_owned(), name.clone());
+            settings.insert(ALGORITHM.to_owned(), name.clone());
             let members = members.as_object().into_iter().flatten();
             let lasting = members.filter(|(name, _)| !LENGTHS.contains(&name.as_str()));
             settings.extend(
@@ -45,7 +48,11 @@ impl Origin {
     /// [`TrainError::Invalid`] that says what differs.
     pub(crate) fn resumes_as(&self, other: &Self) -> Result<(), TrainError> {
         let none = "none".to_owned();
-        let names = self.settings.keys().chain(other.settings.keys());
+        let all = self.settings.keys().chain(other.settings.keys());
+        // Another algorithm has other settings anyway.
+        let algorithm = |origin: &Self| origin.settings.get(ALGORITHM).cloned();
+        let same = algorithm(self) == algorithm(other);
+        let names = all.filter(|name| same || name.as_str() == ALGORITHM);
         let mut differences: Vec<String> = Vec::new();
         for name in names {
             let of = |origin: &Self| origin.settings.get(name).unwrap_or(&none).clone();
