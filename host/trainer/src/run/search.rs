@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// Most variants of one search.
 pub const MAX_VARIANTS: usize = 4_096;
 
+/// Most variants that train at once on a card: its grid holds so many of them with the most classes, and more would be no faster.
+const BATCH_MAX: usize = 64;
+
 /// Starts a run for each of `configs`, in their order, `parallel` at a time with `threads` threads split between them (one each at
 /// least). Each is byte for byte what [`super::start`] would train. A variant that cannot be trained has its own error.
 /// On cards all variants that fit train at once, whatever `parallel` says.
