@@ -51,7 +51,10 @@ fn a_gpu_that_is_not_there_is_refused_with_what_there_is_and_what_was_asked() {
     let asked = "2 GPUs named \"H200\" with at least 100.0 GiB of memory of compute capability 9.0";
     assert!(refused.to_string().contains(asked), "{refused}");
     if device::probe() == Probe::NoDriver {
-        assert!(refused.to_string().contains("no NVIDIA driver"), "{refused}");
+        assert!(
+            refused.to_string().contains("no NVIDIA driver"),
+            "{refused}"
+        );
     }
 }
 
@@ -65,10 +68,21 @@ fn what_trains_on_no_gpu_says_so_and_trains_elsewhere_for_best() {
     });
     let config = Config {
         algorithm: logistic,
-        ..on(Device::Gpu(GpuWish { name: None, min_memory: None, min_compute: None, count: 1, share: 1.0 }))
+        ..on(Device::Gpu(GpuWish {
+            name: None,
+            min_memory: None,
+            min_compute: None,
+            count: 1,
+            share: 1.0,
+        }))
     };
     let refused = start(data(), None, config, 1).unwrap_err();
-    assert!(refused.to_string().contains("only gbdt and random-forest train on a GPU"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains("only gbdt and random-forest train on a GPU"),
+        "{refused}"
+    );
     if device::probe() == Probe::NoDriver {
         let run = start(data(), None, on(Device::Best), 1).unwrap();
         assert!(run.wait().is_ok());

@@ -108,3 +108,14 @@ fn a_card_with_little_memory_grows_fewer_trees_at_a_time() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn ties_go_as_on_the_processor() {
+    let forest = Forest {
+        bootstrap: false,
+        max_features: 1.0,
+        max_depth: 1,
+        ..forest()
+    };
+    assert_same_forest(&[0], &ties(), &forest);
+}

@@ -122,6 +122,20 @@ fn matrix(rows: usize, columns: &[Column], classes: u32, seed: u64) -> Arc<Matri
     Arc::new(Matrix::build(input(rows, columns, classes, seed, false)).unwrap())
 }
 
+/// Missing values that fit both sides equally well, in two equal columns: only the order of looking decides.
+fn ties() -> Arc<Matrix> {
+    let x: Vec<f32> = (0..12).map(|row| [0.0, 1.0, f32::NAN][row % 3]).collect();
+    let label = (0..12).map(|row| [0.0, 1.0, (row % 2) as f32][row % 3]);
+    let columns = ["a", "b"].map(|name| (name.to_owned(), x.clone()));
+    let input = MatrixInput {
+        label: Some(label.collect()),
+        columns: columns.to_vec(),
+        weight: None,
+        max_bins: 8,
+    };
+    Arc::new(Matrix::build(input).unwrap())
+}
+
 fn settings() -> Gbdt {
     Gbdt {
         rounds: 4,

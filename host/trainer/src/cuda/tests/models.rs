@@ -153,3 +153,13 @@ fn more_rows_of_the_largest_gradient_than_one_sum_holds_do_not_overflow() {
     let data = Arc::new(Matrix::build(input).unwrap());
     assert_same(&[0], &data, None, &[config(gbdt)]);
 }
+
+#[test]
+fn ties_go_as_on_the_processor() {
+    let gbdt = Gbdt {
+        base_score: Some(0.5),
+        min_child_weight: 0.0,
+        ..settings()
+    };
+    assert_same(&[0], &ties(), None, &[config(gbdt)]);
+}
