@@ -66,7 +66,9 @@ pub(crate) fn softmax(margins: &mut [f64]) {
         *margin = exp(*margin - highest);
         sum += *margin;
     }
-    margins.iter_mut().for_each(|part| *part /= sum);
+    for part in margins {
+        *part /= sum;
+    }
 }
 
 /// Two to the power of `k`, which is clamped to the normal range.

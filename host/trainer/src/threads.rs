@@ -8,15 +8,15 @@ use std::thread::JoinHandle;
 
 use crate::error::TrainError;
 
-/// One call's work: takes the next item until none is left.
-type Work = dyn Fn() + Sync;
+/// What a call shares with the workers: each takes items until none is left.
+type Work<'a> = &'a (dyn Fn() + Sync);
 
-/// The work that waits for threads, as its caller borrowed it.
+/// Where the caller keeps its [`Work`].
 #[derive(Clone, Copy)]
-struct Call(*const Work);
+struct Call(*const ());
 
 // SAFETY: what is pointed to is `Sync`, and it is followed only while its caller waits (see `Pool::share`).
-#[expect(unsafe_code, reason = "a borrowed closure crosses to the workers")]
+#[expect(unsafe_code, reason = "borrowed work crosses to the workers")]
 unsafe impl Send for Call {}
 
 #[derive(Default)]
@@ -105,19 +105,11 @@ impl Pool {
             .ok_or_else(|| TrainError::WorkerLost("a job panicked; please report this".to_owned()))
     }
 
-    /// Runs `work` on this thread and on as many workers as `count` items keep busy; returns when all have left it.
-    fn share(&self, count: usize, work: &(dyn Fn() + Sync)) {
-        // SAFETY: only the lifetime is changed. Workers follow the pointer between taking the call (counted in `active`, under the lock,
-        // while `call` is set) and leaving it; below, `call` is cleared and `active` waited for before `work` ends, unwinding or not.
-        #[expect(
-            unsafe_code,
-            reason = "the work is borrowed for the length of this call"
-        )]
-        let call = Call(unsafe {
-            std::mem::transmute::<*const (dyn Fn() + Sync + '_), *const Work>(std::ptr::from_ref(
-                work,
-            ))
-        });
+    /// Runs `work` on this thread and on as many workers as `count` items keep busy; returns when all have left it. Workers follow the
+    /// pointer only between taking the call (counted in `active`, under the lock, while `call` is set) and leaving it; `call` is
+    /// cleared and `active` waited for before `work` ends, unwinding or not.
+    fn share(&self, count: usize, work: Work<'_>) {
+        let call = Call(std::ptr::from_ref(&work).cast());
         let mut state = self.shared.state();
         state.call = Some(call);
         state.number += 1;
@@ -181,9 +173,10 @@ fn serve(shared: &Shared) -> u64 {
         seen = state.number;
         state.active += 1;
         drop(state);
-        // SAFETY: taken while `call` was set and counted in `active`: the caller waits until this thread has left.
+        // SAFETY: points to the caller's `Work`, and was taken while `call` was set and counted in `active`: the caller waits in
+        // `Pool::share`, and keeps what its work borrows, until this thread has left.
         #[expect(unsafe_code, reason = "see `Pool::share`")]
-        let work = unsafe { &*call.0 };
+        let work = unsafe { *call.0.cast::<Work<'_>>() };
         // A panic shows to the caller as a missing result.
         let _ = catch_unwind(AssertUnwindSafe(work));
         state = shared.state();

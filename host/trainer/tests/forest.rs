@@ -1,7 +1,11 @@
 //! Random forests: they learn, weigh and resume, and their bytes do not depend on threads.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
-#![expect(clippy::cast_possible_truncation, reason = "test data is f32")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "test data is f32"
+)]
 
 mod common;
 
@@ -36,7 +40,7 @@ fn small() -> Forest {
 /// Rows whose label is one of `classes` by two of four features; regression where there are none.
 fn data(rows: usize, classes: u32, seed: u64) -> Arc<Matrix> {
     let columns = table(rows, 4, seed);
-    let mut noise = Random(seed ^ 77);
+    let mut noise = Random(seed ^ 0x77);
     let label = (0..rows).map(|row| {
         let x = |feature: usize| columns[feature].1[row].max(-1.0);
         let value = x(0) + 0.7 * x(1) * x(2) + 0.1 * noise.next() as f32;

@@ -32,18 +32,16 @@ fn two_classes() -> Arc<Matrix> {
 
 /// The text of the error, which must be about the data.
 fn data_error(train: &Arc<Matrix>, valid: Option<&Arc<Matrix>>, config: Config) -> String {
-    match start(train.clone(), valid.cloned(), config, 1) {
-        Err(TrainError::Data(text)) => text,
-        other => panic!("{other:?}"),
-    }
+    let error = start(train.clone(), valid.cloned(), config, 1).unwrap_err();
+    assert!(matches!(error, TrainError::Data(_)), "{error:?}");
+    error.to_string()
 }
 
 /// The text of the error, which must be about the settings.
 fn setting_error(train: &Arc<Matrix>, config: Config) -> String {
-    match start(train.clone(), None, config, 1) {
-        Err(TrainError::Invalid(text)) => text,
-        other => panic!("{other:?}"),
-    }
+    let error = start(train.clone(), None, config, 1).unwrap_err();
+    assert!(matches!(error, TrainError::Invalid(_)), "{error:?}");
+    error.to_string()
 }
 
 fn gbdt() -> Config {
@@ -83,9 +81,7 @@ fn a_matrix_without_a_label() {
 fn labels_that_are_missing_infinite_or_no_class() {
     for bad in [f32::NAN, f32::INFINITY] {
         let label = Some(vec![0.0, 1.0, bad, 0.0, 1.0, 1.0]);
-        let Err(TrainError::Data(text)) = Matrix::build(input(label)) else {
-            panic!("{bad} was taken");
-        };
+        let text = Matrix::build(input(label)).unwrap_err().to_string();
         says(&text, &["row 2", "missing or infinite"]);
     }
     let half = labelled(&[0.0, 1.0, 0.5, 0.0, 1.0, 1.0]);
@@ -144,9 +140,7 @@ fn one_class_only() {
 fn infinite_values_and_no_rows() {
     let mut infinite = input(None);
     infinite.columns[1].1[3] = f32::NEG_INFINITY;
-    let Err(TrainError::Data(text)) = Matrix::build(infinite) else {
-        panic!("taken");
-    };
+    let text = Matrix::build(infinite).unwrap_err().to_string();
     says(&text, &["f1", "row 3", "-inf"]);
     let empty = MatrixInput {
         columns: vec![("x".to_owned(), Vec::new())],
@@ -154,9 +148,7 @@ fn infinite_values_and_no_rows() {
         weight: None,
         max_bins: 16,
     };
-    let Err(TrainError::Data(text)) = Matrix::build(empty) else {
-        panic!("taken");
-    };
+    let text = Matrix::build(empty).unwrap_err().to_string();
     says(&text, &["0 rows"]);
 }
 
@@ -266,6 +258,11 @@ fn settings_out_of_range() {
             &[&found, "2 to 256"],
         );
     }
+}
+
+#[test]
+fn settings_of_a_forest_and_of_a_run_out_of_range() {
+    let train = two_classes();
     says(&setting_error(&train, forest(1)), &["classes is 1"]);
     let with = |change: &dyn Fn(&mut Forest)| {
         let mut forest = Forest {

@@ -1,12 +1,13 @@
 //! Going on from a checkpoint: the same bytes as without an interruption, and a reason where data or settings are others.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::cast_possible_truncation, reason = "test data is f32")]
 
 mod common;
 
 use airlock_trainer::{
     Algorithm, Config, EarlyStop, Event, Forest, Gbdt, Growth, Matrix, Metric, Model, Objective,
-    StopReason, TrainError, start,
+    StopReason, start,
 };
 use common::{Random, matrix, table};
 use proptest::prelude::*;
@@ -58,10 +59,9 @@ fn trained(data: &[Arc<Matrix>; 2], config: Config, threads: usize) -> Arc<Model
 }
 
 fn refused(train: &Arc<Matrix>, config: Config) -> String {
-    match start(train.clone(), None, config, 1) {
-        Err(TrainError::Invalid(text) | TrainError::Data(text)) => text,
-        other => panic!("{other:?}"),
-    }
+    start(train.clone(), None, config, 1)
+        .unwrap_err()
+        .to_string()
 }
 
 proptest! {

@@ -68,8 +68,8 @@ fn runs(keys: &[u32]) -> impl Iterator<Item = (f32, usize)> {
 const COUNTING_FROM: usize = 1 << 12;
 /// Bits of a digit.
 const DIGIT_BITS: u32 = 11;
-/// Digits of a key.
-const DIGITS: usize = 3;
+/// Where each digit of a key begins.
+const DIGITS: [u32; 3] = [0, DIGIT_BITS, 2 * DIGIT_BITS];
 
 /// Sorts by digits, the lowest first; a digit that all keys share is passed over.
 fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
@@ -78,16 +78,14 @@ fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
         return keys;
     }
     let mut other = vec![0; keys.len()];
-    let digit = |key: u32, place: usize| {
-        (key >> (DIGIT_BITS * place as u32)) as usize & ((1 << DIGIT_BITS) - 1)
-    };
-    let mut counts = [[0_usize; 1 << DIGIT_BITS]; DIGITS];
+    let digit = |key: u32, shift: u32| (key >> shift) as usize & ((1 << DIGIT_BITS) - 1);
+    let mut counts = DIGITS.map(|shift| (shift, vec![0_usize; 1 << DIGIT_BITS]));
     for key in &keys {
-        for (place, counts) in counts.iter_mut().enumerate() {
-            counts[digit(*key, place)] += 1;
+        for (shift, counts) in &mut counts {
+            counts[digit(*key, *shift)] += 1;
         }
     }
-    for (number, mut places) in counts.into_iter().enumerate() {
+    for (shift, mut places) in counts {
         if places.contains(&keys.len()) {
             continue;
         }
@@ -96,7 +94,7 @@ fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
             next += std::mem::replace(place, next);
         }
         for key in &keys {
-            let place = &mut places[digit(*key, number)];
+            let place = &mut places[digit(*key, shift)];
             other[*place] = *key;
             *place += 1;
         }
@@ -204,7 +202,7 @@ mod tests {
     #[test]
     fn many_values_are_sorted_as_few_are() {
         let values: Vec<f32> = (0..20_000_u64)
-            .map(|n| (crate::math::hash3(1, 2, n) as i64 as f32) * 1e-12)
+            .map(|n| (crate::math::hash3(1, 2, n).cast_signed() as f32) * 1e-12)
             .collect();
         let mut keys: Vec<u32> = values.iter().map(|x| to_key(*x)).collect();
         let by_digit = sorted(keys.clone());

@@ -117,7 +117,7 @@ impl<C: Criterion> Growth<'_, C> {
         }];
         while let Some(open) = line.pop() {
             match self.split(&open) {
-                Some(split) => line.extend(self.part(open, &split)),
+                Some(split) => line.extend(self.part(&open, &split)),
                 None => self.leaves.push((open.place, open.sums)),
             }
         }
@@ -175,7 +175,7 @@ impl<C: Criterion> Growth<'_, C> {
         clippy::cast_possible_truncation,
         reason = "at most 2^31 nodes and 2^14 features; gains are for people"
     )]
-    fn part(&mut self, open: Open, split: &Split) -> [Open; 2] {
+    fn part(&mut self, open: &Open, split: &Split) -> [Open; 2] {
         let column = self.data.column(split.feature);
         let rows = &mut self.rows[open.from..open.to];
         let (mut lefts, mut rights) = (0, 0);

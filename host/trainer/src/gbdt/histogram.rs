@@ -209,6 +209,7 @@ fn add(tables: &mut [Table], rows: impl Iterator<Item = (u64, u64)>) {
 }
 
 /// The hot loop of training.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest byte is taken")]
 fn add_to<const WIDTH: usize>(tables: &mut [Table], rows: impl Iterator<Item = (u64, u64)>) {
     let Some(tables) = tables.first_chunk_mut::<WIDTH>() else {
         return;
@@ -216,7 +217,7 @@ fn add_to<const WIDTH: usize>(tables: &mut [Table], rows: impl Iterator<Item = (
     for (record, word) in rows {
         // The width is known, so the loop is unrolled; a byte never points outside of a table.
         for (place, table) in tables.iter_mut().enumerate() {
-            let slot = &mut table[(record >> (8 * place)) as usize & (BINS - 1)];
+            let slot = &mut table[usize::from((record >> (8 * place)) as u8)];
             *slot = slot.wrapping_add(word);
         }
     }

@@ -52,7 +52,8 @@ pub(crate) fn plan(
 /// model does.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "rounding to f32 is the point"
+    clippy::cast_sign_loss,
+    reason = "rounding to f32 is the point; labels of classes are whole and not negative"
 )]
 fn base_scores(gbdt: &Gbdt, train: &Matrix) -> Vec<f32> {
     if let Some(score) = gbdt.base_score {

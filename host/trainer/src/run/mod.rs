@@ -45,6 +45,10 @@ pub fn start(
     config: Config,
     threads: usize,
 ) -> Result<Run, TrainError> {
+    #![expect(
+        clippy::needless_pass_by_value,
+        reason = "a run keeps its matrices: callers hand them over"
+    )]
     check_threads(threads)?;
     let work = work(&train, valid.as_ref(), config)?;
     let shared = Arc::clone(&work.shared);
