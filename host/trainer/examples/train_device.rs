@@ -1,12 +1,13 @@
 //! What a GPU does for training, measured on the machine that has one: the same models as on the processor, byte for byte, and how
 //! long they take. Prints a table; without a GPU it says so and ends well. Refuses nothing: data is made from a seed.
 //!
-//! `train_device [--rows N] [--small-rows N] [--runs N] [--threads N]`: rows of the large matrix (11,000,000, HIGGS-shaped) and of the
-//! small one (200,000, a churn model's), measured runs of each line (5) and threads of the processor (all).
+//! `train_device [--rows N] [--small-rows N] [--runs N] [--threads N] [--fewer N]`: rows of the large matrix (11,000,000, HIGGS-shaped)
+//! and of the small one (200,000, a churn model's), measured runs of each line (5), threads of the processor (all), and by how much
+//! to divide the numbers of trees (1).
 
 use airlock_trainer::device::{self, Card};
 use airlock_trainer::{
-    Config, Device, Gbdt, GpuWish, Matrix, MatrixInput, Run, start, start_search,
+    Algorithm, Config, Device, Forest, Gbdt, GpuWish, Matrix, MatrixInput, Run, start, start_search,
 };
 use std::error::Error;
 use std::sync::Arc;
@@ -22,12 +23,13 @@ struct Sizes {
     small_rows: usize,
     runs: usize,
     threads: usize,
+    fewer: u32,
 }
 
 fn main() -> Outcome<()> {
     let sizes = sizes()?;
     let cards = device::list()?;
-    let Some(card) = cards.iter().find(|card| card.compute >= (7, 0)) else {
+    let Some(card) = cards.first() else {
         println!("no GPU here: {}", device::probe().describe());
         return Ok(());
     };
@@ -38,23 +40,33 @@ fn main() -> Outcome<()> {
     );
     atomics(card)?;
     let small = Arc::new(matrix(sizes.small_rows, SMALL_FEATURES, 1)?);
-    same_bytes(&small, sizes.threads)?;
+    let trees = |count: u32| (count / sizes.fewer).max(1);
+    same_bytes(&small, trees(50), sizes.threads)?;
     println!(
         "{:<44} {:>10} {:>10} {:>10}",
         "", "median s", "least s", "ms/tree"
     );
-    measure("200k x 30, 300 trees, cold", &small, &[gbdt(300)], 1)?;
-    measure("200k x 30, 300 trees", &small, &[gbdt(300)], sizes.runs)?;
-    for count in [4, 12] {
-        let name = format!("200k x 30, {count} variants of 300 trees");
-        let variants: Vec<Gbdt> = (0..count).map(variant).collect();
+    let shape = format!("{} x {SMALL_FEATURES}", sizes.small_rows);
+    for count in [1, 4, 12] {
+        let variants: Vec<Gbdt> = (0..count).map(|n| variant(n, trees(300))).collect();
+        let name = format!("{shape}, {count} variants of {} trees", trees(300));
         measure(&name, &small, &variants, sizes.runs)?;
     }
+    forest(
+        &format!("{shape}, a random forest"),
+        &small,
+        trees(100),
+        sizes.runs,
+    )?;
     drop(small);
     let large = Arc::new(matrix(sizes.large_rows, LARGE_FEATURES, 2)?);
     for rounds in [100, 500] {
-        let name = format!("{} x 28, {rounds} trees", sizes.large_rows);
-        measure(&name, &large, &[gbdt(rounds)], sizes.runs)?;
+        let name = format!(
+            "{} x {LARGE_FEATURES}, {} trees",
+            sizes.large_rows,
+            trees(rounds)
+        );
+        measure(&name, &large, &[gbdt(trees(rounds))], sizes.runs)?;
     }
     Ok(())
 }
@@ -69,11 +81,11 @@ fn atomics(card: &Card) -> Outcome<()> {
 }
 
 /// A model of the card and one of the processor, compared.
-fn same_bytes(data: &Arc<Matrix>, threads: usize) -> Outcome<()> {
+fn same_bytes(data: &Arc<Matrix>, trees: u32, threads: usize) -> Outcome<()> {
     let digest = |device, threads| -> Outcome<[u8; 32]> {
         let config = Config {
             device,
-            ..Config::gbdt(gbdt(50))
+            ..Config::gbdt(gbdt(trees))
         };
         let run = start(Arc::clone(data), None, config, threads)?;
         run.wait()?;
@@ -87,28 +99,34 @@ fn same_bytes(data: &Arc<Matrix>, threads: usize) -> Outcome<()> {
         return Err("the card's model is not the processor's: please report this".into());
     }
     println!(
-        "50 trees: the same bytes as on the processor ({} threads, {:.2} s)",
-        threads,
+        "{trees} trees: the same bytes as on the processor ({threads} threads, {:.2} s)",
         processor_time.as_secs_f64()
     );
     Ok(())
 }
 
-/// One line of the table: runs one after another, each with everything that a run does.
+/// One line of the table: runs one after another, each with everything that a run does, the upload of the matrix among it.
 fn measure(name: &str, data: &Arc<Matrix>, variants: &[Gbdt], runs: usize) -> Outcome<()> {
-    let mut seconds = Vec::with_capacity(runs);
     let trees: u32 = variants.iter().map(|gbdt| gbdt.rounds).sum();
-    for _ in 0..runs.max(1) {
+    line(name, trees, runs, || {
         let configs = variants.iter().map(|gbdt| Config {
             device: any_card(),
             ..Config::gbdt(gbdt.clone())
         });
-        let begun = Instant::now();
         let started = start_search(data, None, configs.collect(), 1, 1)?;
         let started: Vec<Run> = started.into_iter().collect::<Result<_, _>>()?;
         for run in &started {
             run.wait()?;
         }
+        Ok(())
+    })
+}
+
+fn line(name: &str, trees: u32, runs: usize, run: impl Fn() -> Outcome<()>) -> Outcome<()> {
+    let mut seconds = Vec::with_capacity(runs);
+    for _ in 0..runs.max(1) {
+        let begun = Instant::now();
+        run()?;
         seconds.push(begun.elapsed());
     }
     seconds.sort_unstable();
@@ -122,6 +140,29 @@ fn measure(name: &str, data: &Arc<Matrix>, variants: &[Gbdt], runs: usize) -> Ou
         per_tree(median)
     );
     Ok(())
+}
+
+/// A forest as scikit-learn grows it by default: until the leaves are pure.
+fn forest(name: &str, data: &Arc<Matrix>, trees: u32, runs: usize) -> Outcome<()> {
+    let forest = Forest {
+        trees,
+        max_depth: 0,
+        max_features: 0.0,
+        min_leaf: 1,
+        bootstrap: true,
+        classes: 2,
+        class_weights: Vec::new(),
+    };
+    let config = Config {
+        algorithm: Algorithm::RandomForest(forest),
+        device: any_card(),
+        ..Config::gbdt(gbdt(1))
+    };
+    line(name, trees, runs, || {
+        let run = start(Arc::clone(data), None, config.clone(), 1)?;
+        run.wait()?;
+        Ok(())
+    })
 }
 
 fn any_card() -> Device {
@@ -142,12 +183,12 @@ fn gbdt(rounds: u32) -> Gbdt {
     }
 }
 
-fn variant(number: u32) -> Gbdt {
+fn variant(number: u32, rounds: u32) -> Gbdt {
     Gbdt {
         learning_rate: 0.02 + 0.01 * f64::from(number),
         l2: f64::from(1 + number % 3),
         subsample: if number.is_multiple_of(2) { 1.0 } else { 0.8 },
-        ..gbdt(300)
+        ..gbdt(rounds)
     }
 }
 
@@ -190,6 +231,7 @@ fn sizes() -> Outcome<Sizes> {
         small_rows: 200_000,
         runs: 5,
         threads: processors,
+        fewer: 1,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -204,6 +246,7 @@ fn sizes() -> Outcome<Sizes> {
             "--small-rows" => sizes.small_rows = value,
             "--runs" => sizes.runs = value,
             "--threads" => sizes.threads = value,
+            "--fewer" => sizes.fewer = u32::try_from(value)?.max(1),
             _ => return Err(format!("there is no flag {name}").into()),
         }
     }

@@ -1,5 +1,7 @@
 //! Asking for a GPU where there is none: a typed error that says what there is and what was asked, never a panic.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 use airlock_trainer::device::{self, Probe};
 use airlock_trainer::{
     Algorithm, Config, Device, Gbdt, GpuWish, Linear, Matrix, MatrixInput, TrainError, start,

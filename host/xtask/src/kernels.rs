@@ -192,8 +192,6 @@ fn digests(sources: &Path) -> Result<Map<String, Value>> {
 
 fn sha256(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    Ok(digest.map(|byte| format!("{byte:02x}")).concat())
 }

@@ -51,6 +51,15 @@ pub(crate) struct Cuda {
     busy: Duration,
 }
 
+/// Opens one card for a share of its memory.
+pub(super) fn open_card(card: &device::Card, share: f32) -> Result<Box<dyn Gpu>, TrainError> {
+    #[cfg(any(test, feature = "emulated-gpu"))]
+    if let Some(gpu) = super::made_up::open(card) {
+        return gpu;
+    }
+    Ok(Box::new(Driver::open(card, share)?))
+}
+
 /// Opens the cards, each for a share of its memory, and puts a batch onto them.
 ///
 /// # Errors
@@ -60,14 +69,9 @@ pub(crate) fn open(
     share: f32,
     plans: &[&TreePlan],
 ) -> Result<Box<dyn Backend>, TrainError> {
-    let mut gpus: Vec<Box<dyn Gpu>> = Vec::with_capacity(cards.len());
+    let mut gpus = Vec::with_capacity(cards.len());
     for card in cards {
-        #[cfg(any(test, feature = "emulated-gpu"))]
-        if let Some(gpu) = super::made_up::open(card) {
-            gpus.push(gpu?);
-            continue;
-        }
-        gpus.push(Box::new(Driver::open(card, share)?));
+        gpus.push(open_card(card, share)?);
     }
     if let [plan] = plans
         && let Algorithm::RandomForest(settings) = &plan.config.algorithm

@@ -1,10 +1,10 @@
 //! The cards that the driver knows.
 
-use super::driver::{compute_of, fault, is_present};
+use super::driver::{compute_of, context, fault, is_present};
 use crate::device::Card;
 use crate::error::TrainError;
 use cudarc::driver::sys::CUresult;
-use cudarc::driver::{CudaContext, DriverError, result};
+use cudarc::driver::{DriverError, result};
 use std::fmt::Write;
 
 /// See [`crate::device::list`].
@@ -22,7 +22,7 @@ pub(crate) fn list() -> Result<Vec<Card>, TrainError> {
 }
 
 fn card(ordinal: usize) -> Result<Card, TrainError> {
-    let context = CudaContext::new(ordinal).map_err(fault("open the card"))?;
+    let context = context(ordinal)?;
     let uuid = context.uuid().map_err(fault("ask for the UUID"))?;
     let (free, total) = context
         .mem_get_info()

@@ -1,5 +1,5 @@
-//! A card through NVIDIA's driver, which is opened when a program runs and may be missing. Owns the context, one stream and the
-//! loaded kernels. Refuses to be opened twice in one process for the same work: an error that sticks to a context ends the process.
+//! A card through NVIDIA's driver, which is opened when a program runs and may be missing. Owns the contexts of this process, a stream
+//! for each run and the loaded kernels. Refuses to repair a context: an error that sticks to it lasts as long as the process.
 
 #![expect(
     unsafe_code,
@@ -18,7 +18,8 @@ use cudarc::driver::{
     LaunchConfig, PushKernelArg, result,
 };
 use cudarc::nvrtc::Ptx;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 // SAFETY: `Job` is `repr(C)`, of 64-bit addresses and 32-bit numbers, without padding: as `struct Job` in kernels/common.cuh.
 unsafe impl DeviceRepr for Job {}
@@ -40,6 +41,48 @@ pub(crate) fn is_present() -> bool {
     unsafe { cudarc::driver::sys::is_culib_present() }
 }
 
+/// What this process has opened, by the number of the card. It stays open: a context takes up to a second to make, and one that is
+/// torn down under live handles crashes.
+static OPENED: Mutex<BTreeMap<usize, Opened>> = Mutex::new(BTreeMap::new());
+
+struct Opened {
+    context: Arc<CudaContext>,
+    module: Option<Arc<CudaModule>>,
+}
+
+/// The context of a card, opened once in a process.
+pub(super) fn context(ordinal: usize) -> Result<Arc<CudaContext>, TrainError> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(opened) = opened.get(&ordinal) {
+        return Ok(Arc::clone(&opened.context));
+    }
+    let context = CudaContext::new(ordinal).map_err(fault("open the card"))?;
+    // SAFETY: a run has one stream and uses no allocation of another run, so there is no order between streams to keep.
+    unsafe { context.disable_event_tracking() };
+    let known = Opened {
+        context: Arc::clone(&context),
+        module: None,
+    };
+    opened.insert(ordinal, known);
+    Ok(context)
+}
+
+/// The kernels on a card, loaded once in a process.
+fn module(ordinal: usize, context: &Arc<CudaContext>) -> Result<Arc<CudaModule>, TrainError> {
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = opened
+        .get(&ordinal)
+        .and_then(|opened| opened.module.clone());
+    if let Some(module) = known {
+        return Ok(module);
+    }
+    let module = load(context, compute_of(context)?)?;
+    if let Some(opened) = opened.get_mut(&ordinal) {
+        opened.module = Some(Arc::clone(&module));
+    }
+    Ok(module)
+}
+
 /// What a call of the driver failed with, in our words.
 pub(crate) fn fault(what: &str) -> impl Fn(DriverError) -> TrainError + '_ {
     move |error| TrainError::DeviceFault(format!("{what}: {error}"))
@@ -56,12 +99,9 @@ impl Driver {
                 "there is no NVIDIA driver on this machine; use device cpu or best".to_owned(),
             ));
         }
-        let context = CudaContext::new(card.ordinal).map_err(fault("open the card"))?;
-        // SAFETY: one stream does all the work, so no allocation is used on two streams without an order between them.
-        unsafe { context.disable_event_tracking() };
+        let context = context(card.ordinal)?;
         let stream = context.new_stream().map_err(fault("make a stream"))?;
-        let compute = compute_of(&context)?;
-        let module = load(&context, compute)?;
+        let module = module(card.ordinal, &context)?;
         let mut functions = Vec::with_capacity(Kernel::ALL.len());
         for kernel in Kernel::ALL {
             let function = module.load_function(kernel.name());

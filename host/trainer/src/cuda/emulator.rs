@@ -7,7 +7,9 @@
     reason = "calls a library that was compiled from the kernels, on memory by address"
 )]
 
-use super::gpu::{Gpu, Kernel, Launch, Memory, within};
+#[cfg(test)]
+use super::gpu::Kernel;
+use super::gpu::{Gpu, Launch, Memory, within};
 use super::layout::Job;
 use crate::error::TrainError;
 use libloading::Library;
@@ -244,6 +246,7 @@ impl Gpu for Emulator {
 }
 
 /// The sizes of the structs as the C++ compiler sees them, in the order of `airlock_layout`.
+#[cfg(test)]
 pub(crate) fn layout() -> Option<[u32; 13]> {
     let library = library()?;
     let mut sizes = [0; 13];
@@ -258,6 +261,7 @@ pub(crate) fn layout() -> Option<[u32; 13]> {
 }
 
 /// Every kernel that Rust names is in the library.
+#[cfg(test)]
 pub(crate) fn has_all_kernels() -> bool {
     library().is_none_or(|library| {
         // SAFETY: only looks the names up.

@@ -1,7 +1,7 @@
 //! Measures a card: what the histogram is bound by.
 
-use super::driver::Driver;
-use super::gpu::{Gpu, Kernel, Launch, fetch, hold};
+use super::backend::open_card;
+use super::gpu::{Kernel, Launch, fetch, hold};
 use super::layout::Job;
 use crate::device::{AtomicClocks, Card};
 use crate::error::TrainError;
@@ -11,9 +11,9 @@ const ROUNDS: u32 = 4_096;
 
 /// See [`crate::device::atomic_clocks`].
 pub(crate) fn atomic_clocks(card: &Card) -> Result<AtomicClocks, TrainError> {
-    let gpu = Driver::open(card, 1.0)?;
+    let gpu = open_card(card, 1.0)?;
     let blocks = gpu.processors();
-    let clocks = hold(&gpu, &vec![0_u32; blocks as usize])?;
+    let clocks = hold(&*gpu, &vec![0_u32; blocks as usize])?;
     let job = Job {
         sum_first: clocks.address,
         ..Job::default()
@@ -29,7 +29,7 @@ pub(crate) fn atomic_clocks(card: &Card) -> Result<AtomicClocks, TrainError> {
         // The first one loads the code.
         gpu.launch(launch, &job)?;
         gpu.launch(launch, &job)?;
-        let mut all: Vec<u32> = fetch(&gpu, &clocks, 0, blocks as usize)?;
+        let mut all: Vec<u32> = fetch(&*gpu, &clocks, 0, blocks as usize)?;
         all.sort_unstable();
         let median = all.get(all.len() / 2).copied().unwrap_or_default();
         Ok(f64::from(median) / (f64::from(ROUNDS) * warps))

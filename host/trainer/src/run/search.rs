@@ -60,9 +60,9 @@ pub fn start_search(
 /// Puts a run into the line: with others on the same cards, which take all of them at once, or by itself.
 fn join(line: &mut Vec<Vec<Work>>, work: Work) {
     let joins = |other: &Work| work.goes_with(other);
-    let batch = line
-        .iter_mut()
-        .find(|batch| batch.first().is_some_and(joins));
+    let has_room = |batch: &&mut Vec<Work>| batch.len() < BATCH_MAX;
+    let mut batches = line.iter_mut().filter(has_room);
+    let batch = batches.find(|batch| batch.first().is_some_and(joins));
     match batch {
         Some(batch) => batch.push(work),
         None => line.push(vec![work]),
