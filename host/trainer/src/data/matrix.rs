@@ -7,7 +7,10 @@
 use sha2::{Digest, Sha256};
 
 use super::cuts;
+use super::shared::{Sections, SharedFile, Sink, Slab, damaged};
 use crate::error::TrainError;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most rows of one matrix.
 pub const MAX_ROWS: usize = 1 << 30;
@@ -48,15 +51,29 @@ pub struct MemoryNeed {
 #[derive(Debug)]
 pub struct Matrix {
     names: Vec<String>,
-    raw: Vec<Vec<f32>>,
+    raw: Vec<Slab<f32>>,
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
-    columns: Vec<Vec<u8>>,
+    columns: Vec<Slab<u8>>,
     /// By row within groups of features, for histograms.
-    groups: Vec<Vec<[u8; GROUP]>>,
-    label: Option<Vec<f32>>,
-    weight: Option<Vec<f32>>,
+    groups: Vec<Slab<[u8; GROUP]>>,
+    label: Option<Slab<f32>>,
+    weight: Option<Slab<f32>>,
     rows: usize,
+    digest: [u8; 32],
+    /// Where all of it lies, if it can be sent to another process.
+    file: Option<SharedFile>,
+}
+
+/// What a shared matrix says before its sections.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    names: Vec<String>,
+    /// Of each feature.
+    cuts: Vec<usize>,
+    rows: usize,
+    label: bool,
+    weight: bool,
     digest: [u8; 32],
 }
 
@@ -94,16 +111,18 @@ impl Matrix {
         cut: impl Fn(usize, &[f32]) -> Vec<f32>,
     ) -> Result<Self, TrainError> {
         let rows = check(&mut input)?;
+        let mut groups = vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)];
         let mut matrix = Self {
             names: Vec::new(),
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            groups: vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)],
-            label: input.label,
-            weight: input.weight,
+            groups: Vec::new(),
+            label: input.label.map(Slab::from),
+            weight: input.weight.map(Slab::from),
             rows,
             digest: [0; 32],
+            file: None,
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
@@ -117,14 +136,15 @@ impl Matrix {
                     }
                 })
                 .collect();
-            for (record, bin) in matrix.groups[feature / GROUP].iter_mut().zip(&bins) {
+            for (record, bin) in groups[feature / GROUP].iter_mut().zip(&bins) {
                 record[feature % GROUP] = *bin;
             }
             matrix.names.push(name);
-            matrix.raw.push(values);
+            matrix.raw.push(values.into());
             matrix.cuts.push(cuts);
-            matrix.columns.push(bins);
+            matrix.columns.push(bins.into());
         }
+        matrix.groups = groups.into_iter().map(Slab::from).collect();
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -139,18 +159,96 @@ impl Matrix {
             for cut in cuts {
                 sha.update(cut.to_le_bytes());
             }
-            sha.update(bins);
+            sha.update(&**bins);
         }
         for part in [&self.label, &self.weight] {
             sha.update([u8::from(part.is_some())]);
             let bytes: Vec<u8> = part
                 .iter()
-                .flatten()
+                .flat_map(|values| values.iter())
                 .flat_map(|x| x.to_le_bytes())
                 .collect();
             sha.update(bytes);
         }
         sha.finalize().into()
+    }
+
+    /// Moves it into memory that other processes can map, one column at a time, so that never more than one lies there twice.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfMemory`] where there is no room, [`TrainError::WorkerLost`] where the system shares no memory.
+    pub fn into_shared(self) -> Result<Self, TrainError> {
+        let header = Header {
+            cuts: self.cuts.iter().map(Vec::len).collect(),
+            rows: self.rows,
+            label: self.label.is_some(),
+            weight: self.weight.is_some(),
+            digest: self.digest,
+            names: self.names,
+        };
+        let header = serde_json::to_vec(&header)
+            .map_err(|error| damaged(&format!("its header cannot be written: {error}")))?;
+        let cells = self.rows * (5 * self.raw.len() + GROUP * self.groups.len() + 8);
+        let mut sink = Sink::new(&header, cells as u64)?;
+        for cuts in self.cuts {
+            sink.section(&cuts)?;
+        }
+        for values in self.raw {
+            sink.section(&values)?;
+        }
+        for bins in self.columns {
+            sink.section(&bins)?;
+        }
+        for bins in self.groups {
+            sink.section(&bins)?;
+        }
+        for values in [self.label, self.weight].into_iter().flatten() {
+            sink.section(&values)?;
+        }
+        Self::from_shared(sink.finish()?)
+    }
+
+    /// Maps a matrix that [`Matrix::into_shared`] made, here or in another process.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a file that is not sealed or is damaged, [`TrainError::OutOfMemory`] where it cannot be mapped.
+    pub fn from_shared(file: OwnedFd) -> Result<Self, TrainError> {
+        let (mut sections, header) = Sections::open(file)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|error| damaged(&format!("its header cannot be read: {error}")))?;
+        let (features, rows) = (header.names.len(), header.rows);
+        if header.cuts.len() != features || features > MAX_FEATURES || rows > MAX_ROWS {
+            return Err(damaged("its header contradicts itself"));
+        }
+        let cuts = header.cuts.iter().map(|len| sections.next(*len));
+        let cuts = cuts
+            .map(|cuts| Ok(cuts?.to_vec()))
+            .collect::<Result<_, _>>()?;
+        let raw = (0..features).map(|_| sections.next(rows));
+        let raw = raw.collect::<Result<_, _>>()?;
+        let columns = (0..features).map(|_| sections.next(rows));
+        let columns = columns.collect::<Result<_, _>>()?;
+        let groups = (0..features.div_ceil(GROUP)).map(|_| sections.next(rows));
+        let groups = groups.collect::<Result<_, _>>()?;
+        let mut optional = |there: bool| there.then(|| sections.next(rows)).transpose();
+        let (label, weight) = (optional(header.label)?, optional(header.weight)?);
+        Ok(Self {
+            names: header.names,
+            raw,
+            cuts,
+            columns,
+            groups,
+            label,
+            weight,
+            rows,
+            digest: header.digest,
+            file: Some(sections.finish()?),
+        })
+    }
+
+    /// The sealed file it lies in, if it was moved there.
+    pub fn shared_file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Number of rows.

@@ -2,6 +2,7 @@
 
 mod cuts;
 mod matrix;
+mod shared;
 
 pub(crate) use matrix::{GROUP, MISSING};
 pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};
