@@ -49,6 +49,7 @@ fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
                 wit::Growth::Lossguide => trainer::Growth::Lossguide,
             },
             base_score: gbdt.base_score,
+            ..trainer::Gbdt::default()
         }),
         wit::Algorithm::RandomForest(forest) => trainer::Algorithm::RandomForest(trainer::Forest {
             trees: forest.trees,
@@ -56,6 +57,7 @@ fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
             max_features: forest.max_features,
             min_leaf: forest.min_leaf,
             bootstrap: forest.bootstrap,
+            ..trainer::Forest::default()
         }),
         wit::Algorithm::Logistic(linear) => trainer::Algorithm::Logistic(trainer::Linear {
             l2: linear.l2,
@@ -64,6 +66,8 @@ fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
             standardize: linear.standardize,
         }),
         wit::Algorithm::Mlp(mlp) => trainer::Algorithm::Mlp(trainer::Mlp {
+            objective: trainer::Objective::BinaryLogistic,
+            classes: 0,
             hidden: mlp.hidden,
             epochs: mlp.epochs,
             batch: mlp.batch,

@@ -51,6 +51,30 @@ pub trait Devices: Send + Sync {
     fn candidates(&self, wish: &Device) -> Result<Vec<DeviceName>, TrainError>;
 }
 
+/// The setting of the program that makes up a device, by its name: it stands before the processor for the wishes `gpu` and `best`,
+/// and trains on it. For tests of the program.
+pub(super) const ENV: &str = "AIRLOCK_TEST_TRAINER_DEVICE";
+
+/// What [`ENV`] makes up, if it is set.
+pub(super) fn from_env() -> Option<Box<dyn Devices>> {
+    let name = std::env::var(ENV).ok()?;
+    Some(Box::new(MadeUp(name)))
+}
+
+/// One device that does not exist.
+pub(super) struct MadeUp(pub(super) String);
+
+impl Devices for MadeUp {
+    fn candidates(&self, wish: &Device) -> Result<Vec<DeviceName>, TrainError> {
+        let fake = DeviceName::Fake(self.0.clone());
+        Ok(match wish {
+            Device::Cpu => vec![DeviceName::Cpu],
+            Device::Gpu(_) => vec![fake],
+            Device::Best => vec![fake, DeviceName::Cpu],
+        })
+    }
+}
+
 /// The machine's own.
 #[derive(Debug, Default)]
 pub(super) struct Machine;

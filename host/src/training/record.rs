@@ -220,7 +220,8 @@ impl Record {
         heard.repeats = heard.highest;
         let rounds_of = |bytes: &Vec<u8>| Model::from_bytes(bytes).map_or(0, |model| model.rounds());
         let from = heard.checkpoint.as_ref().map_or(0, rounds_of);
-        let before = self.spec.config.resume_from.as_ref().map_or(0, rounds_of);
+        let before = self.spec.config.resume_from.as_ref();
+        let before = before.map_or(0, rounds_of);
         heard.kept_rounds = u32::try_from(from.saturating_sub(before)).unwrap_or(u32::MAX);
         heard.push(Event::Moved(format!(
             "{next}, from round {}: {here} was lost ({})",
@@ -230,6 +231,11 @@ impl Record {
         drop(heard);
         self.changed.notify_all();
         Some(next)
+    }
+
+    /// Whether there is a device after the one it is on.
+    pub(super) fn can_move(&self) -> bool {
+        self.heard().place + 1 < self.spec.candidates.len()
     }
 
     fn given_up(&self, here: &DeviceName, cause: &Cause) -> TrainError {
@@ -242,10 +248,9 @@ impl Record {
             Cause::Fault(_) => TrainError::DeviceFault(format!(
                 "{text}; look at the device's own log (dmesg, nvidia-smi), or train with device `cpu`"
             )),
-            Cause::OutOfMemory { needed, available } => TrainError::OutOfMemory {
-                needed: *needed,
-                available: *available,
-            },
+            &Cause::OutOfMemory { needed, available } => {
+                TrainError::OutOfMemory { needed, available }
+            }
             Cause::Lost(_) => TrainError::WorkerLost(format!(
                 "{text}; if the machine is short of memory, train fewer tasks at once or fewer rows, else please report this"
             )),

@@ -7,6 +7,7 @@ use super::devices::{DeviceName, Devices};
 use super::fault::Fault;
 use super::process::{Farewell, Launch, Worker};
 use super::record::{Cause, Record};
+use super::worker::SLACK_BYTES;
 use super::wire::{self, End, FromWorker, Job, RunId, ToWorker};
 use airlock_trainer::{Matrix, TrainError};
 use std::collections::{BTreeMap, VecDeque};
@@ -104,17 +105,6 @@ impl Supervisor {
         let Some(first) = records.first() else {
             return Ok(());
         };
-        let _one_at_a_time = lock(&self.placing);
-        let free = lock(&self.workers)
-            .iter()
-            .find(|(_, hired)| !solitary && hired.takes(device, self.options.runs_per_worker))
-            .map(|(number, _)| *number);
-        let number = match free {
-            Some(number) => number,
-            None => self.hire(device, solitary).map_err(|error| {
-                TrainError::WorkerLost(format!("no training worker can be started: {error}"))
-            })?,
-        };
         let job = |record: &Arc<Record>| Job {
             run: record.id,
             config: record.config(),
@@ -129,14 +119,35 @@ impl Supervisor {
                 memory: first.spec.memory,
             },
         };
-        let mut workers = lock(&self.workers);
-        let Some(hired) = workers.get_mut(&number) else {
-            // It died between the two looks: these runs die with it, once.
-            drop(workers);
-            drop(_one_at_a_time);
-            let cause = Cause::Lost("the worker ended before it began".to_owned());
-            records.iter().for_each(|record| self.move_on(record, &cause));
+        let one_at_a_time = lock(&self.placing);
+        let runs_max = self.options.runs_per_worker;
+        let free = |_: u64, hired: &Hired| !solitary && hired.takes(device, runs_max);
+        let Some(start) = self.assign(free, records, start) else {
             return Ok(());
+        };
+        let hired = self.hire(device, solitary).map_err(|error| {
+            TrainError::WorkerLost(format!("no training worker can be started: {error}"))
+        })?;
+        let left = self.assign(|number, _| number == hired, records, start);
+        drop(one_at_a_time);
+        if left.is_some() {
+            let cause = Cause::Lost("its worker ended as soon as it was started".to_owned());
+            records.iter().for_each(|record| self.move_on(record, &cause));
+        }
+        Ok(())
+    }
+
+    /// Gives runs to the first worker that `fits`; gives `start` back where there is none.
+    fn assign(
+        &self,
+        fits: impl Fn(u64, &Hired) -> bool,
+        records: &[Arc<Record>],
+        start: Outgoing,
+    ) -> Option<Outgoing> {
+        let mut workers = lock(&self.workers);
+        let mut all = workers.iter_mut();
+        let Some((_, hired)) = all.find(|(number, hired)| fits(**number, hired)) else {
+            return Some(start);
         };
         for record in records {
             hired.runs.insert(record.id, record.clone());
@@ -147,7 +158,7 @@ impl Supervisor {
         for record in records.iter().filter(|record| record.is_cancelled()) {
             let _ = hired.outgoing.send(Outgoing::Cancel(record.id));
         }
-        Ok(())
+        None
     }
 
     /// Starts a worker, in a thread that lives as long as it.
@@ -269,7 +280,9 @@ impl Supervisor {
         let Some(hired) = lock(&self.workers).remove(&number) else {
             return;
         };
-        let cause = hired.cause.unwrap_or_else(|| cause_of(farewell));
+        let granted = hired.runs.values().map(|record| record.spec.memory);
+        let allowed = granted.fold(SLACK_BYTES, u64::saturating_add);
+        let cause = hired.cause.unwrap_or_else(|| cause_of(farewell, allowed));
         for record in hired.runs.values() {
             self.move_on(record, &cause);
         }
@@ -418,17 +431,17 @@ fn write_start(
     wire::send(socket, message, None)
 }
 
-/// Why a worker ended that nobody killed.
-fn cause_of(farewell: &Farewell) -> Cause {
+/// Why a worker ended that nobody killed. `allowed` is what it might hold, bytes: a failed allocation came on top of some of it.
+fn cause_of(farewell: &Farewell, allowed: u64) -> Cause {
     let Farewell { status, last_words } = farewell;
     let (before, after) = ALLOCATION_FAILED;
-    let bytes = last_words
+    let bytes: Option<u64> = last_words
         .split_once(before)
         .and_then(|(_, rest)| rest.split_once(after)?.0.parse().ok());
     match bytes {
-        Some(needed) => Cause::OutOfMemory {
-            needed,
-            available: 0,
+        Some(bytes) => Cause::OutOfMemory {
+            needed: allowed.saturating_add(bytes),
+            available: allowed,
         },
         None if last_words.is_empty() => Cause::Lost(format!("it ended: {status}")),
         None => Cause::Lost(format!("it ended: {status}, after saying: {last_words}")),

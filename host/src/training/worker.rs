@@ -4,10 +4,10 @@
 use super::devices::DeviceName;
 use super::fault::{Fault, FaultKind};
 use super::wire::{self, End, FromWorker, Job, RunId, ToWorker};
-use airlock_trainer::{self as trainer, Event, Granted, Matrix, Model, TrainError};
+use airlock_trainer::{self as trainer, Config, Event, Granted, Matrix, Model, TrainError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -21,7 +21,10 @@ pub(super) const BEAT: Duration = Duration::from_secs(1);
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Private memory that a worker may hold beside what its runs were granted, bytes: stacks, the allocator's own, small data.
-const SLACK_BYTES: u64 = 256 << 20;
+pub(super) const SLACK_BYTES: u64 = 256 << 20;
+
+/// Of a thread that only starts or follows runs, bytes; the trainer's own have more.
+const STACK_BYTES: usize = 512 << 10;
 
 type Held = Result<Arc<Matrix>, TrainError>;
 type Data = (Arc<Matrix>, Option<Arc<Matrix>>);
@@ -103,12 +106,13 @@ fn listen(socket: &UnixStream, desk: &Arc<Desk>) -> io::Result<()> {
                 live.extend(jobs.iter().map(|job| (job.run, Live::default())));
                 drop(live);
                 let batch = Batch {
+                    jobs,
                     data: data(std::mem::take(&mut sent)),
-                    ids: jobs.iter().map(|job| job.run).collect(),
-                    jobs: Mutex::new(jobs.into()),
-                    _memory: Allowance::new(desk, memory),
+                    threads: threads as usize,
+                    parallel: parallel as usize,
+                    memory: Allowance::new(desk, memory),
                 };
-                begin(desk, batch, threads as usize, parallel as usize);
+                begin(desk, batch);
             }
             ToWorker::Cancel { run } => {
                 if let Some(live) = lock(&desk.live).get_mut(&run) {
@@ -127,44 +131,33 @@ fn data(sent: Vec<Held>) -> Result<Data, TrainError> {
     Ok((train, sent.next().transpose()?))
 }
 
-/// The runs of one `Start`. What they hold goes with the last lane.
+/// The runs of one `Start`.
 struct Batch {
+    jobs: Vec<Job>,
     data: Result<Data, TrainError>,
-    ids: Vec<RunId>,
-    jobs: Mutex<VecDeque<Job>>,
-    _memory: Allowance,
+    threads: usize,
+    parallel: usize,
+    memory: Allowance,
 }
 
-/// Starts the lanes of a batch: each takes one job after the other, so that `parallel` of them are trained at a time.
-fn begin(desk: &Arc<Desk>, batch: Batch, threads: usize, parallel: usize) {
-    let lanes = parallel.min(batch.ids.len()).min(threads).max(1);
-    let batch = Arc::new(batch);
-    for lane in 0..lanes {
-        // The first lanes get what does not divide.
-        let threads = threads / lanes + usize::from(lane < threads % lanes);
-        let (desk_of, batch_of) = (desk.clone(), batch.clone());
-        let work = move || {
-            while let Some(job) = batch_of.next() {
-                desk_of.carry_out(job, &batch_of.data, threads);
-            }
-        };
-        let lane_of = thread::Builder::new().name(format!("lane-{lane}"));
-        if let Err(error) = lane_of.spawn(work)
-            && lane == 0
-        {
-            for run in &batch.ids {
-                let lost = TrainError::WorkerLost(format!("no thread: {error}"));
-                desk.end(*run, Err(lost));
-            }
-            return;
+/// Starts the runs of a batch, on a thread: checking settings and measuring a checkpoint may take a while.
+fn begin(desk: &Arc<Desk>, batch: Batch) {
+    let ids: Vec<RunId> = batch.jobs.iter().map(|job| job.run).collect();
+    let desk_of = desk.clone();
+    if let Err(error) = spawn("batch", move || desk_of.start(batch)) {
+        for run in ids {
+            desk.end(run, Err(no_thread(&error)));
         }
     }
 }
 
-impl Batch {
-    fn next(&self) -> Option<Job> {
-        lock(&self.jobs).pop_front()
-    }
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.stack_size(STACK_BYTES).spawn(work).map(drop)
+}
+
+fn no_thread(error: &io::Error) -> TrainError {
+    TrainError::WorkerLost(format!("the system gives no thread: {error}"))
 }
 
 /// Memory that a batch may hold; the limit of the process is the sum of them.
@@ -188,21 +181,42 @@ impl Drop for Allowance {
 }
 
 impl Desk {
-    fn carry_out(
-        &self,
-        job: Job,
-        data: &Result<Data, TrainError>,
-        threads: usize,
-    ) {
-        let Job { run: id, mut config } = job;
-        config.device = self.station.device.inside(&config.device);
-        let started = data
-            .clone()
-            .and_then(|(train, valid)| trainer::start(train, valid, config, threads));
-        let run = match started {
-            Ok(run) => Arc::new(run),
-            Err(error) => return self.end(id, Err(error)),
+    fn start(self: Arc<Self>, batch: Batch) {
+        let memory = Arc::new(batch.memory);
+        let ids: Vec<RunId> = batch.jobs.iter().map(|job| job.run).collect();
+        let inside = |mut config: Config| {
+            config.device = self.station.device.inside(&config.device);
+            config
         };
+        let configs = batch.jobs.into_iter().map(|job| inside(job.config)).collect();
+        let started = batch.data.and_then(|(train, valid)| {
+            trainer::start_search(&train, valid.as_ref(), configs, batch.threads, batch.parallel)
+        });
+        let runs = match started {
+            Ok(runs) => runs,
+            Err(error) => {
+                ids.into_iter().for_each(|run| self.end(run, Err(error.clone())));
+                return;
+            }
+        };
+        for (id, run) in ids.into_iter().zip(runs) {
+            let (desk, memory) = (self.clone(), memory.clone());
+            let follow = move || {
+                match run {
+                    Ok(run) => desk.follow(id, run),
+                    Err(error) => desk.end(id, Err(error)),
+                }
+                drop(memory);
+            };
+            if let Err(error) = spawn("follow", follow) {
+                self.end(id, Err(no_thread(&error)));
+            }
+        }
+    }
+
+    /// Tells what a run says, to its end.
+    fn follow(&self, id: RunId, run: trainer::Run) {
+        let run = Arc::new(run);
         if let Some(live) = lock(&self.live).get_mut(&id) {
             live.run = Some(run.clone());
             if live.cancelled {

@@ -300,6 +300,13 @@ impl Matrix {
         &self.cuts[feature]
     }
 
+    /// Whether a tree could be split by this feature: it has two different values, a missing one counted.
+    pub(crate) fn varies(&self, feature: usize) -> bool {
+        let column = &self.columns[feature];
+        column.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// The bin of each row: the number of cuts not greater than its value, or [`MISSING`].
     pub(crate) fn column(&self, feature: usize) -> &[u8] {
         &self.columns[feature]
     }

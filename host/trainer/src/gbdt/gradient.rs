@@ -55,7 +55,9 @@ pub(crate) fn unpack(word: u64) -> Sum {
 /// Computes gradients of one objective at one scale.
 pub(crate) struct Gradients {
     objective: Objective,
-    scale_pos_weight: f64,
+    outputs: usize,
+    /// By label, with classes; empty otherwise.
+    class_weights: Vec<f64>,
     table: Vec<f64>,
     /// Quanta in one unit of gradient, and of hessian.
     pub(crate) g_scale: f64,
@@ -66,7 +68,8 @@ impl Gradients {
     pub(crate) fn new(gbdt: &Gbdt, data: &Matrix) -> Self {
         let mut gradients = Self {
             objective: gbdt.objective,
-            scale_pos_weight: gbdt.scale_pos_weight,
+            outputs: gbdt.outputs(),
+            class_weights: class_weights(gbdt),
             table: sigmoid_table(),
             g_scale: 1.0,
             h_scale: 1.0,
@@ -76,23 +79,27 @@ impl Gradients {
             .map(|row| gradients.weight(data, labels, row))
             .fold(0.0, f64::max)
             .max(1e-30);
-        if gbdt.objective == Objective::BinaryLogistic {
-            gradients.g_scale = BITS / heaviest;
-            gradients.h_scale = 4.0 * BITS / heaviest;
-        } else {
-            // The gradient's range is known only when margins are: `rescale` sets it before each tree.
-            gradients.h_scale = BITS / heaviest;
-        }
+        // The largest |g| is 1 with classes; the largest h is 1/4 for two of them, and 1/2 (XGBoost's 2p(1-p)) for a softmax. The range
+        // of a residual is known only when margins are: `rescale` sets its scale before each tree.
+        (gradients.g_scale, gradients.h_scale) = match gbdt.objective {
+            Objective::BinaryLogistic => (BITS / heaviest, 4.0 * BITS / heaviest),
+            Objective::Softmax => (BITS / heaviest, 2.0 * BITS / heaviest),
+            Objective::SquaredError => (1.0, BITS / heaviest),
+        };
         gradients
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "labels of classes are whole and not negative"
+    )]
     fn weight(&self, data: &Matrix, labels: &[f32], row: usize) -> f64 {
         let own = data.weight().map_or(1.0, |weights| f64::from(weights[row]));
-        let positive = self.objective == Objective::BinaryLogistic && labels[row] > 0.5;
-        if positive {
-            own * self.scale_pos_weight
-        } else {
+        if self.class_weights.is_empty() {
             own
+        } else {
+            own * self.class_weights[labels[row] as usize]
         }
     }
 
@@ -107,22 +114,42 @@ impl Gradients {
         self.g_scale = BITS * math::pow2(-math::ceil_log2(largest));
     }
 
-    /// Fills `packed`, one word a row.
-    pub(crate) fn compute(&mut self, data: &Matrix, margins: &[f64], packed: &mut [u64]) {
+    /// Fills `packed`, one word a row for each output, from margins that lie row by row.
+    pub(crate) fn compute(&mut self, data: &Matrix, margins: &[f64], packed: &mut [Vec<u64>]) {
         let labels = data.label().unwrap_or_default();
-        if self.objective != Objective::BinaryLogistic {
+        if self.objective == Objective::SquaredError {
             self.rescale(data, labels, margins);
         }
+        if self.objective == Objective::Softmax {
+            self.of_classes(data, labels, margins, packed);
+            return;
+        }
+        let Some(packed) = packed.first_mut() else {
+            return;
+        };
         for (row, word) in packed.iter_mut().enumerate() {
             let weight = self.weight(data, labels, row);
-            let (g, h) = match self.objective {
-                Objective::BinaryLogistic => {
-                    let p = self.sigmoid(margins[row]);
-                    (p - f64::from(labels[row]), p * (1.0 - p))
-                }
-                _ => (margins[row] - f64::from(labels[row]), 1.0),
+            let (g, h) = if self.objective == Objective::BinaryLogistic {
+                let p = self.sigmoid(margins[row]);
+                (p - f64::from(labels[row]), p * (1.0 - p))
+            } else {
+                (margins[row] - f64::from(labels[row]), 1.0)
             };
             *word = self.quantise(g * weight, h * weight);
+        }
+    }
+
+    fn of_classes(&self, data: &Matrix, labels: &[f32], margins: &[f64], packed: &mut [Vec<u64>]) {
+        let mut shares = vec![0.0; self.outputs];
+        for (row, margins) in margins.chunks_exact(self.outputs).enumerate() {
+            shares.copy_from_slice(margins);
+            math::softmax(&mut shares);
+            let weight = self.weight(data, labels, row);
+            for (class, (p, words)) in shares.iter().zip(&mut *packed).enumerate() {
+                let is_own = f64::from(labels[row]) == class as f64;
+                let g = p - if is_own { 1.0 } else { 0.0 };
+                words[row] = self.quantise(g * weight, 2.0 * p * (1.0 - p) * weight);
+            }
         }
     }
 
@@ -151,6 +178,21 @@ impl Gradients {
         let (low, high) = (self.table[index], self.table[index + 1]);
         low + (high - low) * (place - index as f64)
     }
+}
+
+/// The weight of each label, 1 each where the settings have none.
+fn class_weights(gbdt: &Gbdt) -> Vec<f64> {
+    let (classes, positive) = match gbdt.objective {
+        Objective::BinaryLogistic => (2, gbdt.scale_pos_weight),
+        Objective::Softmax => (gbdt.outputs(), 1.0),
+        Objective::SquaredError => return Vec::new(),
+    };
+    let mut weights = gbdt.class_weights.clone();
+    if weights.is_empty() {
+        weights = vec![1.0; classes];
+    }
+    weights[1] *= positive;
+    weights
 }
 
 fn sigmoid_table() -> Vec<f64> {

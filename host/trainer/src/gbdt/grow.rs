@@ -292,8 +292,9 @@ mod tests {
                 ..Gbdt::default()
             };
             let mut gradients = Gradients::new(&gbdt, &data);
-            let mut packed = vec![0; data.rows()];
+            let mut packed = [vec![0; data.rows()]];
             gradients.compute(&data, &vec![0.0; data.rows()], &mut packed);
+            let [packed] = packed;
             let total = packed
                 .iter()
                 .fold(Sum::default(), |sum, word| sum.add(unpack(*word)));

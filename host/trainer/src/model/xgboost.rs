@@ -1,7 +1,7 @@
 //! XGBoost's JSON model. Three rules make it read alike by 2.1 and later: the right child follows the left one, `base_score` is a
 //! scalar in the shortest form of its f32, and the split is `x < split_condition`.
 
-use super::{Model, Node, Tree};
+use super::{Body, Model, Node, Tree};
 use crate::config::Objective;
 use serde_json::{Value, json};
 
@@ -12,13 +12,14 @@ impl Model {
     /// The model as XGBoost's JSON document, for every reader of that format.
     pub fn to_xgboost_json(&self) -> String {
         let count = self.features.len().to_string();
-        let trees: Vec<Value> = self
+        let Body::Trees(ensemble) = &self.body;
+        let trees: Vec<Value> = ensemble
             .trees
             .iter()
             .enumerate()
             .map(|(id, tree)| document(tree, id, &count))
             .collect();
-        let (objective, parameter) = match self.objective {
+        let (objective, parameter) = match ensemble.objective {
             Objective::BinaryLogistic => ("binary:logistic", "reg_loss_param"),
             _ => ("reg:squarederror", "reg_loss_param"),
         };
@@ -38,7 +39,7 @@ impl Model {
                     },
                 },
                 "learner_model_param": {
-                    "base_score": format!("{:E}", self.base_score),
+                    "base_score": format!("{:E}", ensemble.base_scores.first().copied().unwrap_or_default()),
                     "boost_from_average": "1",
                     "num_class": "0",
                     "num_feature": count,

@@ -1,0 +1,162 @@
+//! Boosting on the processor: gradients from margins, a tree for each output, the tree's leaves back into the margins.
+
+use super::gradient::{Gradients, Sum, unpack};
+use super::grow::{Soil, histograms_max};
+use super::sample;
+use super::split::Rules;
+use crate::config::{Algorithm, Config, Gbdt};
+use crate::data::Matrix;
+use crate::error::TrainError;
+use crate::job::TreePlan;
+use crate::model::{Ensemble, Tree};
+use crate::rounds::{Backend, Part, Spent, Turn};
+use crate::threads::Pool;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// One variant on threads of its own.
+pub(crate) struct Cpu {
+    config: Arc<Config>,
+    gbdt: Gbdt,
+    train: Arc<Matrix>,
+    valid: Option<Arc<Matrix>>,
+    pool: Pool,
+    gradients: Gradients,
+    outputs: usize,
+    margins: Vec<f64>,
+    valid_margins: Vec<f64>,
+    /// Gradients of each output, one word a row.
+    packed: Vec<Arc<Vec<u64>>>,
+}
+
+impl Cpu {
+    pub(crate) fn new(plan: &TreePlan, threads: usize) -> Result<Self, TrainError> {
+        let Algorithm::Gbdt(gbdt) = &plan.config.algorithm else {
+            return Err(TrainError::Invalid(
+                "these settings are not of gbdt".to_owned(),
+            ));
+        };
+        let outputs = plan.ensemble.outputs();
+        let rows = plan.train.rows();
+        let valid_rows = plan.valid.as_ref().map_or(0, |valid| valid.rows());
+        Ok(Self {
+            gradients: Gradients::new(gbdt, &plan.train),
+            margins: plan.ensemble.base_margins(rows),
+            valid_margins: plan.ensemble.base_margins(valid_rows),
+            packed: (0..outputs).map(|_| Arc::new(vec![0; rows])).collect(),
+            pool: Pool::new(threads)?,
+            outputs,
+            gbdt: gbdt.clone(),
+            config: Arc::clone(&plan.config),
+            train: Arc::clone(&plan.train),
+            valid: plan.valid.clone(),
+        })
+    }
+
+    /// The trees of one round: all from the margins before it.
+    fn round(&mut self, round: usize) -> Result<Vec<Tree>, TrainError> {
+        let mut packed = self.words();
+        self.gradients
+            .compute(&self.train, &self.margins, &mut packed);
+        self.packed = packed.into_iter().map(Arc::new).collect();
+        let rows = sample::rows(
+            self.config.seed,
+            round as u64,
+            self.train.rows(),
+            self.gbdt.subsample,
+        );
+        (0..self.outputs)
+            .map(|output| self.tree(round, output, rows.clone()))
+            .collect()
+    }
+
+    /// The words are free again when the last trees' histograms are: nobody else holds them between trees.
+    fn words(&mut self) -> Vec<Vec<u64>> {
+        let rows = self.train.rows();
+        std::mem::take(&mut self.packed)
+            .into_iter()
+            .map(|words| Arc::try_unwrap(words).unwrap_or_else(|_| vec![0; rows]))
+            .collect()
+    }
+
+    fn tree(&mut self, round: usize, output: usize, rows: Vec<u32>) -> Result<Tree, TrainError> {
+        let packed = &self.packed[output];
+        let features = sample::features(
+            self.config.seed,
+            (round * self.outputs + output) as u64,
+            self.train.features(),
+            self.gbdt.column_sample,
+        );
+        let total = rows.iter().fold(Sum::default(), |sum, row| {
+            sum.add(unpack(packed[*row as usize]))
+        });
+        let rules = Rules {
+            l2: self.gbdt.l2,
+            min_gain: self.gbdt.min_gain,
+            min_child_weight: self.gbdt.min_child_weight,
+            g_unit: 1.0 / self.gradients.g_scale,
+            h_unit: 1.0 / self.gradients.h_scale,
+        };
+        let soil = Soil {
+            pool: &self.pool,
+            data: &self.train,
+            packed,
+            gbdt: &self.gbdt,
+            rules,
+            features: &features,
+            histograms_max: histograms_max(self.train.groups()),
+        };
+        let sampled = rows.len() < self.train.rows();
+        let grown = soil.grow(rows, total)?;
+        if sampled {
+            grown
+                .tree
+                .add_to(&self.train, &mut self.margins, output, self.outputs);
+        } else {
+            for (node, rows) in &grown.leaves {
+                let value = grown
+                    .tree
+                    .nodes
+                    .get(*node)
+                    .map_or(0.0, |node| f64::from(node.value));
+                for row in rows.iter() {
+                    self.margins[*row as usize * self.outputs + output] += value;
+                }
+            }
+        }
+        if let Some(valid) = &self.valid {
+            grown
+                .tree
+                .add_to(valid, &mut self.valid_margins, output, self.outputs);
+        }
+        Ok(grown.tree)
+    }
+}
+
+impl Backend for Cpu {
+    fn restart(&mut self, _: usize, ensemble: &Ensemble) -> Result<(), TrainError> {
+        self.margins = ensemble.margins(&self.train);
+        if let Some(valid) = &self.valid {
+            self.valid_margins = ensemble.margins(valid);
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, turns: &[Turn]) -> Result<Vec<Vec<Tree>>, TrainError> {
+        turns.iter().map(|turn| self.round(turn.round)).collect()
+    }
+
+    fn margins(&mut self, _: usize, part: Part) -> Result<Cow<'_, [f64]>, TrainError> {
+        Ok(Cow::Borrowed(match part {
+            Part::Train => &self.margins,
+            Part::Valid => &self.valid_margins,
+        }))
+    }
+
+    fn finish(self: Box<Self>) -> Spent {
+        Spent {
+            cpu_ms: self.pool.finish(),
+            ..Spent::default()
+        }
+    }
+}
