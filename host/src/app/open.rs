@@ -13,6 +13,7 @@ use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
+use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -145,6 +146,7 @@ impl App {
             }),
             store: store.clone(),
             secrets: secrets.clone(),
+            trainers: Trainers::new(TrainingOptions::default()),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),

@@ -28,6 +28,7 @@ use crate::scheduler::{Attempt, Executor, Handle, RunView};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
+use crate::training::Trainers;
 use airlock_core::dag::spec::Task;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
     pub secrets: Arc<Secrets>,
+    /// Who trains.
+    pub trainers: Trainers,
     /// Experiments.
     pub tracking: Arc<Tracking>,
     /// Models.
@@ -357,6 +360,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         dag_runs: parts.dag_runs.clone(),
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
+        trainers: parts.trainers.clone(),
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
         secrets: shared.secrets,

@@ -46,7 +46,8 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("a planned fault reads `fault|oom|hang|exit|kill@ROUND`, not `{text}`");
+        let wrong =
+            || format!("a planned fault reads `fault|oom|hang|exit|kill@ROUND`, not `{text}`");
         let (kind, round) = text.split_once('@').ok_or_else(wrong)?;
         let known = FaultKind::ALL.into_iter().find(|(name, _)| *name == kind);
         let (_, kind) = known.ok_or_else(wrong)?;
@@ -57,7 +58,9 @@ impl FromStr for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = FaultKind::ALL.into_iter().find(|(_, kind)| *kind == self.kind);
+        let known = FaultKind::ALL
+            .into_iter()
+            .find(|(_, kind)| *kind == self.kind);
         let name = known.map_or("fault", |(name, _)| name);
         write!(out, "{name}@{}", self.round)
     }

@@ -10,6 +10,8 @@ mod fault;
 mod process;
 mod record;
 mod supervisor;
+#[cfg(test)]
+mod threads;
 mod wire;
 mod worker;
 
@@ -118,11 +120,14 @@ impl Trainers {
         };
         if configs.iter().any(|config| config.device != first.device) {
             return Err(TrainError::Invalid(
-                "the variants of one search must wish for the same device; make a search for each".to_owned(),
+                "the variants of one search must wish for the same device; make a search for each"
+                    .to_owned(),
             ));
         }
         let candidates = self.0.devices.candidates(&first.device)?;
-        let parallel = parallel.max(1).min(u32::try_from(configs.len()).unwrap_or(u32::MAX));
+        let parallel = parallel
+            .max(1)
+            .min(u32::try_from(configs.len()).unwrap_or(u32::MAX));
         let share = (request.threads / parallel).max(1);
         let record = |config| self.record(request, config, share, candidates.clone());
         let records: Vec<Arc<Record>> = configs.into_iter().map(record).collect();
@@ -149,8 +154,15 @@ impl Trainers {
         Arc::new(Record::new(self.0.number(), spec))
     }
 
-    fn place(&self, records: &[Arc<Record>], threads: u32, parallel: u32) -> Result<(), TrainError> {
-        let first = records.first().and_then(|record| record.spec.candidates.first());
+    fn place(
+        &self,
+        records: &[Arc<Record>],
+        threads: u32,
+        parallel: u32,
+    ) -> Result<(), TrainError> {
+        let first = records
+            .first()
+            .and_then(|record| record.spec.candidates.first());
         let device = first.ok_or_else(|| TrainError::NoDevice("there is none".to_owned()))?;
         self.0.place(records, device, threads, parallel, false)
     }

@@ -85,7 +85,11 @@ impl Launch for OwnProgram {
             .arg("trainer-worker")
             .arg(format!("--parent={}", std::process::id()))
             .env_clear()
-            .envs(ENVIRONMENT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+            .envs(
+                ENVIRONMENT
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .current_dir("/")
             .stdin(OwnedFd::from(there))
             .stdout(Stdio::null())
@@ -130,7 +134,9 @@ impl Worker for ChildWorker {
         // Its socket is closed, so it is ending; what still holds it up must not hold up the host.
         self.kill();
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        let status = child
+            .wait()
+            .map_or_else(|error| error.to_string(), |status| status.to_string());
         let mut bytes = vec![0; LAST_WORDS_MAX as usize];
         let read = self.last_words.read_at(&mut bytes, 0).unwrap_or(0);
         bytes.truncate(read);
@@ -143,12 +149,18 @@ impl Worker for ChildWorker {
 /// The process `airlock trainer-worker`: works for the host at the other end of its standard input until that is closed.
 pub fn main(parent: u32, device: &str, fault: Option<&str>) -> Result<(), UserError> {
     let misused = |error: io::Error| {
-        UserError::new(ErrorKind::Usage, format!("no host is at the standard input: {error}"))
-            .hint("airlock starts its training workers itself; there is nothing to start by hand")
+        UserError::new(
+            ErrorKind::Usage,
+            format!("no host is at the standard input: {error}"),
+        )
+        .hint("airlock starts its training workers itself; there is nothing to start by hand")
     };
     let station = station(device, fault)?;
     confine(parent).map_err(misused)?;
-    let socket = std::io::stdin().as_fd().try_clone_to_owned().map_err(misused)?;
+    let socket = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(misused)?;
     rustix::net::getpeername(&socket).map_err(|error| misused(error.into()))?;
     worker::serve(&UnixStream::from(socket), station).map_err(misused)
 }
@@ -159,7 +171,11 @@ fn station(device: &str, fault: Option<&str>) -> Result<Station, UserError> {
         None if device == "cpu" => DeviceName::Cpu,
         Some(("gpu", uuid)) => DeviceName::Gpu(uuid.to_owned()),
         Some(("fake", name)) => DeviceName::Fake(name.to_owned()),
-        _ => return Err(usage(format!("there is no device `{device}`; one is `cpu`, `gpu:UUID`"))),
+        _ => {
+            return Err(usage(format!(
+                "there is no device `{device}`; one is `cpu`, `gpu:UUID`"
+            )));
+        }
     };
     let fault = fault.map(str::parse).transpose().map_err(usage)?;
     Ok(Station {
@@ -174,7 +190,9 @@ fn confine(parent: u32) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The host may have died before the kernel was told; then this is somebody else's child by now.
     if getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok() {
-        return Err(io::Error::other("the host that started this worker is gone"));
+        return Err(io::Error::other(
+            "the host that started this worker is gone",
+        ));
     }
     let none = Rlimit {
         current: Some(0),

@@ -125,10 +125,14 @@ impl Record {
         if let Some(checkpoint) = &self.heard().checkpoint {
             config.resume_from = Some(checkpoint.clone());
         }
-        let asked = config.checkpoint_every_ms.unwrap_or(CHECKPOINT_EVERY_MS_DEFAULT);
+        let asked = config
+            .checkpoint_every_ms
+            .unwrap_or(CHECKPOINT_EVERY_MS_DEFAULT);
         config.checkpoint_every_ms = Some(asked.min(CHECKPOINT_EVERY_MS_MAX));
         let spent = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        config.time_limit_ms = config.time_limit_ms.map(|limit| limit.saturating_sub(spent));
+        config.time_limit_ms = config
+            .time_limit_ms
+            .map(|limit| limit.saturating_sub(spent));
         config
     }
 
@@ -153,7 +157,8 @@ impl Record {
                 heard.checkpoint = Some(bytes);
                 heard.untold = true;
                 let every = self.spec.config.checkpoint_every_ms;
-                let due = |ms| heard.told_checkpoint.elapsed() >= Duration::from_millis(u64::from(ms));
+                let due =
+                    |ms| heard.told_checkpoint.elapsed() >= Duration::from_millis(u64::from(ms));
                 if every.is_some_and(due) {
                     heard.tell_checkpoint();
                 }
@@ -218,7 +223,8 @@ impl Record {
         heard.restarts += 1;
         heard.last = Instant::now();
         heard.repeats = heard.highest;
-        let rounds_of = |bytes: &Vec<u8>| Model::from_bytes(bytes).map_or(0, |model| model.rounds());
+        let rounds_of =
+            |bytes: &Vec<u8>| Model::from_bytes(bytes).map_or(0, |model| model.rounds());
         let from = heard.checkpoint.as_ref().map_or(0, rounds_of);
         let before = self.spec.config.resume_from.as_ref();
         let before = before.map_or(0, rounds_of);
@@ -292,13 +298,17 @@ impl Record {
 
     pub(super) fn next(&self, timeout: Duration) -> Option<Event> {
         let nothing = |heard: &mut Heard| heard.events.is_empty() && heard.end.is_none();
-        let waited = self.changed.wait_timeout_while(self.heard(), timeout, nothing);
+        let waited = self
+            .changed
+            .wait_timeout_while(self.heard(), timeout, nothing);
         let (mut heard, _) = waited.unwrap_or_else(PoisonError::into_inner);
         heard.events.pop_front()
     }
 
     pub(super) fn wait(&self) -> Result<RunOutcome, TrainError> {
-        let waited = self.changed.wait_while(self.heard(), |heard| heard.end.is_none());
+        let waited = self
+            .changed
+            .wait_while(self.heard(), |heard| heard.end.is_none());
         let heard = waited.unwrap_or_else(PoisonError::into_inner);
         let never = || Err(TrainError::WorkerLost("the run never ended".to_owned()));
         heard.end.clone().unwrap_or_else(never)
@@ -313,7 +323,8 @@ impl Heard {
     /// The newest checkpoint replaces those not read yet; the oldest measurement goes when there are too many.
     fn push(&mut self, event: Event) {
         if matches!(event, Event::Checkpointed(_)) {
-            self.events.retain(|event| !matches!(event, Event::Checkpointed(_)));
+            self.events
+                .retain(|event| !matches!(event, Event::Checkpointed(_)));
         } else if self.events.len() >= EVENTS_MAX {
             let measured = |event: &Event| matches!(event, Event::Progress(_));
             if let Some(place) = self.events.iter().position(measured) {

@@ -7,8 +7,8 @@ use super::devices::{DeviceName, Devices};
 use super::fault::Fault;
 use super::process::{Farewell, Launch, Worker};
 use super::record::{Cause, Record};
-use super::worker::SLACK_BYTES;
 use super::wire::{self, End, FromWorker, Job, RunId, ToWorker};
+use super::worker::SLACK_BYTES;
 use airlock_trainer::{Matrix, TrainError};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -132,7 +132,9 @@ impl Supervisor {
         drop(one_at_a_time);
         if left.is_some() {
             let cause = Cause::Lost("its worker ended as soon as it was started".to_owned());
-            records.iter().for_each(|record| self.move_on(record, &cause));
+            records
+                .iter()
+                .for_each(|record| self.move_on(record, &cause));
         }
         Ok(())
     }
@@ -189,13 +191,20 @@ impl Supervisor {
                 supervisor.check(Instant::now());
             }
         };
-        let spawned = thread::Builder::new().name("trainer-watch".to_owned()).spawn(watch);
+        let spawned = thread::Builder::new()
+            .name("trainer-watch".to_owned())
+            .spawn(watch);
         spawned.map(drop)
     }
 
     /// Kills what has been silent for too long at `now`, and lets go what has been idle for too long.
     pub(super) fn check(&self, now: Instant) {
-        let Options { silence_max, tree_max, idle_max, .. } = self.options;
+        let Options {
+            silence_max,
+            tree_max,
+            idle_max,
+            ..
+        } = self.options;
         for hired in lock(&self.workers).values_mut() {
             if hired.cause.is_some() || hired.leaving {
                 continue;

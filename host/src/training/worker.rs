@@ -176,7 +176,8 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        self.desk.limit(|allowed| allowed.saturating_sub(self.bytes));
+        self.desk
+            .limit(|allowed| allowed.saturating_sub(self.bytes));
     }
 }
 
@@ -188,14 +189,25 @@ impl Desk {
             config.device = self.station.device.inside(&config.device);
             config
         };
-        let configs = batch.jobs.into_iter().map(|job| inside(job.config)).collect();
+        let configs = batch
+            .jobs
+            .into_iter()
+            .map(|job| inside(job.config))
+            .collect();
         let started = batch.data.and_then(|(train, valid)| {
-            trainer::start_search(&train, valid.as_ref(), configs, batch.threads, batch.parallel)
+            trainer::start_search(
+                &train,
+                valid.as_ref(),
+                configs,
+                batch.threads,
+                batch.parallel,
+            )
         });
         let runs = match started {
             Ok(runs) => runs,
             Err(error) => {
-                ids.into_iter().for_each(|run| self.end(run, Err(error.clone())));
+                ids.into_iter()
+                    .for_each(|run| self.end(run, Err(error.clone())));
                 return;
             }
         };
@@ -234,7 +246,11 @@ impl Desk {
         }
         let end = run.wait().map(|outcome| End {
             outcome,
-            model: run.model().as_deref().map(Model::to_bytes).unwrap_or_default(),
+            model: run
+                .model()
+                .as_deref()
+                .map(Model::to_bytes)
+                .unwrap_or_default(),
         });
         self.end(id, end);
     }
@@ -255,7 +271,9 @@ impl Desk {
         let said = self.try_say(&FromWorker::Ended { run, end });
         if let Err(error) = said {
             // What does not fit is told instead of sent; where the host is gone, nobody hears either.
-            let end = Err(TrainError::WorkerLost(format!("the model cannot be handed over: {error}")));
+            let end = Err(TrainError::WorkerLost(format!(
+                "the model cannot be handed over: {error}"
+            )));
             self.say(&FromWorker::Ended { run, end });
         }
     }
@@ -300,7 +318,10 @@ impl Desk {
             }
             FaultKind::Oom if self.station.own_process => exhaust(),
             FaultKind::Oom => {
-                let end = Err(TrainError::OutOfMemory { needed: 2, available: 1 });
+                let end = Err(TrainError::OutOfMemory {
+                    needed: 2,
+                    available: 1,
+                });
                 self.end(run, end);
             }
             FaultKind::Hang => drop(lock(&self.writer).take()),
@@ -324,7 +345,9 @@ impl Desk {
 /// Asks for all the memory that the process may have, which is more than is left.
 fn exhaust() {
     let limit = getrlimit(Resource::Data).current;
-    let bytes = limit.and_then(|limit| isize::try_from(limit).ok()).unwrap_or(isize::MAX);
+    let bytes = limit
+        .and_then(|limit| isize::try_from(limit).ok())
+        .unwrap_or(isize::MAX);
     let hoard: Vec<u8> = Vec::with_capacity(bytes.unsigned_abs());
     drop(std::hint::black_box(hoard));
     // The limit did not hold: another end than the one a test looks for.
