@@ -193,28 +193,24 @@ pub(super) fn describe(error: &wit::TrainError) -> String {
     }
 }
 
-/// A model's bytes in a format.
-pub(super) fn save(
-    model: &trainer::Model,
-    format: wit::Format,
-) -> Result<Vec<u8>, wit::TrainError> {
+fn format(format: wit::Format) -> trainer::Format {
     match format {
-        wit::Format::Airlock => Ok(model.to_bytes()),
-        wit::Format::XgboostJson => Ok(model.to_xgboost_json().into_bytes()),
-        wit::Format::Onnx | wit::Format::Lightgbm | wit::Format::Safetensors => Err(
-            wit::TrainError::Invalid("this format is not written yet".to_owned()),
-        ),
+        wit::Format::Airlock => trainer::Format::Airlock,
+        wit::Format::XgboostJson => trainer::Format::XgboostJson,
+        wit::Format::Onnx => trainer::Format::Onnx,
+        wit::Format::Lightgbm => trainer::Format::LightgbmText,
+        wit::Format::Safetensors => trainer::Format::Safetensors,
     }
 }
 
+/// A model's bytes in a format.
+pub(super) fn save(model: &trainer::Model, to: wit::Format) -> Result<Vec<u8>, wit::TrainError> {
+    model.export(format(to)).map_err(error)
+}
+
 /// A model from bytes of a format.
-pub(super) fn load(bytes: &[u8], format: wit::Format) -> Result<trainer::Model, wit::TrainError> {
-    match format {
-        wit::Format::Airlock => trainer::Model::from_bytes(bytes).map_err(error),
-        _ => Err(wit::TrainError::Invalid(
-            "this format is not read yet".to_owned(),
-        )),
-    }
+pub(super) fn load(bytes: &[u8], from: wit::Format) -> Result<trainer::Model, wit::TrainError> {
+    trainer::Model::import(format(from), bytes).map_err(error)
 }
 
 /// Scores of every row.

@@ -3,9 +3,10 @@
 use crate::config::{Algorithm, Config};
 use crate::data::Matrix;
 use crate::error::TrainError;
-use crate::gbdt;
 use crate::model::Ensemble;
+use crate::nets;
 use crate::rounds::{Backend, Control, Trained, Variant, drive};
+use crate::{forest, gbdt};
 use std::sync::Arc;
 
 /// A training that was checked and has not begun.
@@ -47,16 +48,11 @@ pub(crate) fn prepare(
     config.check()?;
     match &config.algorithm {
         Algorithm::Gbdt(_) => gbdt::plan(config, train, valid).map(Job::Trees),
-        Algorithm::RandomForest(_) => not_built("random-forest"),
-        Algorithm::Logistic(_) => not_built("logistic"),
-        Algorithm::Mlp(_) => not_built("mlp"),
+        Algorithm::RandomForest(_) => forest::plan(config, train, valid).map(Job::Trees),
+        Algorithm::Logistic(_) | Algorithm::Mlp(_) => {
+            nets::plan(config, train, valid).map(Job::Alone)
+        }
     }
-}
-
-fn not_built<T>(what: &str) -> Result<T, TrainError> {
-    Err(TrainError::Invalid(format!(
-        "algorithm {what} is not built yet; use gbdt"
-    )))
 }
 
 impl Job {
@@ -99,7 +95,10 @@ impl TreePlan {
     }
 
     fn run(self, threads: usize, control: &dyn Control) -> Result<Trained, TrainError> {
-        let backend: Box<dyn Backend> = Box::new(gbdt::Cpu::new(&self, threads)?);
+        let backend: Box<dyn Backend> = match &self.config.algorithm {
+            Algorithm::RandomForest(_) => forest::backend(&self, threads)?,
+            _ => Box::new(gbdt::Cpu::new(&self, threads)?),
+        };
         let variant = self.variant(control);
         let mut ends = drive(backend, vec![variant]);
         ends.pop().unwrap_or_else(|| {

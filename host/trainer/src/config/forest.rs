@@ -1,6 +1,6 @@
 //! The settings of a random forest.
 
-use super::{MAX_DEPTH, MAX_ROUNDS, Objective, check_classes, require};
+use super::{MAX_ROUNDS, Objective, check_classes, require};
 use crate::error::TrainError;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Forest {
     /// 1 to [`MAX_ROUNDS`]; with three classes or more, times the classes. Default 100.
     pub trees: u32,
-    /// 0 to [`MAX_DEPTH`]; 0 is no limit but that one. Default 0.
+    /// 0 to 255; 0 is no limit but 255. Default 0.
     pub max_depth: u8,
     /// Fraction of features that are tried at each split, (0, 1]; 0 stands for the square root of their number. More are tried
     /// where all of these are constant in the node. Default 0.
@@ -50,8 +50,6 @@ impl Forest {
         let holds = all <= u64::from(MAX_ROUNDS);
         let wanted = "at most 100000 divided by the classes, each of which has trees of its own";
         require(holds, "trees", self.trees, wanted)?;
-        let depth = self.max_depth;
-        require(depth <= MAX_DEPTH, "max_depth", depth, "at most 32")?;
         let holds = (0.0..=1.0).contains(&self.max_features);
         let wanted = "0 (the square root of their number) or a fraction up to 1";
         require(holds, "max_features", self.max_features, wanted)?;

@@ -18,8 +18,10 @@ pub const MAX_ROWS: usize = 1 << 30;
 pub const MAX_FEATURES: usize = 16_384;
 /// Most bins of one feature, without the one for missing values.
 pub const MAX_BINS: u16 = 255;
-/// Features whose bins lie together: their histogram (32 KiB) stays in the first cache.
+/// Features whose bins lie together on a device.
 pub(crate) const GROUP: usize = 16;
+/// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
+pub(crate) const LANES: usize = 8;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -55,8 +57,8 @@ pub struct Matrix {
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
     columns: Vec<Slab<u8>>,
-    /// By row within groups of features, for histograms.
-    groups: Vec<Slab<[u8; GROUP]>>,
+    /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
+    records: Slab<u64>,
     label: Option<Slab<f32>>,
     weight: Option<Slab<f32>>,
     rows: usize,
@@ -111,13 +113,12 @@ impl Matrix {
         cut: impl Fn(usize, &[f32]) -> Vec<f32>,
     ) -> Result<Self, TrainError> {
         let rows = check(&mut input)?;
-        let mut groups = vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)];
         let mut matrix = Self {
             names: Vec::new(),
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            groups: Vec::new(),
+            records: Vec::new().into(),
             label: input.label.map(Slab::from),
             weight: input.weight.map(Slab::from),
             rows,
@@ -136,15 +137,12 @@ impl Matrix {
                     }
                 })
                 .collect();
-            for (record, bin) in groups[feature / GROUP].iter_mut().zip(&bins) {
-                record[feature % GROUP] = *bin;
-            }
             matrix.names.push(name);
             matrix.raw.push(values.into());
             matrix.cuts.push(cuts);
             matrix.columns.push(bins.into());
         }
-        matrix.groups = groups.into_iter().map(Slab::from).collect();
+        matrix.records = records(&matrix.columns, rows).into();
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -188,7 +186,7 @@ impl Matrix {
         };
         let header = serde_json::to_vec(&header)
             .map_err(|error| damaged(&format!("its header cannot be written: {error}")))?;
-        let cells = self.rows * (5 * self.raw.len() + GROUP * self.groups.len() + 8);
+        let cells = self.rows * (5 * self.raw.len() + 8) + 8 * self.records.len();
         let mut sink = Sink::new(&header, cells as u64)?;
         for cuts in self.cuts {
             sink.section(&cuts)?;
@@ -199,9 +197,8 @@ impl Matrix {
         for bins in self.columns {
             sink.section(&bins)?;
         }
-        for bins in self.groups {
-            sink.section(&bins)?;
-        }
+        sink.section(&self.records)?;
+        drop(self.records);
         for values in [self.label, self.weight].into_iter().flatten() {
             sink.section(&values)?;
         }
@@ -228,8 +225,7 @@ impl Matrix {
         let raw = raw.collect::<Result<_, _>>()?;
         let columns = (0..features).map(|_| sections.next(rows));
         let columns = columns.collect::<Result<_, _>>()?;
-        let groups = (0..features.div_ceil(GROUP)).map(|_| sections.next(rows));
-        let groups = groups.collect::<Result<_, _>>()?;
+        let records = sections.next(rows * features.div_ceil(LANES))?;
         let mut optional = |there: bool| there.then(|| sections.next(rows)).transpose();
         let (label, weight) = (optional(header.label)?, optional(header.weight)?);
         Ok(Self {
@@ -237,7 +233,7 @@ impl Matrix {
             raw,
             cuts,
             columns,
-            groups,
+            records,
             label,
             weight,
             rows,
@@ -286,7 +282,7 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + (GROUP * self.groups.len()) as u64) + optional,
+            host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
             device_shared: n * (32 * f.div_ceil(32) + f + 1),
             device_per_run: n * 20 + 32 * f * 4096,
         }
@@ -311,13 +307,53 @@ impl Matrix {
         &self.columns[feature]
     }
 
+    /// Groups of [`GROUP`] features.
     pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+        self.features().div_ceil(GROUP)
     }
 
-    pub(crate) fn group(&self, group: usize) -> &[[u8; GROUP]] {
-        &self.groups[group]
+    /// The bins of the features of one group by row, zeros after the last feature; made for each call.
+    pub(crate) fn group(&self, group: usize) -> Vec<[u8; GROUP]> {
+        let mut records = vec![[0; GROUP]; self.rows];
+        let columns = self.columns.iter().skip(group * GROUP).take(GROUP);
+        for (place, column) in columns.enumerate() {
+            for (record, bin) in records.iter_mut().zip(column.iter()) {
+                record[place] = *bin;
+            }
+        }
+        records
     }
+
+    /// Words of a record.
+    pub(crate) fn record_words(&self) -> usize {
+        self.features().div_ceil(LANES)
+    }
+
+    /// The first feature of a word of a record, and the one after its last.
+    pub(crate) fn lanes(&self, word: usize) -> (usize, usize) {
+        let from = word * LANES;
+        (from, (from + LANES).min(self.features()))
+    }
+
+    /// The bins of each row, [`Matrix::record_words`] words a row.
+    pub(crate) fn records(&self) -> &[u64] {
+        &self.records
+    }
+}
+
+/// Puts the bins of each row together.
+fn records(columns: &[Slab<u8>], rows: usize) -> Vec<u64> {
+    let words = columns.len().div_ceil(LANES);
+    let mut records = vec![0; rows * words];
+    for (word, columns) in columns.chunks(LANES).enumerate() {
+        for (place, column) in columns.iter().enumerate() {
+            let own = records.iter_mut().skip(word).step_by(words);
+            for (record, bin) in own.zip(column.iter()) {
+                *record |= u64::from(*bin) << (8 * place);
+            }
+        }
+    }
+    records
 }
 
 /// Checks shape and values, and makes -0.0 one with 0.0. Yields the number of rows.

@@ -4,5 +4,5 @@ mod cuts;
 mod matrix;
 mod shared;
 
-pub(crate) use matrix::{GROUP, MISSING};
+pub(crate) use matrix::{GROUP, LANES, MISSING};
 pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};

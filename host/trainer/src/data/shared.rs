@@ -39,12 +39,12 @@ pub(crate) unsafe trait Plain: Copy + fmt::Debug + 'static {}
 // SAFETY: every byte is a u8.
 #[expect(unsafe_code, reason = "see `Plain`")]
 unsafe impl Plain for u8 {}
+// SAFETY: every eight bytes are a u64.
+#[expect(unsafe_code, reason = "see `Plain`")]
+unsafe impl Plain for u64 {}
 // SAFETY: every four bytes are an f32, and an f32 has no padding.
 #[expect(unsafe_code, reason = "see `Plain`")]
 unsafe impl Plain for f32 {}
-// SAFETY: an array of bytes has no padding.
-#[expect(unsafe_code, reason = "see `Plain`")]
-unsafe impl<const N: usize> Plain for [u8; N] {}
 
 /// A mapped file that nobody can change.
 #[derive(Debug)]

@@ -1,14 +1,15 @@
 //! Boosting on the processor: gradients from margins, a tree for each output, the tree's leaves back into the margins.
 
 use super::gradient::{Gradients, Sum, unpack};
-use super::grow::{Soil, histograms_max};
+use super::grow::{Rows, Soil, histograms_max};
+use super::histogram::{Counter, Tables};
 use super::sample;
 use super::split::Rules;
 use crate::config::{Algorithm, Config, Gbdt};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::job::TreePlan;
-use crate::model::{Ensemble, Tree};
+use crate::model::{BLOCK_ROWS, Ensemble, Tree};
 use crate::rounds::{Backend, Part, Spent, Turn};
 use crate::threads::Pool;
 use std::borrow::Cow;
@@ -26,7 +27,10 @@ pub(crate) struct Cpu {
     margins: Vec<f64>,
     valid_margins: Vec<f64>,
     /// Gradients of each output, one word a row.
-    packed: Vec<Arc<Vec<u64>>>,
+    packed: Vec<Vec<u64>>,
+    rows: Vec<u32>,
+    spare: Vec<u32>,
+    tables: Tables,
 }
 
 impl Cpu {
@@ -43,7 +47,10 @@ impl Cpu {
             gradients: Gradients::new(gbdt, &plan.train),
             margins: plan.ensemble.base_margins(rows),
             valid_margins: plan.ensemble.base_margins(valid_rows),
-            packed: (0..outputs).map(|_| Arc::new(vec![0; rows])).collect(),
+            packed: vec![vec![0; rows]; outputs],
+            rows: Vec::new(),
+            spare: vec![0; rows],
+            tables: Tables::default(),
             pool: Pool::new(threads)?,
             outputs,
             gbdt: gbdt.clone(),
@@ -55,39 +62,29 @@ impl Cpu {
 
     /// The trees of one round: all from the margins before it.
     fn round(&mut self, round: usize) -> Result<Vec<Tree>, TrainError> {
-        let mut packed = self.words();
         self.gradients
-            .compute(&self.train, &self.margins, &mut packed);
-        self.packed = packed.into_iter().map(Arc::new).collect();
-        let rows = sample::rows(
+            .compute(&self.train, &self.margins, &mut self.packed);
+        (0..self.outputs)
+            .map(|output| self.tree(round, output))
+            .collect()
+    }
+
+    fn tree(&mut self, round: usize, output: usize) -> Result<Tree, TrainError> {
+        let packed = &self.packed[output];
+        sample::rows(
             self.config.seed,
             round as u64,
             self.train.rows(),
             self.gbdt.subsample,
+            &mut self.rows,
         );
-        (0..self.outputs)
-            .map(|output| self.tree(round, output, rows.clone()))
-            .collect()
-    }
-
-    /// The words are free again when the last trees' histograms are: nobody else holds them between trees.
-    fn words(&mut self) -> Vec<Vec<u64>> {
-        let rows = self.train.rows();
-        std::mem::take(&mut self.packed)
-            .into_iter()
-            .map(|words| Arc::try_unwrap(words).unwrap_or_else(|_| vec![0; rows]))
-            .collect()
-    }
-
-    fn tree(&mut self, round: usize, output: usize, rows: Vec<u32>) -> Result<Tree, TrainError> {
-        let packed = &self.packed[output];
         let features = sample::features(
             self.config.seed,
             (round * self.outputs + output) as u64,
             self.train.features(),
             self.gbdt.column_sample,
         );
-        let total = rows.iter().fold(Sum::default(), |sum, row| {
+        let total = self.rows.iter().fold(Sum::default(), |sum, row| {
             sum.add(unpack(packed[*row as usize]))
         });
         let rules = Rules {
@@ -100,18 +97,28 @@ impl Cpu {
         let soil = Soil {
             pool: &self.pool,
             data: &self.train,
-            packed,
+            counter: Counter::new(&self.train, packed, &features, &self.tables),
             gbdt: &self.gbdt,
             rules,
             features: &features,
-            histograms_max: histograms_max(self.train.groups()),
+            histograms_max: histograms_max(self.train.features()),
         };
-        let sampled = rows.len() < self.train.rows();
+        let sampled = self.rows.len() < self.train.rows();
+        let count = self.rows.len();
+        let rows = Rows {
+            rows: &mut self.rows,
+            spare: &mut self.spare[..count],
+        };
         let grown = soil.grow(rows, total)?;
         if sampled {
-            grown
-                .tree
-                .add_to(&self.train, &mut self.margins, output, self.outputs);
+            add(
+                &grown.tree,
+                &self.pool,
+                &self.train,
+                &mut self.margins,
+                output,
+                self.outputs,
+            )?;
         } else {
             for (node, rows) in &grown.leaves {
                 let value = grown
@@ -119,18 +126,42 @@ impl Cpu {
                     .nodes
                     .get(*node)
                     .map_or(0.0, |node| f64::from(node.value));
-                for row in rows.iter() {
+                for row in &self.rows[rows.clone()] {
                     self.margins[*row as usize * self.outputs + output] += value;
                 }
             }
         }
         if let Some(valid) = &self.valid {
-            grown
-                .tree
-                .add_to(valid, &mut self.valid_margins, output, self.outputs);
+            add(
+                &grown.tree,
+                &self.pool,
+                valid,
+                &mut self.valid_margins,
+                output,
+                self.outputs,
+            )?;
         }
         Ok(grown.tree)
     }
+}
+
+/// Adds each row's leaf to its margin of one output.
+fn add(
+    tree: &Tree,
+    pool: &Pool,
+    data: &Matrix,
+    margins: &mut [f64],
+    output: usize,
+    outputs: usize,
+) -> Result<(), TrainError> {
+    let blocks = margins.chunks_mut(BLOCK_ROWS * outputs).enumerate();
+    pool.map(
+        blocks.collect(),
+        |(number, margins): (usize, &mut [f64])| {
+            tree.add_to(data, number * BLOCK_ROWS, margins, output, outputs);
+        },
+    )?;
+    Ok(())
 }
 
 impl Backend for Cpu {

@@ -9,6 +9,7 @@ mod cpu;
 mod gradient;
 mod grow;
 mod histogram;
+mod part;
 mod plan;
 mod sample;
 mod split;

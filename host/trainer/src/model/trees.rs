@@ -6,6 +6,7 @@ use crate::config::Objective;
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::math;
+use crate::threads::Pool;
 
 /// A node. A leaf has `left == 0`; otherwise rows with `x < threshold` go to `left`, the rest to `left + 1`, missing ones by
 /// `default_left`.
@@ -29,10 +30,17 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Adds each row's leaf to one of its `outputs` margins, which lie row by row.
-    pub(crate) fn add_to(&self, data: &Matrix, margins: &mut [f64], output: usize, outputs: usize) {
+    /// Adds the leaf of rows `first` and following to one of their `outputs` margins, which lie row by row.
+    pub(crate) fn add_to(
+        &self,
+        data: &Matrix,
+        first: usize,
+        margins: &mut [f64],
+        output: usize,
+        outputs: usize,
+    ) {
         let own = margins.iter_mut().skip(output).step_by(outputs);
-        for (row, margin) in own.enumerate() {
+        for (row, margin) in (first..).zip(own) {
             *margin += f64::from(self.leaf(|feature| data.raw(feature)[row]));
         }
     }
@@ -52,6 +60,9 @@ impl Tree {
     }
 }
 
+/// Rows that one thread scores at a time.
+pub(crate) const BLOCK_ROWS: usize = 4_096;
+
 /// Trees that say `outputs` numbers together. Tree `n` belongs to output `n % outputs`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ensemble {
@@ -70,7 +81,12 @@ impl Ensemble {
     /// # Errors
     /// [`TrainError::Data`] where the bytes contradict what they say of themselves.
     pub(crate) fn take_trees_of(&mut self, model: Model) -> Result<(), TrainError> {
-        let Body::Trees(other) = model.body;
+        let Body::Trees(other) = model.body else {
+            return Err(TrainError::Data(
+                "the checkpoint in resume_from contradicts itself: it holds no trees, and its settings are of trees"
+                    .to_owned(),
+            ));
+        };
         if (other.objective, other.average, &other.base_scores)
             != (self.objective, self.average, &self.base_scores)
         {
@@ -108,11 +124,43 @@ impl Ensemble {
     /// `outputs` sums a row. `data` has the features of the trees.
     pub(crate) fn margins(&self, data: &Matrix) -> Vec<f64> {
         let mut margins = self.base_margins(data.rows());
-        let outputs = self.outputs();
-        for (number, tree) in self.trees.iter().enumerate() {
-            tree.add_to(data, &mut margins, number % outputs, outputs);
-        }
+        self.add_trees(&self.trees, data, 0, &mut margins);
         margins
+    }
+
+    /// Adds the trees from number `from` on, which begins a round, to the margins of all rows of `data`, which has the features of the trees.
+    ///
+    /// # Errors
+    /// [`TrainError::WorkerLost`] when a thread was lost.
+    pub(crate) fn add(
+        &self,
+        from: usize,
+        pool: &Pool,
+        data: &Matrix,
+        margins: &mut [f64],
+    ) -> Result<(), TrainError> {
+        let length = BLOCK_ROWS * self.outputs();
+        let trees = self.trees.get(from..).unwrap_or_default();
+        let blocks = margins.chunks_mut(length).enumerate().collect();
+        pool.map(blocks, |(number, margins): (usize, &mut [f64])| {
+            self.add_trees(trees, data, number * BLOCK_ROWS, margins);
+        })?;
+        Ok(())
+    }
+
+    /// Adds whole rounds of trees to the margins of rows `first` and following. Each margin is added to in the order of the trees,
+    /// whatever the blocks.
+    pub(crate) fn add_trees(
+        &self,
+        trees: &[Tree],
+        data: &Matrix,
+        first: usize,
+        margins: &mut [f64],
+    ) {
+        let outputs = self.outputs();
+        for (number, tree) in trees.iter().enumerate() {
+            tree.add_to(data, first, margins, number % outputs, outputs);
+        }
     }
 
     /// What margins over all trees of this ensemble mean as scores.

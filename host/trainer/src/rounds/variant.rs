@@ -54,7 +54,7 @@ impl<'a> Variant<'a> {
         variant
     }
 
-    /// Shows an early stop what it had seen when the checkpoint was taken: each round is measured again.
+    /// Shows an early stop, on one thread, what it had seen when the checkpoint was taken: each round is measured again.
     fn remember(&mut self) {
         let (Some(stopping), Some(valid)) = (&mut self.stopping, &self.valid) else {
             return;
@@ -66,9 +66,7 @@ impl<'a> Variant<'a> {
         let outputs = self.ensemble.outputs();
         let mut margins = self.ensemble.base_margins(valid.rows());
         for (before, trees) in self.ensemble.trees.chunks_exact(outputs).enumerate() {
-            for (output, tree) in trees.iter().enumerate() {
-                tree.add_to(valid, &mut margins, output, outputs);
-            }
+            self.ensemble.add_trees(trees, valid, 0, &mut margins);
             let round = before + 1;
             let value = evaluate(metric, &self.ensemble.scores_after(&margins, round), labels);
             if stopping.is_over(value, round) {
