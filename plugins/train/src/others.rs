@@ -1,4 +1,4 @@
-//! The configs of random forests, logistic regression and the multi-layer perceptron; defaults are scikit-learn's.
+//! The configs of random forests, logistic regression and the multi-layer perceptron; defaults are the trainer's.
 
 use airlock_sdk::prelude::*;
 use airlock_sdk::training::{Algorithm, Forest, Linear, Mlp};
@@ -117,7 +117,7 @@ impl LogisticConfig {
     pub(crate) fn recipe(&self) -> Result<Recipe, TaskError> {
         let l2 = self.l2.unwrap_or(1.0);
         let max_iterations = self.max_iter.unwrap_or(100);
-        let tolerance = self.tol.unwrap_or(1e-4);
+        let tolerance = self.tol.unwrap_or(1e-8);
         let standardize = self.standardize.unwrap_or(true);
         check("l2", not_negative(l2), "must not be negative")?;
         check("max_iter", max_iterations > 0, "must be at least 1")?;
@@ -145,11 +145,11 @@ impl LogisticConfig {
 impl MlpConfig {
     /// What is trained; what the host would refuse is refused here, with the member's name.
     pub(crate) fn recipe(&self) -> Result<Recipe, TaskError> {
-        let hidden = self.hidden_layer_sizes.clone().unwrap_or(vec![100]);
+        let hidden = self.hidden_layer_sizes.clone().unwrap_or_else(|| vec![64, 32]);
         let epochs = self.epochs.unwrap_or(20);
-        let batch = self.batch_size.unwrap_or(200);
+        let batch = self.batch_size.unwrap_or(256);
         let learning_rate = self.learning_rate.unwrap_or(1e-3);
-        let weight_decay = self.weight_decay.unwrap_or(1e-4);
+        let weight_decay = self.weight_decay.unwrap_or(0.0);
         self.objective.check_classes(self.classes)?;
         let sizes = hidden.iter().all(|size| *size > 0);
         check("hidden_layer_sizes", sizes, "must each be at least 1")?;

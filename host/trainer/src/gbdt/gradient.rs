@@ -57,8 +57,8 @@ pub(crate) struct Gradients {
     objective: Objective,
     outputs: usize,
     /// By label, with classes; empty otherwise.
-    class_weights: Vec<f64>,
-    table: Vec<f64>,
+    pub(super) class_weights: Vec<f64>,
+    pub(super) table: Vec<f64>,
     /// Quanta in one unit of gradient, and of hessian.
     pub(crate) g_scale: f64,
     pub(crate) h_scale: f64,

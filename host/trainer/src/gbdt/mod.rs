@@ -6,6 +6,7 @@
 //! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
 
 mod cpu;
+mod device;
 mod gradient;
 mod grow;
 mod histogram;
@@ -15,4 +16,5 @@ mod sample;
 mod split;
 
 pub(crate) use cpu::Cpu;
+pub(crate) use device::{Scales, node};
 pub(crate) use plan::plan;

@@ -2,6 +2,7 @@
 //! take all variants of trees at once through [`crate::rounds::drive`].
 
 use super::crew::{Crew, Work};
+use super::place::Place;
 use super::{Run, check_threads, work};
 use crate::config::Config;
 use crate::data::Matrix;
@@ -13,6 +14,7 @@ pub const MAX_VARIANTS: usize = 4_096;
 
 /// Starts a run for each of `configs`, in their order, `parallel` at a time with `threads` threads split between them (one each at
 /// least). Each is byte for byte what [`super::start`] would train. A variant that cannot be trained has its own error.
+/// On cards all variants that fit train at once, whatever `parallel` says.
 ///
 /// # Errors
 /// What concerns all of them: [`TrainError::Invalid`] for numbers out of range, [`TrainError::WorkerLost`] where the system gives no
@@ -35,12 +37,12 @@ pub fn start_search(
         .into_iter()
         .map(|config| work(train, valid, config))
         .collect();
-    let mut line = Vec::with_capacity(checked.len());
+    let mut line: Vec<Vec<Work>> = Vec::with_capacity(checked.len());
     let mut variants = Vec::with_capacity(checked.len());
     for work in checked {
         variants.push(work.map(|work| {
             let shared = Arc::clone(&work.shared);
-            line.push(work);
+            join(&mut line, work);
             shared
         }));
     }
@@ -51,6 +53,19 @@ pub fn start_search(
         _crew: Arc::clone(&crew),
     };
     Ok(variants.into_iter().map(|shared| shared.map(run)).collect())
+}
+
+/// Puts a run into the line: with others on the same cards, which take all of them at once, or by itself.
+fn join(line: &mut Vec<Vec<Work>>, work: Work) {
+    let place = work.place.clone();
+    let batch = line
+        .iter_mut()
+        .filter_map(|batch| batch.first().map(|first| first.place == place).map(|same| (same, batch)))
+        .find(|(same, _)| *same && place != Place::Processor);
+    match batch {
+        Some((_, batch)) => batch.push(work),
+        None => line.push(vec![work]),
+    }
 }
 
 /// Threads of each of `places`, one at least, the first ones the odd ones more.
