@@ -151,7 +151,7 @@ impl App {
             }),
             store: store.clone(),
             secrets: secrets.clone(),
-            trainers: Trainers::new(TrainingOptions::default()),
+            trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),

@@ -45,6 +45,8 @@ pub struct SessionContext {
     pub store: Arc<dyn Store>,
     /// Who trains.
     pub trainers: Trainers,
+    /// The cards, by UUID, that a pool gave to the task instance.
+    pub cards: Vec<String>,
     /// Experiments.
     pub tracking: Tracking,
     /// Models.
@@ -80,6 +82,7 @@ pub fn session(context: SessionContext) -> Ports {
             Arc::clone(&grants),
             training::House {
                 name: context.actor.id.clone(),
+                cards: context.cards,
                 trainers: context.trainers,
                 store: context.store,
                 matrices: Arc::new(dataset.clone()),

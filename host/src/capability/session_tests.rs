@@ -162,6 +162,7 @@ fn house(grants: Grants) -> House {
         dag_runs: Arc::new(outside.clone()),
         store: store.clone(),
         trainers: crate::training::Trainers::in_threads(None, &[]),
+        cards: Vec::new(),
         tracking: Tracking::new(store.clone(), clock.clone()),
         registry: Registry::new(store.clone(), clock),
         secrets: Arc::new(outside.clone()),

@@ -53,6 +53,8 @@ enum Held {
 pub(super) struct House {
     /// Which task instance it is for.
     pub(super) name: String,
+    /// The cards, by UUID, that a pool gave it.
+    pub(super) cards: Vec<String>,
     pub(super) trainers: Trainers,
     pub(super) store: Arc<dyn Store>,
     pub(super) matrices: Arc<dyn Matrices>,
@@ -62,6 +64,7 @@ pub(super) struct House {
 pub(super) struct Training {
     grants: Arc<Grants>,
     name: String,
+    cards: Vec<String>,
     trainers: Trainers,
     store: Arc<dyn Store>,
     matrices: Arc<dyn Matrices>,
@@ -76,6 +79,7 @@ impl Training {
         Self {
             grants,
             name: house.name,
+            cards: house.cards,
             trainers: house.trainers,
             store: house.store,
             matrices: house.matrices,
@@ -156,6 +160,7 @@ impl Training {
             valid: valid.map(|held| Arc::clone(&held.matrix)),
             threads,
             memory: self.grant()?.memory_bytes,
+            cards: self.cards.clone(),
         };
         Ok((request, taken))
     }

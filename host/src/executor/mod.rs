@@ -326,6 +326,7 @@ async fn prepare(
             own_run,
             secrets,
             vault: vault.clone(),
+            cards: attempt.gpus.clone(),
             log: Box::new(log),
         },
     );
@@ -347,6 +348,7 @@ struct Shared {
     own_run: Arc<dyn OwnRun>,
     secrets: Arc<AttemptSecrets>,
     vault: Vault,
+    cards: Vec<String>,
     log: Box<dyn LogPort>,
 }
 
@@ -361,6 +363,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
         store: parts.store.clone(),
         trainers: parts.trainers.clone(),
+        cards: shared.cards,
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
         secrets: shared.secrets,

@@ -1,7 +1,11 @@
 //! Which devices there are, and on which of them a wish is tried, best first. It refuses to open one: that is a worker's business.
 
-use airlock_trainer::{Device, GpuWish, TrainError, device};
+use crate::gpus::GpuSource;
+use airlock_core::gpu::Gpu;
+use airlock_trainer::device::{self, Card};
+use airlock_trainer::{Device, GpuWish, TrainError};
 use std::fmt;
+use std::sync::Arc;
 
 /// One device of this machine; each has a worker process of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +31,8 @@ impl DeviceName {
     /// What a run is told to train on inside the device's own worker: it sees no other.
     pub(super) fn inside(&self, wish: &Device) -> Device {
         match (self, wish) {
-            (Self::Gpu(_), Device::Gpu(_)) => wish.clone(),
-            (Self::Gpu(_), _) => Device::Gpu(ANY_GPU),
+            // With `best` the trainer takes the processor for what it has no kernels for.
+            (Self::Gpu(_), _) => wish.clone(),
             (Self::Cpu | Self::Fake(_), _) => Device::Cpu,
         }
     }
@@ -44,11 +48,12 @@ const ANY_GPU: GpuWish = GpuWish {
 
 /// The devices that training may use.
 pub trait Devices: Send + Sync {
-    /// Where a wish is tried, best first; never empty.
+    /// Where a wish is tried, best first; never empty. `granted` are the cards, by UUID, that a pool gave to the task instance; where
+    /// none were given, every card of the machine may be taken.
     ///
     /// # Errors
     /// [`TrainError::NoDevice`] names what there is and what was asked.
-    fn candidates(&self, wish: &Device) -> Result<Vec<DeviceName>, TrainError>;
+    fn candidates(&self, wish: &Device, granted: &[String]) -> Result<Vec<DeviceName>, TrainError>;
 }
 
 /// The setting of the program that makes up a device, by its name: it stands before the processor for the wishes `gpu` and `best`,
@@ -65,7 +70,7 @@ pub(super) fn from_env() -> Option<Box<dyn Devices>> {
 pub(super) struct MadeUp(pub(super) String);
 
 impl Devices for MadeUp {
-    fn candidates(&self, wish: &Device) -> Result<Vec<DeviceName>, TrainError> {
+    fn candidates(&self, wish: &Device, _: &[String]) -> Result<Vec<DeviceName>, TrainError> {
         let fake = DeviceName::Fake(self.0.clone());
         Ok(match wish {
             Device::Cpu => vec![DeviceName::Cpu],
@@ -76,57 +81,104 @@ impl Devices for MadeUp {
 }
 
 /// The machine's own.
-#[derive(Debug, Default)]
-pub(super) struct Machine;
+pub(super) struct Machine(pub(super) Arc<GpuSource>);
 
 impl Devices for Machine {
-    fn candidates(&self, wish: &Device) -> Result<Vec<DeviceName>, TrainError> {
+    fn candidates(&self, wish: &Device, granted: &[String]) -> Result<Vec<DeviceName>, TrainError> {
+        let cards = |wish: &GpuWish| {
+            let cards = self.cards(granted)?;
+            let chosen = device::matching(wish, &cards)?;
+            let uuids: Vec<&str> = chosen.iter().map(|card| card.uuid.as_str()).collect();
+            Ok(DeviceName::Gpu(uuids.join(",")))
+        };
         match wish {
-            Device::Cpu | Device::Best => Ok(vec![DeviceName::Cpu]),
-            Device::Gpu(wish) => Err(TrainError::NoDevice(format!(
-                "asked for {}, and there is {}",
-                asked(wish),
-                device::probe().describe()
-            ))),
+            Device::Cpu => Ok(vec![DeviceName::Cpu]),
+            Device::Gpu(wish) => Ok(vec![cards(wish)?]),
+            // That no card fits is no error here: the processor always does.
+            Device::Best => Ok(cards(&ANY_GPU)
+                .into_iter()
+                .chain([DeviceName::Cpu])
+                .collect()),
         }
     }
 }
 
-/// A wish in words.
-fn asked(wish: &GpuWish) -> String {
-    let mut text = match wish.count {
-        0 | 1 => "one GPU".to_owned(),
-        count => format!("{count} GPUs"),
-    };
-    if let Some(name) = &wish.name {
-        text += &format!(" named `{name}`");
+impl Machine {
+    /// The cards that may be taken, as the trainer has them.
+    fn cards(&self, granted: &[String]) -> Result<Vec<Card>, TrainError> {
+        let gpus = self.0.gpus();
+        let gpus = gpus.map_err(|error| TrainError::NoDevice(error.to_string()))?;
+        let may = |gpu: &&Gpu| granted.is_empty() || granted.contains(&gpu.uuid);
+        let card = |(ordinal, gpu): (usize, &Gpu)| Card {
+            ordinal,
+            uuid: gpu.uuid.clone(),
+            name: gpu.name.clone(),
+            memory_total: gpu.memory,
+            // What is free changes all the time; the worker looks before it trains.
+            memory_free: gpu.memory,
+            compute: gpu.compute,
+        };
+        Ok(gpus.iter().filter(may).enumerate().map(card).collect())
     }
-    if let Some(bytes) = wish.min_memory {
-        text += &format!(" with at least {bytes} bytes of memory");
-    }
-    if let Some((major, minor)) = wish.min_compute {
-        text += &format!(" of compute capability {major}.{minor} or later");
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn machine(cards: &str) -> (tempfile::NamedTempFile, Machine) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), cards).unwrap();
+        let source = GpuSource::new(Some(file.path().to_owned()));
+        (file, Machine(Arc::new(source)))
+    }
+
+    const TWO: &str = r#"[
+        {"uuid": "GPU-a", "name": "NVIDIA L4", "memory": 25769803776, "compute": [8, 9]},
+        {"uuid": "GPU-b", "name": "NVIDIA H200", "memory": 151397597184, "compute": [9, 0]}
+    ]"#;
+
+    fn named(name: &str) -> Device {
+        Device::Gpu(GpuWish {
+            name: Some(name.to_owned()),
+            ..ANY_GPU
+        })
+    }
+
     #[test]
-    fn a_wish_is_told_whole() {
-        let wish = GpuWish {
-            name: Some("H200".to_owned()),
-            min_memory: Some(1 << 30),
-            min_compute: Some((9, 0)),
-            count: 2,
-            share: 1.0,
+    fn a_wish_gets_a_card_that_fits_and_any_wish_falls_to_the_processor() {
+        let (_file, machine) = machine(TWO);
+        let at = |wish: &Device, granted: &[&str]| {
+            let granted: Vec<String> = granted.iter().map(|uuid| (*uuid).to_owned()).collect();
+            let names = machine.candidates(wish, &granted).unwrap();
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(
-            asked(&wish),
-            "2 GPUs named `H200` with at least 1073741824 bytes of memory of compute capability 9.0 or later"
+        assert_eq!(at(&Device::Cpu, &[]), ["cpu"]);
+        assert_eq!(at(&named("h200"), &[]), ["GPU-b"]);
+        assert_eq!(at(&Device::Best, &["GPU-a"]), ["GPU-a", "cpu"]);
+    }
+
+    #[test]
+    fn a_card_that_the_pool_did_not_give_is_not_taken() {
+        let (_file, machine) = machine(TWO);
+        let refused = machine.candidates(&named("h200"), &["GPU-a".to_owned()]);
+        let Err(TrainError::NoDevice(text)) = refused else {
+            panic!("no such device, not {refused:?}");
+        };
+        assert!(
+            text.contains("h200") && text.contains("NVIDIA L4"),
+            "{text}"
         );
-        assert_eq!(asked(&ANY_GPU), "one GPU");
+    }
+
+    #[test]
+    fn without_cards_the_wish_best_is_the_processor() {
+        let (_file, machine) = machine("[]");
+        let best = machine.candidates(&Device::Best, &[]).unwrap();
+        assert_eq!(best, [DeviceName::Cpu]);
+        assert!(matches!(
+            machine.candidates(&named("h200"), &[]),
+            Err(TrainError::NoDevice(_))
+        ));
     }
 }

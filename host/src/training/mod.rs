@@ -21,6 +21,7 @@ pub use process::main as worker_main;
 pub use record::DEATHS_MAX;
 pub use wire::MESSAGE_BYTES_MAX;
 
+use crate::gpus::GpuSource;
 use airlock_trainer::{Config, Event, Matrix, Model, RunOutcome, TrainError};
 use devices::Machine;
 use process::OwnProgram;
@@ -72,6 +73,8 @@ pub struct Request {
     pub threads: u32,
     /// Private memory that the runs may hold together, bytes.
     pub memory: u64,
+    /// The cards, by UUID, that a pool gave to the task instance.
+    pub cards: Vec<String>,
 }
 
 /// Everything that trains for this host. Clones share it; the last one ends all workers.
@@ -80,9 +83,9 @@ pub struct Trainers(Arc<Supervisor>);
 
 impl Trainers {
     /// Trains on this machine's devices. No worker is started before there is a run.
-    pub fn new(options: Options) -> Self {
+    pub fn new(options: Options, gpus: Arc<GpuSource>) -> Self {
         let launch = OwnProgram::new(options.program.clone());
-        let devices = devices::from_env().unwrap_or_else(|| Box::new(Machine));
+        let devices = devices::from_env().unwrap_or_else(|| Box::new(Machine(gpus)));
         Self(Supervisor::new(
             options,
             devices,
@@ -96,7 +99,8 @@ impl Trainers {
     /// # Errors
     /// Why it cannot be trained; what happens later is told by [`Run::wait`].
     pub fn start(&self, request: &Request, config: Config) -> Result<Run, TrainError> {
-        let candidates = self.0.devices.candidates(&config.device)?;
+        let devices = &self.0.devices;
+        let candidates = devices.candidates(&config.device, &request.cards)?;
         let record = self.record(request, config, request.threads, candidates);
         self.place(std::slice::from_ref(&record), request.threads, 1)?;
         let run = self.run(record);
@@ -124,7 +128,8 @@ impl Trainers {
                     .to_owned(),
             ));
         }
-        let candidates = self.0.devices.candidates(&first.device)?;
+        let devices = &self.0.devices;
+        let candidates = devices.candidates(&first.device, &request.cards)?;
         let parallel = parallel
             .max(1)
             .min(u32::try_from(configs.len()).unwrap_or(u32::MAX));

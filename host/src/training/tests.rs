@@ -23,7 +23,7 @@ impl Trainers {
         let started = threads.started.clone();
         let devices: Box<dyn Devices> = match device {
             Some(name) => Box::new(MadeUp(name.to_owned())),
-            None => Box::new(Machine),
+            None => Box::new(MadeUp("cpu".to_owned())),
         };
         let faults = faults
             .iter()
@@ -61,6 +61,7 @@ fn request() -> Request {
         valid: Some(matrix(200)),
         threads: 2,
         memory: 1 << 20,
+        cards: Vec::new(),
     }
 }
 

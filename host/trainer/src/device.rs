@@ -90,7 +90,10 @@ pub fn matching<'a>(wish: &GpuWish, cards: &'a [Card]) -> Result<Vec<&'a Card>, 
         return invalid(format!("{} GPUs; a run has 1 to {MAX_CARDS}", wish.count));
     }
     if !(wish.share > 0.0 && wish.share <= 1.0) {
-        return invalid(format!("a share of {} of a GPU; it is over 0 and at most 1", wish.share));
+        return invalid(format!(
+            "a share of {} of a GPU; it is over 0 and at most 1",
+            wish.share
+        ));
     }
     let mut fitting: Vec<&Card> = cards.iter().filter(|card| fits(wish, card)).collect();
     // The order of two equally free cards is that of their numbers.
@@ -109,8 +112,12 @@ fn fits(wish: &GpuWish, card: &Card) -> bool {
         .as_ref()
         .is_none_or(|name| card.name.to_lowercase().contains(&name.to_lowercase()));
     named
-        && wish.min_memory.is_none_or(|bytes| card.memory_total >= bytes)
-        && wish.min_compute.is_none_or(|compute| card.compute >= compute)
+        && wish
+            .min_memory
+            .is_none_or(|bytes| card.memory_total >= bytes)
+        && wish
+            .min_compute
+            .is_none_or(|compute| card.compute >= compute)
         && card.compute >= cuda::COMPUTE_MIN
 }
 
@@ -129,7 +136,10 @@ fn unmet(wish: &GpuWish, cards: &[Card], fitting: usize) -> String {
         1 => "one fits",
         _ => "too few fit",
     };
-    format!("asked for {}; there is {there}, of which {fit}; ask for less, or use device cpu or best", asked(wish))
+    format!(
+        "asked for {}; there is {there}, of which {fit}; ask for less, or use device cpu or best",
+        asked(wish)
+    )
 }
 
 /// A wish in words.
@@ -190,18 +200,35 @@ mod tests {
 
     fn got(wish: &GpuWish) -> Vec<usize> {
         let cards = cards();
-        matching(wish, &cards).unwrap().iter().map(|card| card.ordinal).collect()
+        matching(wish, &cards)
+            .unwrap()
+            .iter()
+            .map(|card| card.ordinal)
+            .collect()
     }
 
     #[test]
     fn the_freest_cards_that_fit_are_given() {
         assert_eq!(got(&wish()), [1]);
         assert_eq!(got(&GpuWish { count: 3, ..wish() }), [1, 2, 0]);
-        let named = GpuWish { name: Some("h100".to_owned()), ..wish() };
+        let named = GpuWish {
+            name: Some("h100".to_owned()),
+            ..wish()
+        };
         assert_eq!(got(&named), [2]);
-        let newer = GpuWish { min_compute: Some((8, 6)), count: 2, ..wish() };
+        let newer = GpuWish {
+            min_compute: Some((8, 6)),
+            count: 2,
+            ..wish()
+        };
         assert_eq!(got(&newer), [2, 0]);
-        assert_eq!(got(&GpuWish { min_memory: Some(80 * GIB), ..wish() }), [1]);
+        assert_eq!(
+            got(&GpuWish {
+                min_memory: Some(80 * GIB),
+                ..wish()
+            }),
+            [1]
+        );
     }
 
     #[test]
@@ -222,8 +249,17 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         // The kernels do not run on so old a card.
-        assert!(refused(GpuWish { name: Some("P100".to_owned()), ..wish() }).contains("none fits"));
-        assert!(matches!(matching(&wish(), &[]), Err(TrainError::NoDevice(_))));
+        assert!(
+            refused(GpuWish {
+                name: Some("P100".to_owned()),
+                ..wish()
+            })
+            .contains("none fits")
+        );
+        assert!(matches!(
+            matching(&wish(), &[]),
+            Err(TrainError::NoDevice(_))
+        ));
         for share in [0.0, -1.0, 1.5, f32::NAN] {
             assert!(refused(GpuWish { share, ..wish() }).contains("share"));
         }

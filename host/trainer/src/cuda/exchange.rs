@@ -38,7 +38,11 @@ pub(crate) fn residuals(cards: &[Card]) -> Result<(), TrainError> {
     let mut all = of_each(cards, states)?;
     let lanes = all.first().map_or(0, Vec::len);
     for lane in 0..lanes {
-        let largest = all.iter().filter_map(|states| states.get(lane)).map(|state| state.largest).max();
+        let largest = all
+            .iter()
+            .filter_map(|states| states.get(lane))
+            .map(|state| state.largest)
+            .max();
         for state in all.iter_mut().filter_map(|states| states.get_mut(lane)) {
             state.largest = largest.unwrap_or_default();
         }
@@ -73,11 +77,22 @@ pub(crate) fn totals(cards: &[Card], sampled: &[bool]) -> Result<(), TrainError>
             let at = lane * first.rows.len();
             let gradient: Vec<Gradient> = fetch(&*first.gpu, &first.arrays.gradients, at, 1)?;
             let gradient = gradient.first().copied().unwrap_or_default();
-            total = Sum { g: i64::from(gradient.g), h: i64::from(gradient.h) };
+            total = Sum {
+                g: i64::from(gradient.g),
+                h: i64::from(gradient.h),
+            };
         }
-        for (number, state) in all.iter_mut().filter_map(|states| states.get_mut(lane)).enumerate() {
+        for (number, state) in all
+            .iter_mut()
+            .filter_map(|states| states.get_mut(lane))
+            .enumerate()
+        {
             state.total = total;
-            state.elsewhere = if nobody { u32::from(number > 0) } else { chosen - state.chosen };
+            state.elsewhere = if nobody {
+                u32::from(number > 0)
+            } else {
+                chosen - state.chosen
+            };
         }
     }
     write_states(cards, &all)
@@ -93,7 +108,10 @@ pub(crate) fn counts(cards: &[Card]) -> Result<(), TrainError> {
     for place in 0..length {
         let own = all.iter().filter_map(|items| items.get(place));
         let (left, right) = own.fold((0_u32, 0_u32), |(left, right), item| {
-            (left.wrapping_add(item.left_here), right.wrapping_add(item.right_here))
+            (
+                left.wrapping_add(item.left_here),
+                right.wrapping_add(item.right_here),
+            )
         });
         for item in all.iter_mut().filter_map(|items| items.get_mut(place)) {
             item.left_rows = left;
@@ -114,14 +132,23 @@ pub(crate) fn histograms(cards: &[Card]) -> Result<(), TrainError> {
     let (states, items) = (states(first)?, items(first)?);
     let length = usize::try_from(first.shape.histogram()).unwrap_or(usize::MAX);
     for (lane, state) in states.iter().enumerate() {
-        let own = items.iter().skip(lane * slots(first)).take(state.searched as usize);
+        let own = items
+            .iter()
+            .skip(lane * slots(first))
+            .take(state.searched as usize);
         let fresh: Vec<u32> = if state.root != 0 {
             vec![0; state.searched as usize]
         } else {
-            own.filter(|item| item.parts != 0).map(|item| item.fresh_slot).collect()
+            own.filter(|item| item.parts != 0)
+                .map(|item| item.fresh_slot)
+                .collect()
         };
         for slot in fresh {
-            add_up(cards, (lane * slots(first) + slot as usize) * length, length)?;
+            add_up(
+                cards,
+                (lane * slots(first) + slot as usize) * length,
+                length,
+            )?;
         }
     }
     Ok(())

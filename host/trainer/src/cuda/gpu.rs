@@ -159,7 +159,10 @@ pub(crate) fn store<T: Plain>(
 
 /// Whether `length` bytes from `at` lie within a piece of memory of so many bytes.
 pub(crate) fn within(memory: &Memory, at: usize, length: usize) -> Result<(), TrainError> {
-    if at.checked_add(length).is_some_and(|end| end <= memory.bytes) {
+    if at
+        .checked_add(length)
+        .is_some_and(|end| end <= memory.bytes)
+    {
         return Ok(());
     }
     Err(TrainError::WorkerLost(format!(

@@ -70,8 +70,12 @@ mod tests {
     }
 
     fn sha(path: &Path) -> String {
-        let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        let bytes =
+            std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Sha256::digest(bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     #[test]
@@ -88,12 +92,20 @@ mod tests {
         assert_eq!(known.len(), sources.len());
         for name in sources {
             let stale = "the kernels were changed and not compiled: run `cargo xtask kernels`";
-            assert_eq!(known.get(&name), Some(&Value::from(sha(&kernels.join(&name)))), "{name}: {stale}");
+            assert_eq!(
+                known.get(&name),
+                Some(&Value::from(sha(&kernels.join(&name)))),
+                "{name}: {stale}"
+            );
         }
         let images = manifest["images"].as_object().unwrap();
         assert_eq!(images.len(), CUBINS.len() + 1);
         for (name, image) in images {
-            assert_eq!(image["sha256"], sha(&kernels.join("bin").join(name)), "{name}");
+            assert_eq!(
+                image["sha256"],
+                sha(&kernels.join("bin").join(name)),
+                "{name}"
+            );
         }
     }
 }

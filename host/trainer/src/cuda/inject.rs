@@ -60,7 +60,8 @@ impl Inject {
 
     /// The error of a device that broke before now.
     fn broken(&self) -> Result<(), TrainError> {
-        let is_broken = self.plan.what == Break::Fault && self.launches.load(Ordering::Relaxed) >= self.plan.at;
+        let is_broken =
+            self.plan.what == Break::Fault && self.launches.load(Ordering::Relaxed) >= self.plan.at;
         if is_broken {
             return Err(TrainError::DeviceFault("an injected fault".to_owned()));
         }

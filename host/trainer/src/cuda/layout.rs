@@ -17,7 +17,9 @@ macro_rules! plain {
         )*
     };
 }
-plain!(u8, u32, u64, i64, f32, f64, Sum, Gradient, Settings, State, Node, Item, Head, Job);
+plain!(
+    u8, u32, u64, i64, f32, f64, Sum, Gradient, Settings, State, Node, Item, Head, Job
+);
 
 /// The bytes of plain values.
 #[expect(unsafe_code, reason = "plain values are their bytes")]

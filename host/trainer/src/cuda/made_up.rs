@@ -14,7 +14,9 @@ const UUID: &str = "EMULATED-";
 
 /// Those that the variable asks for; in this crate's own tests always two.
 pub(super) fn cards() -> Vec<Card> {
-    let count = std::env::var("AIRLOCK_EMULATED_GPUS").ok().and_then(|count| count.parse().ok());
+    let count = std::env::var("AIRLOCK_EMULATED_GPUS")
+        .ok()
+        .and_then(|count| count.parse().ok());
     let count = count.unwrap_or(if cfg!(test) { 2 } else { 0 });
     let card = |number: usize| Card {
         ordinal: number,
@@ -33,9 +35,13 @@ pub(super) fn open(card: &Card) -> Option<Result<Box<dyn Gpu>, TrainError>> {
         return None;
     }
     let Some(emulator) = Emulator::new(0, card.memory_total) else {
-        return Some(Err(TrainError::NoDevice("there is no C++ compiler for an emulated card".to_owned())));
+        return Some(Err(TrainError::NoDevice(
+            "there is no C++ compiler for an emulated card".to_owned(),
+        )));
     };
-    let plan = std::env::var("AIRLOCK_GPU_BREAK").ok().and_then(|text| Plan::parse(&text));
+    let plan = std::env::var("AIRLOCK_GPU_BREAK")
+        .ok()
+        .and_then(|text| Plan::parse(&text));
     Some(Ok(match plan {
         Some(plan) => Box::new(Inject::new(Box::new(emulator), plan)),
         None => Box::new(emulator),

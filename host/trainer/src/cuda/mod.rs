@@ -22,9 +22,9 @@ mod tests;
 mod tree;
 
 pub(crate) use backend::open;
-pub(crate) use lanes::not_on_cards;
 pub(crate) use driver::is_present as is_driver_present;
 pub(crate) use images::COMPUTE_MIN;
+pub(crate) use lanes::not_on_cards;
 
 /// See [`crate::device::list`].
 pub(crate) fn list() -> Result<Vec<crate::device::Card>, crate::TrainError> {

@@ -78,11 +78,19 @@ impl Shape {
     fn lane_bytes(&self) -> u64 {
         let margins = 8 * (self.rows + self.valid_rows);
         let rows = self.rows * (size_of::<Gradient>() as u64 + 2 * 4);
-        let trees = u64::from(RING) * (self.nodes * size_of::<Node>() as u64 + size_of::<Head>() as u64);
+        let trees =
+            u64::from(RING) * (self.nodes * size_of::<Node>() as u64 + size_of::<Head>() as u64);
         let lists = self.slots * size_of::<Item>() as u64 + 2 * 4 * (self.slots + 1);
         let candidates = 2 * self.slots * self.features * CANDIDATE_BYTES;
         let fixed = size_of::<Settings>() as u64 + size_of::<State>() as u64 + 4;
-        margins + rows + trees + lists + candidates + fixed + self.features + self.slots * self.histogram() * size_of::<Sum>() as u64
+        margins
+            + rows
+            + trees
+            + lists
+            + candidates
+            + fixed
+            + self.features
+            + self.slots * self.histogram() * size_of::<Sum>() as u64
     }
 
     /// Sums of one histogram.
@@ -93,13 +101,17 @@ impl Shape {
 
 /// Most leaves of a tree over so many rows.
 fn leaves(gbdt: &Gbdt, rows: u64) -> u64 {
-    let by_depth = 1_u64.checked_shl(u32::from(gbdt.depth_limit())).unwrap_or(u64::MAX);
+    let by_depth = 1_u64
+        .checked_shl(u32::from(gbdt.depth_limit()))
+        .unwrap_or(u64::MAX);
     by_depth.min(gbdt.leaf_limit() as u64).min(rows.max(1))
 }
 
 /// Most histograms of a tree: one for the root and one for each split whose children may be split too.
 fn slots(gbdt: &Gbdt, rows: u64) -> u64 {
-    let by_depth = 1_u64.checked_shl(u32::from(gbdt.depth_limit()) - 1).unwrap_or(u64::MAX);
+    let by_depth = 1_u64
+        .checked_shl(u32::from(gbdt.depth_limit()) - 1)
+        .unwrap_or(u64::MAX);
     by_depth.min(gbdt.leaf_limit() as u64).min(rows.max(1))
 }
 

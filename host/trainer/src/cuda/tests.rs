@@ -159,7 +159,10 @@ fn on_cards(
     valid: Option<&Arc<Matrix>>,
     configs: &[Config],
 ) -> Vec<Result<Trained, TrainError>> {
-    let plans: Vec<TreePlan> = configs.iter().map(|config| plan(train, valid, config.clone())).collect();
+    let plans: Vec<TreePlan> = configs
+        .iter()
+        .map(|config| plan(train, valid, config.clone()))
+        .collect();
     let backend = Cuda::new(gpus, &plans.iter().collect::<Vec<_>>()).unwrap();
     let quiet = Quiet::default();
     let variants = plans.iter().map(|plan| plan.variant(&quiet)).collect();
@@ -167,7 +170,12 @@ fn on_cards(
 }
 
 /// Asserts that each configuration gives the same bytes on the cards, all in one batch, as on the processor alone.
-fn assert_same(orders: &[u64], train: &Arc<Matrix>, valid: Option<&Arc<Matrix>>, configs: &[Config]) {
+fn assert_same(
+    orders: &[u64],
+    train: &Arc<Matrix>,
+    valid: Option<&Arc<Matrix>>,
+    configs: &[Config],
+) {
     let Some(gpus) = cards(orders) else {
         return;
     };
@@ -177,7 +185,11 @@ fn assert_same(orders: &[u64], train: &Arc<Matrix>, valid: Option<&Arc<Matrix>>,
         let model = trained.unwrap().model;
         let expected = on_processor(train, valid, config.clone());
         assert!(model.rounds() > 0);
-        assert!(model == *expected, "variant {number} {orders:?}: {:?}\n{model:?}\n{expected:?}", config.algorithm);
+        assert!(
+            model == *expected,
+            "variant {number} {orders:?}: {:?}\n{model:?}\n{expected:?}",
+            config.algorithm
+        );
         assert!(model.to_bytes() == expected.to_bytes(), "variant {number}");
     }
 }
@@ -208,7 +220,12 @@ fn every_kind_of_column_gives_the_bytes_of_the_processor() {
         let data = matrix(900, &[*column, Column::Random, *column], 2, number as u64);
         assert_same(&[0], &data, None, &[config(settings())]);
     }
-    assert_same(&[0], &matrix(3_000, &ALL, 2, 9), None, &[config(settings())]);
+    assert_same(
+        &[0],
+        &matrix(3_000, &ALL, 2, 9),
+        None,
+        &[config(settings())],
+    );
 }
 
 #[test]
@@ -250,7 +267,11 @@ fn variants(count: u64) -> Vec<Config> {
             learning_rate: 0.1 + n as f64 * 0.05,
             max_depth: 1 + (n * 5 % 6) as u8,
             max_leaves: if n % 4 == 3 { 6 } else { 0 },
-            growth: if n % 5 == 4 { Growth::Lossguide } else { Growth::Depthwise },
+            growth: if n % 5 == 4 {
+                Growth::Lossguide
+            } else {
+                Growth::Depthwise
+            },
             subsample: if n % 2 == 1 { 0.6 } else { 1.0 },
             column_sample: if n % 3 == 2 { 0.5 } else { 1.0 },
             min_child_weight: n as f64 * 0.7,
@@ -351,7 +372,9 @@ fn weights_many_features_and_heavy_tails_give_the_bytes_of_the_processor() {
 #[test]
 fn more_rows_of_the_largest_gradient_than_one_sum_holds_do_not_overflow() {
     let rows = 70_000;
-    let x: Vec<f32> = (0..rows).map(|row| if row < 10 { 1.0 } else { 0.0 }).collect();
+    let x: Vec<f32> = (0..rows)
+        .map(|row| if row < 10 { 1.0 } else { 0.0 })
+        .collect();
     let input = MatrixInput {
         label: Some(x.iter().map(|x| x * 1000.0 - 500.0).collect()),
         columns: vec![("x".to_owned(), x)],
@@ -381,7 +404,10 @@ fn a_resumed_model_is_that_of_an_uninterrupted_run() {
         column_sample: 0.7,
         ..settings()
     };
-    let half = on_cards(gpus, &data, None, &[config(gbdt(3))]).pop().unwrap().unwrap();
+    let half = on_cards(gpus, &data, None, &[config(gbdt(3))])
+        .pop()
+        .unwrap()
+        .unwrap();
     let rest = Config {
         resume_from: Some(half.model.to_bytes()),
         ..config(gbdt(6))
@@ -400,7 +426,8 @@ fn a_resumed_model_is_that_of_an_uninterrupted_run() {
 fn early_stops_and_measurements_are_those_of_the_processor() {
     let train = matrix(400, &ALL, 2, 101);
     let own_cuts = matrix(500, &ALL, 2, 102);
-    let same_cuts = Arc::new(Matrix::build_with_cuts_of(&train, input(500, &ALL, 2, 102, false)).unwrap());
+    let same_cuts =
+        Arc::new(Matrix::build_with_cuts_of(&train, input(500, &ALL, 2, 102, false)).unwrap());
     for valid in [own_cuts, same_cuts] {
         let stop = EarlyStop {
             metric: Metric::LogLoss,
@@ -418,12 +445,18 @@ fn early_stops_and_measurements_are_those_of_the_processor() {
             early_stop: Some(stop),
             ..config(gbdt)
         };
-        let other = Config { early_stop: None, ..self::config(settings()) };
+        let other = Config {
+            early_stop: None,
+            ..self::config(settings())
+        };
         assert_same(&[0], &train, Some(&valid), &[config.clone(), other]);
         let Some(gpus) = cards(&[0]) else {
             return;
         };
-        let trained = on_cards(gpus, &train, Some(&valid), &[config.clone()]).pop().unwrap().unwrap();
+        let trained = on_cards(gpus, &train, Some(&valid), &[config.clone()])
+            .pop()
+            .unwrap()
+            .unwrap();
         let run = start(train.clone(), Some(valid.clone()), config, 1).unwrap();
         let outcome = run.wait().unwrap();
         assert_eq!(trained.reason, outcome.reason);
@@ -449,7 +482,10 @@ fn what_a_card_cannot_hold_is_refused_before_anything_is_allocated() {
     let exact = Emulator::new(0, needed).unwrap();
     assert!(Cuda::new(vec![Box::new(exact)], &plans).is_ok());
     let less = Emulator::new(0, needed - 1).unwrap();
-    assert!(matches!(Cuda::new(vec![Box::new(less)], &plans), Err(TrainError::OutOfMemory { .. })));
+    assert!(matches!(
+        Cuda::new(vec![Box::new(less)], &plans),
+        Err(TrainError::OutOfMemory { .. })
+    ));
 }
 
 fn broken(plan: Plan) -> Option<Vec<Box<dyn Gpu>>> {
@@ -475,8 +511,13 @@ fn a_fault_ends_the_run_and_its_checkpoint_goes_on_elsewhere_to_the_same_bytes()
     };
     let plan = plan(&data, None, config(gbdt.clone()));
     let backend = Cuda::new(gpus, &[&plan]).unwrap();
-    let ended = drive(Box::new(backend), vec![plan.variant(&quiet)]).pop().unwrap();
-    assert!(matches!(ended, Err(TrainError::DeviceFault(_))), "{ended:?}");
+    let ended = drive(Box::new(backend), vec![plan.variant(&quiet)])
+        .pop()
+        .unwrap();
+    assert!(
+        matches!(ended, Err(TrainError::DeviceFault(_))),
+        "{ended:?}"
+    );
     let checkpoint = quiet.checkpoints.lock().unwrap().last().cloned().unwrap();
     let rounds = Model::from_bytes(&checkpoint).unwrap().rounds();
     assert!((1..6).contains(&rounds), "{rounds}");
@@ -485,7 +526,10 @@ fn a_fault_ends_the_run_and_its_checkpoint_goes_on_elsewhere_to_the_same_bytes()
         resume_from: Some(checkpoint),
         ..config(gbdt)
     };
-    let moved = on_cards(cards(&[0]).unwrap(), &data, None, &[rest.clone()]).pop().unwrap().unwrap();
+    let moved = on_cards(cards(&[0]).unwrap(), &data, None, &[rest.clone()])
+        .pop()
+        .unwrap()
+        .unwrap();
     assert!(moved.model.to_bytes() == whole.to_bytes());
     assert!(on_processor(&data, None, rest).to_bytes() == whole.to_bytes());
 }
@@ -495,18 +539,36 @@ fn memory_that_runs_out_while_it_is_taken_is_a_typed_error() {
     let data = matrix(100, &ALL, 2, 131);
     let plan = plan(&data, None, config(settings()));
     for at in 1..20 {
-        let Some(gpus) = broken(Plan { what: Break::OutOfMemory, at }) else {
+        let Some(gpus) = broken(Plan {
+            what: Break::OutOfMemory,
+            at,
+        }) else {
             return;
         };
         let refused = Cuda::new(gpus, &[&plan]).err();
-        assert!(matches!(refused, Some(TrainError::OutOfMemory { .. })), "{at}: {refused:?}");
+        assert!(
+            matches!(refused, Some(TrainError::OutOfMemory { .. })),
+            "{at}: {refused:?}"
+        );
     }
 }
 
 #[test]
 fn plans_of_breaking_are_read() {
-    assert_eq!(Plan::parse("hang@4"), Some(Plan { what: Break::Hang, at: 4 }));
-    assert_eq!(Plan::parse("exit@1"), Some(Plan { what: Break::Exit, at: 1 }));
+    assert_eq!(
+        Plan::parse("hang@4"),
+        Some(Plan {
+            what: Break::Hang,
+            at: 4
+        })
+    );
+    assert_eq!(
+        Plan::parse("exit@1"),
+        Some(Plan {
+            what: Break::Exit,
+            at: 1
+        })
+    );
     assert_eq!(Plan::parse("melt@1"), None);
     assert_eq!(Plan::parse("fault"), None);
 }
@@ -541,20 +603,41 @@ fn runs_and_searches_train_on_the_cards_that_their_wishes_get() {
         .collect();
     let expected: Vec<_> = configs
         .iter()
-        .map(|config| on_processor(&data, None, Config { device: Device::Cpu, ..config.clone() }).to_bytes())
+        .map(|config| {
+            on_processor(
+                &data,
+                None,
+                Config {
+                    device: Device::Cpu,
+                    ..config.clone()
+                },
+            )
+            .to_bytes()
+        })
         .collect();
     let runs = start_search(&data, None, configs.clone(), 2, 2).unwrap();
     for (number, run) in runs.into_iter().enumerate() {
         let run = run.unwrap();
         run.wait().unwrap();
-        assert!(run.model().unwrap().to_bytes() == expected[number], "variant {number}");
+        assert!(
+            run.model().unwrap().to_bytes() == expected[number],
+            "variant {number}"
+        );
         let Some(Event::Started(granted)) = run.next(Duration::ZERO) else {
             panic!("it did not say where");
         };
         let names = ["emulated card 0", "emulated card 0, emulated card 1", "cpu"];
         assert_eq!(granted.device, names[number.saturating_sub(2)]);
     }
-    let missing = start(data.clone(), None, Config { device: wish(3), ..config(settings()) }, 1);
+    let missing = start(
+        data.clone(),
+        None,
+        Config {
+            device: wish(3),
+            ..config(settings())
+        },
+        1,
+    );
     assert!(missing.unwrap_err().to_string().contains("too few fit"));
 }
 
@@ -568,9 +651,22 @@ fn a_batch_that_does_not_fit_at_once_trains_in_parts() {
     let data = matrix(2_100, &columns, 2, 151);
     let config = Config {
         device: wish(1),
-        ..config(Gbdt { rounds: 1, max_depth: 12, max_leaves: 1_500, min_child_weight: 500.0, ..settings() })
+        ..config(Gbdt {
+            rounds: 1,
+            max_depth: 12,
+            max_leaves: 1_500,
+            min_child_weight: 500.0,
+            ..settings()
+        })
     };
-    let expected = on_processor(&data, None, Config { device: Device::Cpu, ..config.clone() });
+    let expected = on_processor(
+        &data,
+        None,
+        Config {
+            device: Device::Cpu,
+            ..config.clone()
+        },
+    );
     let runs = start_search(&data, None, vec![config; 3], 1, 1).unwrap();
     for run in runs {
         let run = run.unwrap();

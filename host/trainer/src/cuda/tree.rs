@@ -23,7 +23,8 @@ pub(crate) fn read(
     for (place, own) in grown.iter().enumerate() {
         let mut node = gbdt::node(&lanes.gbdt, units, (own.total.g, own.total.h), own.value)?;
         if own.child != 0 {
-            let [left, right] = children(grown, own.child).ok_or_else(|| broken("a child is missing"))?;
+            let [left, right] =
+                children(grown, own.child).ok_or_else(|| broken("a child is missing"))?;
             let sums = (left.total.g + right.total.g, left.total.h + right.total.h);
             if own.child as usize <= place || sums != (own.total.g, own.total.h) {
                 return Err(broken("the children do not sum to their parent"));
@@ -63,7 +64,11 @@ fn split(node: &mut Node, own: &Grown, data: &Matrix) -> Option<()> {
 pub(crate) fn write(tree: &Tree, data: &Matrix) -> Result<Vec<Grown>, TrainError> {
     let bin = |node: &Node| {
         let feature = node.feature as usize;
-        let cuts = if feature < data.features() { data.cuts(feature) } else { &[] };
+        let cuts = if feature < data.features() {
+            data.cuts(feature)
+        } else {
+            &[]
+        };
         let bin = cuts.partition_point(|cut| *cut < node.threshold);
         let is_cut = cuts.get(bin).is_none_or(|cut| *cut == node.threshold);
         if is_cut && (bin < cuts.len() || node.threshold == f32::MAX) {

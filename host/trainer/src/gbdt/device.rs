@@ -46,10 +46,7 @@ impl Scales {
 ///
 /// # Errors
 /// [`TrainError::DeviceFault`] where the device came to another value.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a model holds f32 values"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a model holds f32 values")]
 pub(crate) fn node(
     gbdt: &Gbdt,
     units: (f64, f64),

@@ -81,8 +81,11 @@ fn carry_out(mut batch: Vec<Work>, threads: usize) {
     let lost = ends.as_ref().err().cloned();
     let mut ends = ends.unwrap_or_default().into_iter();
     for shared in heard {
-        let missing = || TrainError::WorkerLost("the run lost its end; please report this".to_owned());
-        let end = ends.next().unwrap_or_else(|| Err(lost.clone().unwrap_or_else(missing)));
+        let missing =
+            || TrainError::WorkerLost("the run lost its end; please report this".to_owned());
+        let end = ends
+            .next()
+            .unwrap_or_else(|| Err(lost.clone().unwrap_or_else(missing)));
         shared.end(end);
     }
 }
@@ -124,7 +127,10 @@ fn train_batch(mut batch: Vec<Work>, threads: usize) -> Vec<End> {
     };
     match backend {
         Some(backend) => train_on(backend, &place, &batch),
-        None => batch.into_iter().map(|work| train_alone(work, threads)).collect(),
+        None => batch
+            .into_iter()
+            .map(|work| train_alone(work, threads))
+            .collect(),
     }
 }
 
@@ -139,7 +145,10 @@ fn train_alone(work: Work, threads: usize) -> End {
 /// Trains all runs of a batch at once. The calling thread is the only one that works for them.
 fn train_on(backend: Box<dyn Backend>, place: &Place, batch: &[Work]) -> Vec<End> {
     let name = place.describe();
-    let courses: Vec<Course> = batch.iter().map(|work| Course::begin(work, &name, 1)).collect();
+    let courses: Vec<Course> = batch
+        .iter()
+        .map(|work| Course::begin(work, &name, 1))
+        .collect();
     let hearings: Vec<Hearing> = batch
         .iter()
         .zip(&courses)

@@ -78,7 +78,13 @@ impl Place {
     }
 
     pub(super) fn may_fall_back(&self) -> bool {
-        matches!(self, Self::Cards { else_processor: true, .. })
+        matches!(
+            self,
+            Self::Cards {
+                else_processor: true,
+                ..
+            }
+        )
     }
 }
 

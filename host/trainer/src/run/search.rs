@@ -60,7 +60,12 @@ fn join(line: &mut Vec<Vec<Work>>, work: Work) {
     let place = work.place.clone();
     let batch = line
         .iter_mut()
-        .filter_map(|batch| batch.first().map(|first| first.place == place).map(|same| (same, batch)))
+        .filter_map(|batch| {
+            batch
+                .first()
+                .map(|first| first.place == place)
+                .map(|same| (same, batch))
+        })
         .find(|(same, _)| *same && place != Place::Processor);
     match batch {
         Some((_, batch)) => batch.push(work),
