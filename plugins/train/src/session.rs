@@ -124,6 +124,7 @@ impl Session {
             Event::Checkpointed(artifact) => {
                 // In this order: a name without its artifact would be found by the next try.
                 self.run.artifact(CHECKPOINT, &artifact)?;
+                debug!("Checkpoint {artifact}");
                 self.run.tags([(CHECKPOINT, artifact)])?;
             }
             Event::Moved(to) => {
