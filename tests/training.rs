@@ -58,16 +58,23 @@ impl House {
     /// One run to its end with planned faults.
     fn test(&self, dag: &Value, environment: &[(&str, &str)]) -> Done {
         let path = self.airlock.file("dag.yaml", &dag.to_string());
-        let mut command = self.airlock.command(&["dags", "test", path.to_str().unwrap()]);
+        let mut command = self
+            .airlock
+            .command(&["dags", "test", path.to_str().unwrap()]);
         command.envs(environment.iter().copied());
         command.output().unwrap().into()
     }
 
     /// The log of the training in the only run.
     fn log(&self) -> String {
-        let runs = self.airlock.ok(&["runs", "list", "training", "--json"]).json();
+        let runs = self
+            .airlock
+            .ok(&["runs", "list", "training", "--json"])
+            .json();
         let run_id = runs[0]["run_id"].as_str().unwrap().to_owned();
-        self.airlock.ok(&["runs", "logs", "training", &run_id, "train"]).stdout
+        self.airlock
+            .ok(&["runs", "logs", "training", &run_id, "train"])
+            .stdout
     }
 
     /// SHA-256 of the registered model.
@@ -76,7 +83,9 @@ impl House {
         let detail = self.airlock.ok(&["models", "show", "m", "--json"]).json();
         let version = &detail["versions"][0];
         let artifact = version["artifact"].as_str();
-        artifact.unwrap_or_else(|| panic!("{text} {detail}")).to_owned()
+        artifact
+            .unwrap_or_else(|| panic!("{text} {detail}"))
+            .to_owned()
     }
 }
 
@@ -100,8 +109,13 @@ fn a_worker_process_that_breaks_costs_nothing_but_time() {
         let done = house.test(&dag(&json!({})), &[("AIRLOCK_TEST_TRAINER_FAULTS", fault)]);
         assert_eq!(done.code, 0, "{fault}: {}{}", done.stdout, done.stderr);
         let log = house.log();
-        let moved = log.lines().find(|line| line.contains("goes on elsewhere: cpu, from round"));
-        assert!(moved.is_some_and(|line| line.contains(told)), "{fault}: {log}");
+        let moved = log
+            .lines()
+            .find(|line| line.contains("goes on elsewhere: cpu, from round"));
+        assert!(
+            moved.is_some_and(|line| line.contains(told)),
+            "{fault}: {log}"
+        );
         assert_eq!(house.model(), whole, "{fault}: the same bytes");
     }
 }
@@ -117,7 +131,10 @@ fn a_device_that_breaks_twice_is_left_for_the_processor() {
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
     let log = house.log();
     assert!(log.contains("Training on card-1 with"), "{log}");
-    assert!(log.contains("goes on elsewhere: card-1, from round"), "{log}");
+    assert!(
+        log.contains("goes on elsewhere: card-1, from round"),
+        "{log}"
+    );
     assert!(log.contains("goes on elsewhere: cpu, from round"), "{log}");
     assert_eq!(house.model(), undisturbed());
 }
@@ -128,7 +145,12 @@ fn a_worker_lost_twice_fails_the_task_and_says_what_to_do() {
     let faults = [("AIRLOCK_TEST_TRAINER_FAULTS", "exit@10,exit@30")];
     let done = house.test(&dag(&json!({})), &faults);
     assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
-    for part in ["training worker lost", "2 times on cpu", "exit status: 3", "please report this"] {
+    for part in [
+        "training worker lost",
+        "2 times on cpu",
+        "exit status: 3",
+        "please report this",
+    ] {
         assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
     }
 }
@@ -150,7 +172,14 @@ fn a_killed_host_leaves_no_worker_and_the_next_goes_on_from_the_checkpoint_with_
     airlock.dag_file(&dag(&json!({})));
     // The worker falls silent in the middle: the host is killed while the training waits.
     let service = airlock.serve_with(&[("AIRLOCK_TEST_TRAINER_FAULTS", "hang@30")]);
-    airlock.ok(&["dags", "trigger", "training", "--no-wait", "--run-id", "one"]);
+    airlock.ok(&[
+        "dags",
+        "trigger",
+        "training",
+        "--no-wait",
+        "--run-id",
+        "one",
+    ]);
     let logs = ["runs", "logs", "training", "one", "train"];
     airlock.until_text(&logs, |log| log.contains("Checkpoint "));
     let host = service.id();
@@ -161,9 +190,14 @@ fn a_killed_host_leaves_no_worker_and_the_next_goes_on_from_the_checkpoint_with_
         std::thread::yield_now();
     }
     let _service = airlock.serve();
-    airlock.until(&["runs", "show", "training", "one"], |run| run["state"] == "success");
+    airlock.until(&["runs", "show", "training", "one"], |run| {
+        run["state"] == "success"
+    });
     let log = airlock.ok(&logs).stdout;
-    assert!(log.contains("Going on from the checkpoint of the try before"), "{log}");
+    assert!(
+        log.contains("Going on from the checkpoint of the try before"),
+        "{log}"
+    );
     assert_eq!(house.model(), undisturbed());
 }
 
@@ -184,9 +218,17 @@ fn a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_tr
     let path = airlock.file("dag.yaml", &stopped.to_string());
     let done = airlock.run(&["dags", "test", path.to_str().unwrap()]);
     assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
-    assert!(done.stderr.contains("it was told to stop and ended by itself"), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("it was told to stop and ended by itself"),
+        "{}",
+        done.stderr
+    );
     let log = house.log();
-    assert!(log.contains("Going on from the checkpoint of the try before"), "{log}");
+    assert!(
+        log.contains("Going on from the checkpoint of the try before"),
+        "{log}"
+    );
     let (first, second) = (stopped_after(&log, 1), stopped_after(&log, 2));
     assert!(first.is_some() && first < second, "{log}");
 }
@@ -196,16 +238,24 @@ fn labels_of_one_class_only_fail_with_the_reason() {
     let house = House::new(&rows(|_, _| 1));
     let done = house.test(&dag(&json!({})), &[]);
     assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
-    assert!(done.stderr.contains("training data refused"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("training data refused"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
 fn a_gpu_that_is_not_there_is_named_with_what_there_is() {
     let house = House::new(&noisy());
     let list = house.airlock.file("gpus.json", "[]");
-    let path = house.airlock.file("dag.yaml", &dag(&json!({"device": "gpu"})).to_string());
+    let path = house
+        .airlock
+        .file("dag.yaml", &dag(&json!({"device": "gpu"})).to_string());
     let (path, list) = (path.to_str().unwrap(), list.to_str().unwrap());
-    let done = house.airlock.run(&["dags", "test", path, "--gpu-list", list]);
+    let done = house
+        .airlock
+        .run(&["dags", "test", path, "--gpu-list", list]);
     assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
     for part in ["no such device", "device cpu or best"] {
         assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
@@ -216,5 +266,10 @@ fn a_gpu_that_is_not_there_is_named_with_what_there_is() {
 fn a_worker_that_nobody_started_says_so() {
     let done = Airlock::new().run_bare(&["trainer-worker", "--parent=1", "--device=cpu"]);
     assert_eq!(done.code, 2, "{}", done.stderr);
-    assert!(done.stderr.contains("airlock starts its training workers itself"), "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("airlock starts its training workers itself"),
+        "{}",
+        done.stderr
+    );
 }

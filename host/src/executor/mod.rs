@@ -7,6 +7,7 @@ mod limits;
 mod log_file;
 mod mails;
 mod outbox;
+mod reporting;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
@@ -15,6 +16,7 @@ pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
 pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
+use reporting::Reporting;
 
 use crate::capability::{
     self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
@@ -313,6 +315,7 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let log = Reporting::new(log, parts.handle.clone(), attempt.run.number, attempt.ti);
     let own_run = Arc::new(run_port::AttemptRunPort::new(
         parts.handle.clone(),
         attempt.clone(),
