@@ -14,12 +14,17 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What a worker may write to its standard error, bytes; more is lost.
 const LAST_WORDS_MAX: u64 = 16 << 10;
+/// How long the end of a killed process is waited for, and between two looks.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+const FAREWELL_PAUSE: Duration = Duration::from_millis(5);
 /// The kernel takes a worker before the host when memory runs out.
 const OOM_SCORE: &str = "500";
 /// What of the host's environment a worker gets: where the driver's libraries are, and how much a panic tells.
@@ -34,7 +39,7 @@ const ENVIRONMENT: [&str; 4] = [
 pub(super) trait Worker: Send + Sync {
     /// Ends it now, whatever it is doing.
     fn kill(&self);
-    /// What it left behind. Waits for its end, which must have begun.
+    /// What it left behind. Waits for its end, but not for ever: a process that hangs in a driver cannot be ended.
     fn farewell(&self) -> Farewell;
 }
 
@@ -82,6 +87,7 @@ impl Launch for OwnProgram {
         let last_words = last_words_file()?;
         let mut command = Command::new(&self.program);
         command
+            .arg0("airlock")
             .arg("trainer-worker")
             .arg(format!("--parent={}", std::process::id()))
             .env_clear()
@@ -123,6 +129,25 @@ struct ChildWorker {
     last_words: File,
 }
 
+impl ChildWorker {
+    fn end_within(&self, limit: Duration) -> String {
+        let begun = Instant::now();
+        loop {
+            let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+            match child.try_wait() {
+                Ok(Some(status)) => return status.to_string(),
+                Ok(None) if begun.elapsed() < limit => {}
+                Ok(None) => {
+                    return "it was killed and does not end; it hangs in the kernel".to_owned();
+                }
+                Err(error) => return error.to_string(),
+            }
+            drop(child);
+            std::thread::sleep(FAREWELL_PAUSE);
+        }
+    }
+}
+
 impl Worker for ChildWorker {
     fn kill(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,12 +156,9 @@ impl Worker for ChildWorker {
     }
 
     fn farewell(&self) -> Farewell {
-        // Its socket is closed, so it is ending; what still holds it up must not hold up the host.
+        // Its socket is closed, so it is ending; what still holds it up must not hold up its runs.
         self.kill();
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = child
-            .wait()
-            .map_or_else(|error| error.to_string(), |status| status.to_string());
+        let status = self.end_within(FAREWELL_MAX);
         let mut bytes = vec![0; LAST_WORDS_MAX as usize];
         let read = self.last_words.read_at(&mut bytes, 0).unwrap_or(0);
         bytes.truncate(read);

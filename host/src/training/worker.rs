@@ -46,8 +46,7 @@ struct Desk {
     /// None when a planned fault made it silent.
     writer: Mutex<Option<UnixStream>>,
     live: Mutex<HashMap<RunId, Live>>,
-    /// Bytes.
-    allowed: Mutex<u64>,
+    allowed: Mutex<Allowed>,
 }
 
 /// A run between its `Start` and its end.
@@ -160,7 +159,7 @@ fn no_thread(error: &io::Error) -> TrainError {
     TrainError::WorkerLost(format!("the system gives no thread: {error}"))
 }
 
-/// Memory that a batch may hold; the limit of the process is the sum of them.
+/// Memory that a batch may hold.
 struct Allowance {
     desk: Arc<Desk>,
     bytes: u64,
@@ -168,7 +167,7 @@ struct Allowance {
 
 impl Allowance {
     fn new(desk: &Arc<Desk>, bytes: u64) -> Self {
-        desk.limit(|allowed| allowed.saturating_add(bytes));
+        desk.allow(bytes);
         let desk = desk.clone();
         Self { desk, bytes }
     }
@@ -176,9 +175,16 @@ impl Allowance {
 
 impl Drop for Allowance {
     fn drop(&mut self) {
-        self.desk
-            .limit(|allowed| allowed.saturating_sub(self.bytes));
+        let mut allowed = lock(&self.desk.allowed);
+        allowed.now = allowed.now.saturating_sub(self.bytes);
     }
+}
+
+/// Private memory of the runs, bytes.
+#[derive(Default)]
+struct Allowed {
+    now: u64,
+    most: u64,
 }
 
 impl Desk {
@@ -290,13 +296,14 @@ impl Desk {
         }
     }
 
-    /// Changes what all batches together may hold, and the limit of the process with it. A GPU's driver maps far more than it uses,
-    /// so there the limit is the device's.
-    fn limit(&self, change: impl FnOnce(u64) -> u64) {
+    /// Raises what the process may hold. It is never lowered: the allocator keeps what a run gave back, and a limit below that would
+    /// fail the next run for nothing. A GPU's driver maps far more than it uses, so there the limit is the device's.
+    fn allow(&self, bytes: u64) {
         let mut allowed = lock(&self.allowed);
-        *allowed = change(*allowed);
+        allowed.now = allowed.now.saturating_add(bytes);
+        allowed.most = allowed.most.max(allowed.now);
         if self.station.own_process && !matches!(self.station.device, DeviceName::Gpu(_)) {
-            let bytes = allowed.saturating_add(SLACK_BYTES);
+            let bytes = allowed.most.saturating_add(SLACK_BYTES);
             let Rlimit { maximum, .. } = getrlimit(Resource::Data);
             let current = Some(maximum.map_or(bytes, |maximum| bytes.min(maximum)));
             // Without the limit training still works; the host counts what matrices need before a start.
