@@ -174,9 +174,26 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+    /// Train for the host at the other end of the standard input; airlock starts this itself
+    #[command(hide = true)]
+    TrainerWorker(TrainerWorker),
     /// Ask the GPU driver, for the process that started this one
     #[command(hide = true)]
     GpuProbe,
+}
+
+/// What a training worker is told.
+#[derive(Debug, Args)]
+pub struct TrainerWorker {
+    /// Process id of the host
+    #[arg(long, value_name = "PID")]
+    pub parent: u32,
+    /// Where to train: cpu, gpu:UUID
+    #[arg(long, value_name = "DEVICE")]
+    pub device: String,
+    /// A fault that a test planned
+    #[arg(long, value_name = "KIND@ROUND")]
+    pub fault: Option<String>,
 }
 
 impl Command {
@@ -189,8 +206,9 @@ impl Command {
             | Self::Bench(_)
             | Self::Plugins(_)
             | Self::Completions { .. }
+            | Self::Man
             | Self::GpuProbe
-            | Self::Man => false,
+            | Self::TrainerWorker(_) => false,
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
             _ => true,

@@ -70,6 +70,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// How far an attempt is, for whoever watches now; kept nowhere.
+    Report {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        message: String,
+    },
     /// The owner of an attempt is gone.
     Lose {
         run: RunNumber,
@@ -270,6 +276,12 @@ pub enum Notice {
         try_number: u32,
         at: Timestamp,
         error: Option<String>,
+    },
+    /// How far an attempt says it is.
+    Progress {
+        task_id: String,
+        map_index: i32,
+        message: String,
     },
     /// The run has this state now.
     Run {

@@ -275,6 +275,11 @@ impl Engine {
                 // An outcome that is refused was told where it was refused.
                 let _ = self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
+            Message::Report { run, ti, message } => {
+                if let Some(run) = self.runs.get(&run) {
+                    run.report(ti, message);
+                }
+            }
             Message::Lose { run, ti, fence } => {
                 // An attempt that is over already was not lost.
                 let _ = self.step(run, Input::Lose { ti, fence }, batch);
