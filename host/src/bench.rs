@@ -2,8 +2,10 @@
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
 mod size;
+mod train;
 
 pub use size::{SizeReport, Start, fill, start};
+pub use train::{TrainData, TrainReport, TrainShape, train};
 
 use crate::app::{App, RegisteredDag, TriggerRequest};
 use crate::error::{ErrorKind, UserError};

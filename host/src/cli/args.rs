@@ -7,6 +7,7 @@ use super::args_admin::{Connections, Pools, Variables};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use crate::bench::TrainData;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -514,6 +515,18 @@ pub struct Bench {
     /// Measure the start on a store full of finished runs, and nothing else
     #[arg(long)]
     pub size: bool,
+    /// Measure training, and nothing else
+    #[arg(long, conflicts_with = "size")]
+    pub train: bool,
+    /// The made-up rows
+    #[arg(long, value_enum, default_value = "churn", requires = "train")]
+    pub train_data: TrainData,
+    /// Trees of each model
+    #[arg(long, default_value_t = 300, requires = "train")]
+    pub rounds: u32,
+    /// Pairs of turns of each comparison
+    #[arg(long, default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeats: u32,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,
