@@ -30,6 +30,8 @@ pub struct Stats {
     pub stale: u64,
     /// Commits that the store refused.
     pub refused: u64,
+    /// What people changed about runs.
+    pub changes: u64,
     /// Hosts that were started, which is also the last owner of a fence.
     pub owners: u64,
 }
@@ -213,7 +215,7 @@ impl Sim {
     }
 
     /// A message reaches the inbox, at its end or, where the network reorders, anywhere.
-    fn deliver(&mut self, message: Message) {
+    pub(crate) fn deliver(&mut self, message: Message) {
         let length = self.shell.inbox.len();
         let reorders = !self.calm && self.draw.rarely(self.world.faults.reorder);
         let place = if reorders {
@@ -250,7 +252,7 @@ impl Sim {
     fn fault(&mut self) -> Checked<()> {
         let faults = &self.world.faults;
         let (crash, jump, stale) = (faults.crash, faults.clock_jump, faults.stale);
-        let (cancel, pool) = (faults.cancel, faults.pool_change);
+        let (cancel, pool, change) = (faults.cancel, faults.pool_change, faults.change);
         // A shell that cannot commit is started again some time.
         if self.draw.rarely(crash) || (self.shell.failed && self.draw.chance(30)) {
             return self.crash();
@@ -266,6 +268,9 @@ impl Sim {
         if self.draw.rarely(cancel) {
             let run = RunKey(self.draw.count(0, self.arrived));
             self.deliver(Message::Cancel(run));
+        }
+        if self.draw.rarely(change) {
+            self.somebody_changes_a_run();
         }
         if self.draw.rarely(pool)
             && let Ok(name) = pool_name(self.draw.one_of(&["default_pool", "gpu", "free"], "gpu"))

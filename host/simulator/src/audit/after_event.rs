@@ -3,7 +3,7 @@
 use super::{Checked, Invariant, Scene, outcome};
 use airlock_core::dag::spec::{Expand, ExpandSource};
 use airlock_core::ids::TaskInstanceKey;
-use airlock_core::run::event::{Event, Outcome};
+use airlock_core::run::event::Event;
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use serde_json::Value;
 
@@ -30,6 +30,11 @@ const RULES: &[Rule] = &[
         sentence: "A mapped task has one instance for each element of its lists, or of their cross product.",
         holds: one_instance_an_element,
     },
+    Rule {
+        name: "a_cleared_instance_begins_anew",
+        sentence: "A cleared task instance is undecided, or restarting until its old attempt has ended.",
+        holds: a_cleared_instance_begins_anew,
+    },
 ];
 
 /// Asks every rule.
@@ -44,6 +49,9 @@ fn outcome_leads_to_its_state(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::AttemptFinished { ti, outcome, .. } = event else {
         return true;
     };
+    if scene.was_halting {
+        return scene.book.state(*ti) != Some(State::Running);
+    }
     let Some(task) = scene.model.dag.task(ti.task) else {
         return false;
     };
@@ -79,6 +87,22 @@ fn waits_end_in_time(scene: &Scene<'_>, event: &Event) -> bool {
     }
 }
 
+fn a_cleared_instance_begins_anew(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::Cleared { task, from, to, .. } = event else {
+        return true;
+    };
+    let task = *task;
+    (*from..*to).all(|map_index| {
+        let ti = TaskInstanceKey { task, map_index };
+        let is_halting = scene.book.past(ti).halting;
+        match scene.book.state(ti) {
+            Some(State::Restarting) => is_halting,
+            Some(State::None) => !is_halting,
+            _ => false,
+        }
+    })
+}
+
 fn one_instance_an_element(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::TaskExpanded { task, elements } = event else {
         return true;
@@ -99,21 +123,17 @@ fn one_instance_an_element(scene: &Scene<'_>, event: &Event) -> bool {
         (ExpandSource::Template(_), list) => list.as_ref().map_or(0, Vec::len),
     };
     let expected: usize = keys.iter().zip(&lists).map(length).product();
+    // Those beyond the end of a list that is shorter than before are removed.
     let indexes: Vec<i32> = scene
         .book
         .shadow
         .instances(*task)
+        .filter(|(_, instance)| instance.state() != State::Removed)
         .map(|(map_index, _)| map_index)
         .collect();
-    let first = TaskInstanceKey {
-        task: *task,
-        map_index: 0,
-    };
     lists.len() == keys.len()
         && indexes.len() == expected
         && (0..)
             .zip(&indexes)
             .all(|(place, map_index)| place == *map_index)
-        && scene.book.state(first) == Some(State::None)
-        && !matches!(scene.book.past(first).said, Some(Outcome::Success(_)))
 }

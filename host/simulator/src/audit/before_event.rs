@@ -22,12 +22,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "tries_are_bounded",
-        sentence: "A task instance has at most retries + 1 tries.",
+        sentence: "A task instance has at most retries + 1 tries, counted from its last clear.",
         holds: tries_are_bounded,
     },
     Rule {
         name: "only_failures_count_as_tries",
-        sentence: "A new try follows a failed one; pokes, deferrals and restarts go on with the same try.",
+        sentence: "A new try follows a failed one or a clear; pokes, deferrals and restarts go on with the same try.",
         holds: only_failures_count_as_tries,
     },
     Rule {
@@ -72,7 +72,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "what_ended_stays_ended",
-        sentence: "A finished task instance does not change.",
+        sentence: "A finished task instance does not change unless a person clears or marks it.",
         holds: what_ended_stays_ended,
     },
     Rule {
@@ -92,12 +92,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a_finished_run_is_over",
-        sentence: "A finished run has no live attempt and no unfinished task instance.",
+        sentence: "A finished run has no live attempt, and no unfinished task instance but such as wait for ever.",
         holds: a_finished_run_is_over,
     },
     Rule {
         name: "leaves_decide_the_run",
-        sentence: "A run failed if it was stopped or a leaf failed, and succeeded otherwise.",
+        sentence: "A run ends as a person said; else it failed if it was stopped, is stuck or a leaf failed, and succeeded otherwise.",
         holds: leaves_decide_the_run,
     },
 ];
@@ -133,7 +133,8 @@ fn tries_are_bounded(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::AttemptStarted { ti, try_number, .. } => {
             let retries = scene.model.dag.task(ti.task).map_or(0, |task| task.retries);
-            (1..=retries + 1).contains(try_number)
+            let before = scene.book.past(*ti).tries_before;
+            (1..=before + retries + 1).contains(try_number)
         }
         _ => true,
     }
@@ -284,10 +285,11 @@ fn what_ended_stays_ended(scene: &Scene<'_>, event: &Event) -> bool {
                 map_index,
             })
         }),
-        Event::AttemptStarted { ti, .. }
-        | Event::AttemptFinished { ti, .. }
-        | Event::AttemptLost { ti, .. }
-        | Event::XComPushed { ti, .. } => is_open(*ti),
+        Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
+            is_open(*ti) || scene.book.past(*ti).halting
+        }
+        Event::AttemptStarted { ti, .. } => is_open(*ti),
+        Event::XComPushed { ti, .. } => is_open(*ti) && !scene.book.past(*ti).halting,
         _ => true,
     }
 }
@@ -350,17 +352,29 @@ fn a_finished_run_is_over(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::RunFinished { .. } => {
             let mut instances = scene.book.shadow.all_instances();
+            let is_stuck = |ti: TaskInstanceKey, state: State| {
+                let waits =
+                    || decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Wait;
+                state == State::None && (scene.book.finished.is_some() || waits())
+            };
             scene.book.live().next().is_none()
-                && instances.all(|(_, instance)| instance.state().is_finished())
+                && instances.all(|(ti, instance)| {
+                    instance.state().is_finished() || is_stuck(ti, instance.state())
+                })
         }
         _ => true,
     }
 }
 
 fn leaves_decide_the_run(scene: &Scene<'_>, event: &Event) -> bool {
-    let Event::RunFinished { state, .. } = event else {
-        return true;
-    };
+    match event {
+        Event::RunFinished { state, .. } => *state == right_end(scene),
+        _ => true,
+    }
+}
+
+/// How a run ends in which nothing goes on any more.
+pub(super) fn right_end(scene: &Scene<'_>) -> DagRunState {
     let dag = &scene.model.dag;
     let counts = |task: airlock_core::ids::TaskIndex| {
         dag.task(task)
@@ -382,10 +396,11 @@ fn leaves_decide_the_run(scene: &Scene<'_>, event: &Event) -> bool {
                 matches!(instance.state(), State::Failed | State::UpstreamFailed)
             })
         });
-    let right = if failed || scene.book.stopping.is_some() {
-        DagRunState::Failed
-    } else {
-        DagRunState::Success
-    };
-    *state == right
+    let mut all = scene.book.shadow.all_instances();
+    let is_stuck = all.any(|(_, instance)| instance.state() == State::None);
+    match (scene.book.stopping, scene.book.marked) {
+        (Some(Reason::Marked), Some(state)) => state,
+        (None, _) if !failed && !is_stuck => DagRunState::Success,
+        _ => DagRunState::Failed,
+    }
 }

@@ -11,6 +11,7 @@ use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a task instance waits for.
@@ -28,8 +29,12 @@ pub(super) struct Past {
     pub(super) try_number: u32,
     /// The attempt that has begun and not ended.
     pub(super) live: Option<Fence>,
-    /// Tries that failed and were followed by another.
+    /// It has ended for its task instance, which was cleared, marked or removed: what it says changes nothing.
+    pub(super) halting: bool,
+    /// Tries that failed and were followed by another, and all tries before a clear: the next try is one more.
     pub(super) failures: u32,
+    /// Its tries before it was last cleared: retries count from here.
+    pub(super) tries_before: u32,
     pub(super) first_start: Option<Timestamp>,
     /// Pokes of this try that said not-yet.
     pub(super) pokes: u32,
@@ -50,9 +55,15 @@ pub(super) struct Book {
     pub(super) started_at: Option<Timestamp>,
     pub(super) stopping: Option<Reason>,
     pub(super) finished: Option<DagRunState>,
+    /// The end that a person gave the run.
+    pub(super) marked: Option<DagRunState>,
     pasts: BTreeMap<TaskInstanceKey, Past>,
     /// Tasks of which an instance branched or short-circuited.
     pub(super) deciders: BTreeSet<TaskIndex>,
+    /// The undecided tasks that each of those did not want when the last of its instances ended.
+    pub(super) votes: BTreeMap<TaskIndex, BTreeSet<TaskIndex>>,
+    /// Attempts that this step put an end to.
+    pub(super) stopped_now: Vec<(TaskInstanceKey, Fence)>,
     /// Tasks that changed since the last look.
     dirty: BTreeSet<TaskIndex>,
 }
@@ -65,8 +76,11 @@ impl Book {
             started_at: None,
             stopping: None,
             finished: None,
+            marked: None,
             pasts: BTreeMap::new(),
             deciders: BTreeSet::new(),
+            votes: BTreeMap::new(),
+            stopped_now: Vec::new(),
             dirty: BTreeSet::new(),
         }
     }
@@ -93,8 +107,15 @@ impl Book {
         std::mem::take(&mut self.dirty)
     }
 
+    /// Attempts that hold slots for a task instance that has no use for them any more.
+    pub(super) fn halting(&self) -> impl Iterator<Item = TaskInstanceKey> {
+        let halting = self.pasts.iter().filter(|(_, past)| past.halting);
+        halting.map(|(ti, _)| *ti)
+    }
+
     /// Takes an event into the books.
     pub(super) fn follow(&mut self, dag: &Dag, event: &Event) -> Checked<()> {
+        let removed = self.removed(event);
         if let Err(error) = self.shadow.apply(event) {
             let sentence = "An event that a run recorded can be applied where it was recorded.";
             let illegal = Violation::new("recorded_events_are_legal", sentence);
@@ -108,6 +129,21 @@ impl Book {
             }
             Event::RunStopping { why, .. } => self.stopping = Some(*why),
             Event::RunFinished { state, .. } => self.finished = Some(*state),
+            Event::RunMarked { state, .. } => {
+                self.stopping = Some(Reason::Marked);
+                self.marked = Some(*state);
+            }
+            Event::Cleared { task, from, to, .. } => self.clear(*task, *from..*to),
+            Event::Marked {
+                task,
+                from,
+                to,
+                state,
+                ..
+            } => {
+                self.dirty.insert(*task);
+                self.mark(*task, *from..*to, *state);
+            }
             Event::StateSet { task, from, to, .. } => {
                 self.dirty.insert(*task);
                 for map_index in *from..*to {
@@ -137,7 +173,8 @@ impl Book {
             Event::AttemptLost { ti, .. } => {
                 self.dirty.insert(ti.task);
                 let past = self.pasts.entry(*ti).or_default();
-                (past.live, past.waits, past.goes_on) = (None, None, false);
+                (past.live, past.halting, past.goes_on) = (None, false, false);
+                past.waits = None;
             }
             Event::XComPushed { ti, key, value, .. } => {
                 let past = self.pasts.entry(*ti).or_default();
@@ -145,10 +182,78 @@ impl Book {
             }
             Event::TaskExpanded { task, .. } => {
                 self.dirty.insert(*task);
+                self.expanded(*task, &removed);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The removed instances of a task that is expanded anew.
+    fn removed(&self, event: &Event) -> Vec<TaskInstanceKey> {
+        let Event::TaskExpanded { task, .. } = event else {
+            return Vec::new();
+        };
+        let task = *task;
+        let removed = self.shadow.instances(task);
+        removed
+            .filter(|(_, instance)| instance.state() == TaskInstanceState::Removed)
+            .map(|(map_index, _)| TaskInstanceKey { task, map_index })
+            .collect()
+    }
+
+    /// Instances beyond the end of the list have gone, those that were there before and are again begin anew.
+    fn expanded(&mut self, task: TaskIndex, removed: &[TaskInstanceKey]) {
+        let instances: Vec<_> = self
+            .shadow
+            .instances(task)
+            .map(|(map_index, instance)| (TaskInstanceKey { task, map_index }, instance.state()))
+            .collect();
+        for (ti, state) in instances {
+            if state == TaskInstanceState::Removed {
+                self.halt(ti);
+            } else if removed.contains(&ti) {
+                self.pasts.entry(ti).or_default().begin_anew();
+            }
+        }
+    }
+
+    fn clear(&mut self, task: TaskIndex, range: Range<i32>) {
+        self.dirty.insert(task);
+        for map_index in range {
+            let ti = TaskInstanceKey { task, map_index };
+            self.halt(ti);
+            self.pasts.entry(ti).or_default().begin_anew();
+        }
+        self.votes.remove(&task);
+        for votes in self.votes.values_mut() {
+            votes.remove(&task);
+        }
+        if self.finished.take().is_some() {
+            (self.started_at, self.stopping, self.marked) = (None, None, None);
+        }
+    }
+
+    fn mark(&mut self, task: TaskIndex, range: Range<i32>, state: TaskInstanceState) {
+        for map_index in range {
+            let ti = TaskInstanceKey { task, map_index };
+            self.halt(ti);
+            let past = self.pasts.entry(ti).or_default();
+            if state != TaskInstanceState::Success {
+                past.said = None;
+            }
+        }
+    }
+
+    /// Whatever goes on for a task instance does not count from now on.
+    fn halt(&mut self, ti: TaskInstanceKey) {
+        let past = self.pasts.entry(ti).or_default();
+        (past.waits, past.goes_on) = (None, false);
+        (past.first_start, past.pokes) = (None, 0);
+        if let Some(fence) = past.live.filter(|_| !past.halting) {
+            past.halting = true;
+            self.stopped_now.push((ti, fence));
+        }
     }
 
     fn begin(&mut self, ti: TaskInstanceKey, try_number: u32, fence: Fence, at: Timestamp) {
@@ -171,6 +276,9 @@ impl Book {
         let state = self.state(ti).unwrap_or(TaskInstanceState::Removed);
         let past = self.pasts.entry(ti).or_default();
         past.live = None;
+        if std::mem::take(&mut past.halting) {
+            return;
+        }
         match (state, outcome) {
             (state, outcome) if state.is_finished() => {
                 if state == TaskInstanceState::Success {
@@ -198,6 +306,16 @@ impl Book {
                 past.waits = Some((Wait::Retry, least, most));
             }
         }
+    }
+}
+
+impl Past {
+    /// It is cleared: a new try, with as many retries as at first.
+    fn begin_anew(&mut self) {
+        self.failures = self.try_number;
+        self.tries_before = self.try_number;
+        self.goes_on = false;
+        self.said = None;
     }
 }
 

@@ -3,11 +3,13 @@
 
 use super::book::Book;
 use crate::world::DagModel;
+use crate::world::family::indexes;
 use airlock_core::dag::spec::Expand;
 use airlock_core::dag::spec::{ExpandSource, Task, TriggerRule};
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
-use airlock_core::run::event::Outcome;
+use airlock_core::run::event::{Event, Outcome};
 use airlock_core::task_instance::state::TaskInstanceState as State;
+use std::collections::BTreeSet;
 
 /// What should be done with an undecided task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,11 +175,41 @@ pub(super) fn upstream_is_short(model: &DagModel, book: &Book, task: &Task) -> b
         .any(|(state, _)| failed(*state) || *state == State::Skipped)
 }
 
-/// Whether a branch or short circuit above has ended and does not want the task to run.
+/// Whether a branch or short circuit above has ended and does not want the task to run. One that is not directly above binds
+/// only what was undecided when it ended: what is cleared later goes by its trigger rule.
 pub(super) fn is_unwanted(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
     book.deciders.iter().any(|decider| {
-        model.family.is_above(task, *decider) && all_agree(model, book, *decider, task)
+        let binds = model.family.children(*decider).contains(&task)
+            || book
+                .votes
+                .get(decider)
+                .is_some_and(|votes| votes.contains(&task));
+        binds && all_agree(model, book, *decider, task)
     })
+}
+
+/// What a decider does not want, if this event was the end of one or a person's word about it.
+pub(super) fn votes(
+    model: &DagModel,
+    book: &Book,
+    event: &Event,
+) -> Option<(TaskIndex, BTreeSet<TaskIndex>)> {
+    let decider = match event {
+        Event::AttemptFinished { ti, .. } => ti.task,
+        Event::Marked { task, .. } if book.started_at.is_some() && book.finished.is_none() => *task,
+        _ => return None,
+    };
+    if !book.deciders.contains(&decider) {
+        return None;
+    }
+    let is_undecided = |task: &TaskIndex| {
+        let mut instances = book.shadow.instances(*task);
+        instances.any(|(_, instance)| instance.state() == State::None)
+    };
+    let below = indexes(&model.dag).filter(|task| model.family.is_above(*task, decider));
+    let unwanted = below.filter(is_undecided);
+    let unwanted = unwanted.filter(|task| all_agree(model, book, decider, *task));
+    Some((decider, unwanted.collect()))
 }
 
 fn all_agree(model: &DagModel, book: &Book, decider: TaskIndex, task: TaskIndex) -> bool {
@@ -190,7 +222,9 @@ fn all_agree(model: &DagModel, book: &Book, decider: TaskIndex, task: TaskIndex)
             })
             .and_then(|past| past.said.as_ref());
         match (instance.state(), said) {
-            (State::Success, Some(said)) if is_against(model, decider, said, task) => votes += 1,
+            (State::Success, Some(said)) if is_against(model, book, decider, said, task) => {
+                votes += 1;
+            }
             (State::Success, _) => return false,
             (state, _) if !state.is_finished() => return false,
             _ => {}
@@ -199,14 +233,21 @@ fn all_agree(model: &DagModel, book: &Book, decider: TaskIndex, task: TaskIndex)
     votes > 0
 }
 
-fn is_against(model: &DagModel, decider: TaskIndex, said: &Outcome, task: TaskIndex) -> bool {
+fn is_against(
+    model: &DagModel,
+    book: &Book,
+    decider: TaskIndex,
+    said: &Outcome,
+    task: TaskIndex,
+) -> bool {
     let Some(spec) = model.dag.task(task) else {
         return false;
     };
     let children = model.family.children(decider);
     let is_child = children.contains(&task);
-    // A list that the DAG holds was expanded when the run began: only the branch directly above skips such instances.
-    let is_expanded = book_has_list(spec);
+    // What is expanded already is skipped by the branch directly above alone.
+    let mut instances = book.shadow.instances(task);
+    let is_expanded = instances.any(|(map_index, _)| map_index >= 0);
     match said {
         Outcome::Branch(chosen) => {
             let is_chosen = |child: &&TaskIndex| {
@@ -222,17 +263,5 @@ fn is_against(model: &DagModel, decider: TaskIndex, said: &Outcome, task: TaskIn
             ignore_downstream_trigger_rules,
         } => !spec.is_teardown && (is_child || (*ignore_downstream_trigger_rules && !is_expanded)),
         _ => false,
-    }
-}
-
-fn book_has_list(task: &Task) -> bool {
-    let length = |source: &ExpandSource| match source {
-        ExpandSource::Literal(values) => values.len(),
-        ExpandSource::Template(_) => 0,
-    };
-    match &task.expand {
-        Some(Expand::Product(keys)) => keys.iter().all(|(_, source)| length(source) > 0),
-        Some(Expand::Kwargs(source)) => length(source) > 0,
-        None => false,
     }
 }

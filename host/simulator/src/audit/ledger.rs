@@ -69,7 +69,9 @@ impl Ledger {
         let dag = book.shadow.dag().clone();
         for (ti, instance) in book.shadow.all_instances() {
             let pool = dag.task(ti.task).map(|task| task.pool.clone());
-            if let (TaskInstanceState::Running, Some(pool)) = (instance.state(), pool) {
+            let holds = instance.state() == TaskInstanceState::Running
+                || book.past_of(ti).is_some_and(|past| past.halting);
+            if let Some(pool) = pool.filter(|_| holds) {
                 self.held
                     .entry(run)
                     .or_default()

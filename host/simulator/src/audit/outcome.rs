@@ -138,7 +138,7 @@ pub(super) fn leads_to(
                 | AttemptErrorKind::Unrunnable
                 | AttemptErrorKind::Cancelled => false,
             };
-            let tries_left = past.failures < task.retries;
+            let tries_left = past.failures - past.tries_before < task.retries;
             if may_go_away && tries_left {
                 State::UpForRetry
             } else {

@@ -12,12 +12,12 @@ type Rule = Invariant<fn(&Scene<'_>, &LiveRun) -> bool>;
 const RULES: &[Rule] = &[
     Rule {
         name: "the_scheduled_want_slots",
-        sentence: "Exactly the scheduled and restarting task instances want slots.",
+        sentence: "Exactly the scheduled and restarting task instances want slots, but for those whose old attempt has not ended.",
         holds: the_scheduled_want_slots,
     },
     Rule {
         name: "the_running_hold_slots",
-        sentence: "Exactly the running task instances hold slots.",
+        sentence: "Exactly the running task instances hold slots, and those whose attempt was told to stop.",
         holds: the_running_hold_slots,
     },
     Rule {
@@ -113,13 +113,20 @@ fn in_states<'a>(
 fn the_scheduled_want_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
     let empty = BTreeSet::new();
     let wants = scene.ledger.wants.get(&scene.key).unwrap_or(&empty);
-    in_states(scene, &[State::Scheduled, State::Restarting]).eq(wants.iter().copied())
+    // What was cleared while it ran is undecided when its attempt has ended.
+    let is_open = |ti: &TaskInstanceKey| !scene.book.past_of(*ti).is_some_and(|past| past.halting);
+    in_states(scene, &[State::Scheduled, State::Restarting])
+        .filter(is_open)
+        .eq(wants.iter().copied())
 }
 
 fn the_running_hold_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
     let empty = BTreeMap::new();
     let held = scene.ledger.held.get(&scene.key).unwrap_or(&empty);
-    in_states(scene, &[State::Running]).eq(held.keys().copied())
+    let running: BTreeSet<TaskInstanceKey> = in_states(scene, &[State::Running])
+        .chain(scene.book.halting())
+        .collect();
+    running.iter().eq(held.keys())
 }
 
 fn what_waits_is_woken(scene: &Scene<'_>, run: &LiveRun) -> bool {
@@ -156,7 +163,10 @@ fn nothing_is_dead(scene: &Scene<'_>, _: &LiveRun) -> bool {
             State::UpForRetry | State::UpForReschedule | State::Deferred => {
                 past().is_some_and(|past| past.waits.is_some())
             }
-            State::Queued | State::Removed => false,
+            State::Restarting => {
+                past().is_some_and(|past| past.halting) || scene.ledger.wants_of(scene.key, ti)
+            }
+            State::Queued => false,
             _ => true,
         }
     })
@@ -182,6 +192,7 @@ fn totals_are_the_sum(scene: &Scene<'_>, run: &LiveRun) -> bool {
 
 fn a_live_run_has_a_future(scene: &Scene<'_>, run: &LiveRun) -> bool {
     run.state.state() != DagRunState::Running
+        || scene.book.halting().next().is_some()
         || scene
             .book
             .shadow

@@ -97,6 +97,8 @@ pub(super) fn check_refused(
         Input::Finish { ti, .. } | Input::PushXCom { ti, .. } | Input::Lose { ti, .. } => {
             book.state(*ti).is_some()
         }
+        // A run that is being stopped has to end first.
+        Input::Clear { .. } => book.stopping.is_none() || book.finished.is_some(),
         _ => true,
     };
     if is_there || *state != book.shadow {
@@ -146,7 +148,8 @@ fn stale_fences_are_dropped(scene: &Scene<'_>, input: &Input, step: &Step) -> bo
         .is_some_and(|instance| instance.fence() == fence);
     let speaks = match input {
         // A sensor between two pokes has no live attempt, but its host can be lost.
-        Input::Lose { .. } => is_running && is_last,
+        Input::Lose { .. } => (is_running && is_last) || scene.book.past(ti).live == Some(fence),
+        Input::PushXCom { .. } if scene.book.past(ti).halting => false,
         _ => scene.book.past(ti).live == Some(fence),
     };
     step.stale != speaks
@@ -171,6 +174,7 @@ fn answers_are_recorded_as_given(scene: &Scene<'_>, input: &Input, step: &Step) 
     };
     let past = scene.book.past(*ti);
     match step.events.iter().find_map(recorded) {
+        Some(recorded) if past.halting => recorded == *said,
         Some(recorded) => {
             outcome::is_right(scene.model, ti.task, &past, scene.now, said, &recorded)
         }
@@ -204,9 +208,11 @@ fn a_stop_reaches_every_attempt(scene: &Scene<'_>, input: &Input, step: &Step) -
     let Some(why) = why else {
         return true;
     };
-    // Whoever spoke in this step has ended in it.
+    // Whoever spoke in this step has ended in it, and who was told before need not be told again.
     let ended = speaker(input);
-    scene.book.live().filter(|live| Some(*live) != ended).all(|(ti, fence)| {
+    let is_told_now =
+        |live: &(TaskInstanceKey, Fence)| Some(*live) != ended && !scene.book.past(live.0).halting;
+    scene.book.live().filter(is_told_now).all(|(ti, fence)| {
         let is_teardown = scene.model.dag.task(ti.task).is_some_and(|task| task.is_teardown);
         let is_told = step.commands.iter().any(|command| {
             matches!(command, Command::StopAttempt { ti: of, fence: with, .. } if *of == ti && *with == fence)
@@ -234,7 +240,8 @@ fn a_failure_fails_fast(scene: &Scene<'_>, _: &LiveRun, _: &Input, step: &Step) 
                 .dag
                 .task(ti.task)
                 .is_some_and(|task| task.is_teardown);
-            !is_teardown && scene.book.state(*ti) == Some(State::Failed)
+            let ended_it = scene.book.past(*ti).said.is_some();
+            !is_teardown && ended_it && scene.book.state(*ti) == Some(State::Failed)
         }
         _ => false,
     };

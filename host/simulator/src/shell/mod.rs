@@ -1,6 +1,7 @@
 //! A model of the host round the core: an inbox, live runs, a dispatcher, timers, batches that become durable later, effects
 //! that happen after that. It mirrors `host/src/scheduler/engine.rs` and loses all of it in a crash but the journal.
 
+mod change;
 pub(crate) mod journal;
 mod recover;
 mod slots;
@@ -9,9 +10,11 @@ mod turn;
 
 use crate::world::RunKey;
 use airlock_core::dispatch::{Dispatcher, RunNumber, Slots};
-use airlock_core::ids::{PoolName, TaskInstanceKey};
+use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
+use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{Event, Fence, Outcome};
 use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,10 +46,32 @@ pub(crate) enum Message {
         ti: TaskInstanceKey,
         fence: Fence,
     },
+    /// A person changes a run, live or ended.
+    Change { run: RunKey, change: Change },
+    /// The last commit of a run that ended is durable.
+    Closed(RunKey),
     /// Somebody resizes or creates a pool.
     SetPool(PoolName, Slots),
     /// The store refused a commit.
     Failed,
+}
+
+/// What a person does to a run.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// Task instances begin anew.
+    Clear(Selection),
+    /// Task instances get a state.
+    Mark(Selection, TaskInstanceState),
+    /// The run ends in a state.
+    MarkRun(DagRunState),
+}
+
+/// The task instances that a person means.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    pub(crate) tasks: Vec<TaskIndex>,
+    pub(crate) options: ClearOptions,
 }
 
 /// Something to do after the commits beside it are durable.
@@ -64,15 +89,17 @@ pub(crate) enum Effect {
     },
     /// Somebody is told that it is done.
     Acknowledge(Promise),
+    /// A run has ended and may be read back from now on.
+    Close(RunKey),
 }
 
-/// What was acknowledged and must stay.
+/// What was acknowledged and must stay: the first `head` events of a run.
 #[derive(Debug, Clone)]
-pub(crate) enum Promise {
-    /// The run exists.
-    Triggered(RunKey),
-    /// The run is being stopped.
-    Cancelled(RunKey),
+pub(crate) struct Promise {
+    pub(crate) run: RunKey,
+    pub(crate) head: usize,
+    /// Somebody was told that the run is being stopped.
+    pub(crate) is_cancelled: bool,
 }
 
 /// One stream's part of a batch.
@@ -106,6 +133,8 @@ pub(crate) struct LiveRun {
     pub(crate) head: usize,
     /// When the run asked to be woken.
     pub(crate) asked: BTreeSet<Timestamp>,
+    /// It counts among the unfinished runs of its DAG; false for one that had ended and was read back.
+    pub(crate) is_counted: bool,
 }
 
 /// The runs of one DAG against its `max_active_runs`.
@@ -126,6 +155,8 @@ pub(crate) struct Shell {
     /// By the DAG's place in the world.
     pub(crate) active: BTreeMap<usize, ActiveRuns>,
     pub(crate) next_number: RunNumber,
+    /// Runs that ended and whose last commit is on its way: the journal is older than they were.
+    pub(crate) closing: BTreeSet<RunKey>,
     /// Nothing can be made durable any more.
     pub(crate) failed: bool,
     pub(crate) inbox: VecDeque<Message>,
@@ -148,6 +179,7 @@ impl Shell {
             numbers: BTreeMap::new(),
             active: BTreeMap::new(),
             next_number: 1,
+            closing: BTreeSet::new(),
             failed: false,
             inbox: VecDeque::new(),
             in_flight: VecDeque::new(),

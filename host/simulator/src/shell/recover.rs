@@ -80,12 +80,14 @@ impl Sim {
                     return;
                 }
                 saved -= 1;
-                self.journal.commit(*run, commit);
+                if self.journal.commit(*run, commit) {
+                    self.audit.promises.became_durable(*run, &commit.events);
+                }
             }
         }
     }
 
-    fn replay(&self, key: RunKey) -> Checked<(RunState, Vec<Event>)> {
+    pub(super) fn replay(&self, key: RunKey) -> Checked<(RunState, Vec<Event>)> {
         let unreadable = |detail: String| {
             Violation::new(
                 "journal_is_readable",

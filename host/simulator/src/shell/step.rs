@@ -3,6 +3,7 @@
 use super::{Batch, Commit, Effect};
 use crate::audit::Checked;
 use crate::sim::Sim;
+use crate::world::RunKey;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskIndex;
 use airlock_core::run::ExpandEvaluator;
@@ -37,21 +38,23 @@ impl ExpandEvaluator for Templates {
 
 impl Sim {
     /// Steps a run. An input that is stale or makes no sense changes nothing; the audit judges whether it was.
+    /// Says whether the run took it.
     pub(super) fn step(
         &mut self,
         number: RunNumber,
         input: &Input,
         batch: &mut Batch,
-    ) -> Checked<()> {
+    ) -> Checked<bool> {
         let Some(run) = self.shell.runs.get_mut(&number) else {
-            return Ok(());
+            return Ok(false);
         };
         let key = run.key;
         self.stats.steps += 1;
         self.trace.say(|| format!("run {} <- {input:?}", key.0));
         let result = run.state.step(self.now, input.clone(), &Templates);
         let Ok(step) = result else {
-            return self.audit.refused(key, input, &run.state, &result);
+            self.audit.refused(key, input, &run.state, &result)?;
+            return Ok(false);
         };
         self.stats.stale += u64::from(step.stale);
         for event in &step.events {
@@ -63,7 +66,8 @@ impl Sim {
         let (head, asked) = (run.head, self.now);
         self.audit.stepped(&self.world, run, asked, input, &step)?;
         self.record(number, head, &step.events, batch);
-        self.carry_out(number, step.commands, batch)
+        self.carry_out(number, step.commands, batch)?;
+        Ok(true)
     }
 
     /// Writes events that the state has applied into the batch.
@@ -124,8 +128,9 @@ impl Sim {
                 }
                 Command::RunFinished { .. } => self.finished(number, batch)?,
                 Command::RunReopened => self.reopened(number, batch)?,
-                // A want that outlived its reason is dropped when its turn comes.
-                Command::Unwant { .. } => {}
+                Command::Unwant { task, from, to } => {
+                    self.shell.dispatcher.unwant(number, task, (from, to));
+                }
             }
         }
         match self.shell.runs.get(&number) {
@@ -138,9 +143,9 @@ impl Sim {
         let Some(run) = self.shell.runs.remove(&number) else {
             return Ok(());
         };
-        self.shell.dispatcher.remove_run(number);
-        self.shell.numbers.remove(&run.key);
-        let Some(dag) = self.world.arrival(run.key).map(|arrival| arrival.dag) else {
+        self.let_go(number, run.key, batch);
+        let dag = self.world.arrival(run.key).map(|arrival| arrival.dag);
+        let Some(dag) = dag.filter(|_| run.is_counted) else {
             return Ok(());
         };
         if let Some(active) = self.shell.active.get_mut(&dag) {
@@ -154,13 +159,22 @@ impl Sim {
         self.start_runs(dag, batch)
     }
 
+    /// Forgets a run that has ended; until its last commit is durable nobody reads it back.
+    pub(super) fn let_go(&mut self, number: RunNumber, key: RunKey, batch: &mut Batch) {
+        self.shell.dispatcher.remove_run(number);
+        self.shell.numbers.remove(&key);
+        self.shell.closing.insert(key);
+        batch.effects.push(Effect::Close(key));
+    }
+
     /// A run had ended and is queued again.
     fn reopened(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
-        let key = self.shell.runs.get(&number).map(|run| run.key);
-        let Some(dag) = key
-            .and_then(|key| self.world.arrival(key))
-            .map(|arrival| arrival.dag)
-        else {
+        let Some(run) = self.shell.runs.get_mut(&number) else {
+            return Ok(());
+        };
+        run.is_counted = true;
+        let key = run.key;
+        let Some(dag) = self.world.arrival(key).map(|arrival| arrival.dag) else {
             return Ok(());
         };
         let active = self.shell.active.entry(dag).or_default();

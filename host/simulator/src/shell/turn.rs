@@ -42,12 +42,14 @@ impl Sim {
             Message::Trigger(run) => self.trigger(run, batch),
             Message::Cancel(run) => {
                 let reason = "somebody cancelled it".to_owned();
-                let known = self.input(run, &Input::Cancel { reason }, batch)?;
-                if known {
-                    batch
-                        .effects
-                        .push(Effect::Acknowledge(Promise::Cancelled(run)));
+                if self.input(run, &Input::Cancel { reason }, batch)? {
+                    self.promise(run, true, batch);
                 }
+                Ok(())
+            }
+            Message::Change { run, change } => self.change(run, change, batch),
+            Message::Closed(run) => {
+                self.shell.closing.remove(&run);
                 Ok(())
             }
             Message::PushXCom {
@@ -89,13 +91,22 @@ impl Sim {
         }
     }
 
-    /// Steps a run that the shell knows; says whether it does.
+    /// Whoever asked for what is in the batch is told when it is durable.
+    pub(super) fn promise(&mut self, run: RunKey, is_cancelled: bool, batch: &mut Batch) {
+        let head = self.audit.head(run);
+        batch.effects.push(Effect::Acknowledge(Promise {
+            run,
+            head,
+            is_cancelled,
+        }));
+    }
+
+    /// Steps a run that the shell knows; says whether it does and the run took the input.
     fn input(&mut self, run: RunKey, input: &Input, batch: &mut Batch) -> Checked<bool> {
         let Some(number) = self.shell.numbers.get(&run).copied() else {
             return Ok(false);
         };
-        self.step(number, input, batch)?;
-        Ok(true)
+        self.step(number, input, batch)
     }
 
     fn trigger(&mut self, run: RunKey, batch: &mut Batch) -> Checked<()> {
@@ -112,9 +123,7 @@ impl Sim {
         let number = self.adopt(run, state, 0);
         self.audit.queued(&self.world, run, &event)?;
         self.record(number, 0, &[event], batch);
-        batch
-            .effects
-            .push(Effect::Acknowledge(Promise::Triggered(run)));
+        self.promise(run, false, batch);
         self.start_runs(place, batch)
     }
 
@@ -129,9 +138,11 @@ impl Sim {
         let active = self.shell.active.entry(dag).or_default();
         match state.state() {
             DagRunState::Queued => active.queued.push_back(number),
-            _ => active.running += 1,
+            DagRunState::Running => active.running += 1,
+            DagRunState::Success | DagRunState::Failed => {}
         }
         let run = LiveRun {
+            is_counted: !state.state().is_finished(),
             key,
             priorities: effective_weights(state.dag()),
             state,
@@ -169,7 +180,7 @@ impl Sim {
         for (run, commit) in batch.commits.iter().skip(usize::from(refuse)) {
             let is_durable = self.journal.commit(*run, commit);
             if is_durable {
-                self.audit.became_durable(*run, &commit.events);
+                self.audit.promises.became_durable(*run, &commit.events);
             }
             taken &= is_durable;
         }
@@ -201,7 +212,8 @@ impl Sim {
                 self.workers
                     .stop(&mut self.draw, (run, ti, fence), self.calm);
             }
-            Effect::Acknowledge(promise) => self.audit.acknowledged(&promise),
+            Effect::Acknowledge(promise) => self.audit.acknowledged(promise),
+            Effect::Close(run) => self.deliver(Message::Closed(run)),
         }
         Ok(())
     }

@@ -82,6 +82,8 @@ pub(crate) struct Faults {
     pub(crate) stale: u32,
     pub(crate) cancel: u32,
     pub(crate) pool_change: u32,
+    /// People clear and mark.
+    pub(crate) change: u32,
     /// Actions before the faults stop.
     pub(crate) actions: usize,
 }
@@ -183,7 +185,7 @@ fn faults(draw: &mut Draw) -> Faults {
     };
     let (crash, commit_refused, clock_jump) = (rate(60), rate(8), rate(20));
     let (duplicate, reorder, lost_worker) = (rate(200), rate(300), rate(100));
-    let (stale, cancel, pool_change) = (rate(60), rate(4), rate(10));
+    let (stale, cancel, pool_change, change) = (rate(60), rate(4), rate(10), rate(150));
     Faults {
         crash,
         commit_refused,
@@ -194,6 +196,7 @@ fn faults(draw: &mut Draw) -> Faults {
         stale,
         cancel,
         pool_change,
+        change,
         actions: 100 + draw.below(700),
     }
 }

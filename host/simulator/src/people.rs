@@ -1,0 +1,64 @@
+//! What people do to runs: they clear, mark and end them, whatever state those are in. Drawn; nothing here knows what comes of it.
+
+use crate::shell::{Change, Message, Selection};
+use crate::sim::Sim;
+use crate::world::RunKey;
+use airlock_core::ids::TaskIndex;
+use airlock_core::run::ClearOptions;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
+
+/// The most tasks that a person names at once, but for all of them.
+const TASKS_NAMED_MAX: usize = 3;
+
+impl Sim {
+    /// Somebody changes a run that was asked for.
+    pub(crate) fn somebody_changes_a_run(&mut self) {
+        let run = RunKey(self.draw.count(0, self.arrived));
+        let Some(tasks) = self.world.model(run).map(|model| model.dag.tasks.len()) else {
+            return;
+        };
+        let change = match self.draw.below(20) {
+            0 | 1 => Change::MarkRun(self.draw.one_of(
+                &[DagRunState::Success, DagRunState::Failed],
+                DagRunState::Failed,
+            )),
+            2..=7 => {
+                let states = [
+                    TaskInstanceState::Success,
+                    TaskInstanceState::Failed,
+                    TaskInstanceState::Skipped,
+                ];
+                let state = self.draw.one_of(&states, TaskInstanceState::Success);
+                Change::Mark(self.selection(tasks), state)
+            }
+            _ => Change::Clear(self.selection(tasks)),
+        };
+        self.deliver(Message::Change { run, change });
+    }
+
+    fn selection(&mut self, tasks: usize) -> Selection {
+        let draw = &mut self.draw;
+        let index = |place: usize| u32::try_from(place).ok().map(TaskIndex);
+        let named: Vec<TaskIndex> = if draw.chance(10) {
+            (0..tasks).filter_map(index).collect()
+        } else {
+            (0..=draw.below(TASKS_NAMED_MAX))
+                .filter_map(|_| index(draw.below(tasks)))
+                .collect()
+        };
+        let mut options = ClearOptions {
+            upstream: draw.chance(15),
+            downstream: draw.chance(50),
+            only_failed: draw.chance(20),
+            only_running: draw.chance(12),
+            ..ClearOptions::default()
+        };
+        if draw.chance(20) {
+            options.map_indexes = (-1..4).filter(|_| draw.chance(50)).collect();
+        }
+        Selection {
+            tasks: named,
+            options,
+        }
+    }
+}
