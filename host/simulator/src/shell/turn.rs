@@ -91,8 +91,11 @@ impl Sim {
         }
     }
 
-    /// Whoever asked for what is in the batch is told when it is durable.
+    /// Whoever asked for what is in the batch is told when it is durable. What changed nothing promises nothing.
     pub(super) fn promise(&mut self, run: RunKey, is_cancelled: bool, batch: &mut Batch) {
+        if !batch.commits.contains_key(&run) {
+            return;
+        }
         let head = self.audit.head(run);
         batch.effects.push(Effect::Acknowledge(Promise {
             run,
