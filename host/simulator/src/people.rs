@@ -3,6 +3,7 @@
 use crate::shell::{Change, Message, Selection};
 use crate::sim::Sim;
 use crate::world::RunKey;
+use crate::world::family::indexes;
 use airlock_core::ids::TaskIndex;
 use airlock_core::run::ClearOptions;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
@@ -34,6 +35,36 @@ impl Sim {
             _ => Change::Clear(self.selection(tasks)),
         };
         self.deliver(Message::Change { run, change });
+    }
+
+    /// When faults have stopped: a run that waits for what an ended run left gets it, or is ended.
+    pub(crate) fn somebody_helps(&mut self) {
+        let Some((run, before)) = self.audit.waits_in_vain(&self.world) else {
+            return;
+        };
+        let state = TaskInstanceState::Success;
+        let tasks = self.world.model(before).map(|model| indexes(&model.dag));
+        let options = ClearOptions {
+            only_failed: true,
+            ..ClearOptions::default()
+        };
+        let message = match tasks {
+            Some(tasks) if self.draw.chance(70) => Message::Change {
+                run: before,
+                change: Change::Mark(
+                    Selection {
+                        tasks: tasks.collect(),
+                        options,
+                    },
+                    state,
+                ),
+            },
+            _ => Message::Change {
+                run,
+                change: Change::MarkRun(DagRunState::Success),
+            },
+        };
+        self.deliver(message);
     }
 
     fn selection(&mut self, tasks: usize) -> Selection {

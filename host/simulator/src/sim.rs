@@ -46,6 +46,8 @@ enum Action {
     Time,
     Trigger,
     Fault,
+    /// Somebody helps a run that waits in vain.
+    Help,
 }
 
 /// See the module's documentation.
@@ -180,6 +182,10 @@ impl Sim {
                 Ok(())
             }
             Action::Fault => self.fault(),
+            Action::Help => {
+                self.somebody_helps();
+                Ok(())
+            }
         }
     }
 
@@ -202,6 +208,7 @@ impl Sim {
             (Action::Time, 5),
             (Action::Trigger, waits(arrives, 6)),
             (Action::Fault, waits(!self.calm, 15)),
+            (Action::Help, waits(self.calm, 4)),
         ];
         let total = weights.iter().map(|(_, weight)| weight).sum();
         let mut left = self.draw.below(total);

@@ -2,7 +2,7 @@
 
 use super::book::Wait;
 use super::decisions::{self, Verdict};
-use super::{Checked, Invariant, Scene};
+use super::{Checked, Invariant, Scene, past};
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Reason};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
@@ -39,6 +39,11 @@ const RULES: &[Rule] = &[
         name: "started_by_its_trigger_rule",
         sentence: "A task instance is scheduled only when its trigger rule holds.",
         holds: started_by_its_trigger_rule,
+    },
+    Rule {
+        name: "the_past_comes_first",
+        sentence: "A task that depends on its past is not scheduled, and where it waits for that not skipped by its rule, before the past allows it.",
+        holds: the_past_comes_first,
     },
     Rule {
         name: "never_run_by_its_trigger_rule",
@@ -188,6 +193,19 @@ fn started_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
     match decided(scene, event, State::Scheduled) {
         Some(ti) => decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Run,
         None => true,
+    }
+}
+
+fn the_past_comes_first(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::StateSet {
+            task,
+            state: State::Skipped,
+            reason: Some(Reason::TriggerRule),
+            ..
+        } => !past::lacks_for_skip(scene.model, scene.book, *task),
+        _ => decided(scene, event, State::Scheduled)
+            .is_none_or(|ti| !past::lacks(scene.model, scene.book, ti.task)),
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct Book {
     pub(super) votes: BTreeMap<TaskIndex, BTreeSet<TaskIndex>>,
     /// Attempts that this step put an end to.
     pub(super) stopped_now: Vec<(TaskInstanceKey, Fence)>,
+    /// Tasks that what the run before left allows.
+    pub(super) past_met: BTreeSet<TaskIndex>,
     /// Tasks that changed since the last look.
     dirty: BTreeSet<TaskIndex>,
 }
@@ -80,6 +82,7 @@ impl Book {
             pasts: BTreeMap::new(),
             deciders: BTreeSet::new(),
             votes: BTreeMap::new(),
+            past_met: BTreeSet::new(),
             stopped_now: Vec::new(),
             dirty: BTreeSet::new(),
         }
@@ -180,6 +183,10 @@ impl Book {
                 let past = self.pasts.entry(*ti).or_default();
                 past.xcoms.insert(key.clone(), value.clone());
             }
+            Event::PastDependsMet { tasks } => {
+                self.dirty.extend(tasks);
+                self.past_met.extend(tasks);
+            }
             Event::TaskExpanded { task, .. } => {
                 self.dirty.insert(*task);
                 self.expanded(*task, &removed);
@@ -225,6 +232,7 @@ impl Book {
             self.halt(ti);
             self.pasts.entry(ti).or_default().begin_anew();
         }
+        self.past_met.remove(&task);
         self.votes.remove(&task);
         for votes in self.votes.values_mut() {
             votes.remove(&task);

@@ -227,6 +227,7 @@ impl Audit {
         if let Some(left) = candidates(self, world).find(Candidate::fits) {
             return Err(IDLE.broken(format!("run {} {:?}", left.run.0, left.ti)));
         }
+        self.check_told(world, shell)?;
         for (pool, _, used, _) in shell.dispatcher.pools() {
             self.check_pool(pool, used)?;
         }

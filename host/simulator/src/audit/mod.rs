@@ -9,6 +9,7 @@ mod delays;
 mod global;
 mod ledger;
 mod outcome;
+mod past;
 mod people;
 mod promises;
 mod settled;
@@ -89,6 +90,8 @@ pub(crate) struct Audit {
     books: BTreeMap<RunKey, Book>,
     ledger: Ledger,
     pub(crate) promises: Promises,
+    /// The run before each run that was taken into memory.
+    before: BTreeMap<RunKey, Option<RunKey>>,
 }
 
 impl Audit {
@@ -136,6 +139,7 @@ impl Audit {
                 was_halting: false,
             };
             before_event::check(&scene, event)?;
+            self.check_met(world, key, event)?;
         }
         let Some(book) = self.books.get_mut(&key) else {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Invariants about a run at rest: every step's events are applied and its commands carried out.
 
 use super::decisions::{self, Verdict};
-use super::{Checked, Invariant, Scene};
+use super::{Checked, Invariant, Scene, past};
 use crate::shell::LiveRun;
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
@@ -37,7 +37,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a_live_run_has_a_future",
-        sentence: "A running run has a task instance that is live, wanting or waiting.",
+        sentence: "A running run has a task instance that is live, wanting or waiting, for a time or for the run before.",
         holds: a_live_run_has_a_future,
     },
 ];
@@ -98,7 +98,8 @@ fn is_decided_in_time(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> bool
     let is_unwanted =
         scene.book.stopping.is_none() && decisions::is_unwanted(scene.model, scene.book, task);
     let waits = decisions::verdict(scene.model, scene.book, task) == Verdict::Wait;
-    (waits || waits_for_list) && !is_unwanted
+    let waits_for_past = || past::holds_back(scene.model, scene.book, task);
+    (waits || waits_for_list || waits_for_past()) && !is_unwanted
 }
 
 fn in_states<'a>(
@@ -198,4 +199,5 @@ fn a_live_run_has_a_future(scene: &Scene<'_>, run: &LiveRun) -> bool {
             .shadow
             .all_instances()
             .any(|(_, instance)| !instance.state().is_finished() && instance.state() != State::None)
+        || past::holds_back_any(scene.model, scene.book)
 }

@@ -28,7 +28,7 @@ impl Sim {
         self.stats.changes += 1;
         let input = self.input_of(number, change)?;
         let taken = self.step(number, &input, batch)?;
-        self.let_go_if_ended(number, batch);
+        self.let_go_if_ended(number, batch)?;
         if taken {
             self.promise(key, false, batch);
         }
@@ -48,15 +48,17 @@ impl Sim {
         Ok(Some(self.adopt(key, state, events.len())))
     }
 
-    fn let_go_if_ended(&mut self, number: RunNumber, batch: &mut Batch) {
+    fn let_go_if_ended(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
         let Some(run) = self.shell.runs.get(&number) else {
-            return;
+            return Ok(());
         };
         let key = run.key;
         if run.state.state().is_finished() {
+            self.tell_followers(key, batch)?;
             self.shell.runs.remove(&number);
             self.let_go(number, key, batch);
         }
+        Ok(())
     }
 
     fn input_of(&mut self, number: RunNumber, change: Change) -> Checked<Input> {

@@ -3,6 +3,7 @@
 
 mod change;
 pub(crate) mod journal;
+mod past;
 mod recover;
 mod slots;
 mod step;
@@ -155,6 +156,8 @@ pub(crate) struct Shell {
     /// By the DAG's place in the world.
     pub(crate) active: BTreeMap<usize, ActiveRuns>,
     pub(crate) next_number: RunNumber,
+    /// The run before a live run that asks about it; `None` where there is none.
+    pub(crate) previous: BTreeMap<RunNumber, Option<RunKey>>,
     /// Runs that ended and whose last commit is on its way: the journal is older than they were.
     pub(crate) closing: BTreeSet<RunKey>,
     /// Nothing can be made durable any more.
@@ -179,6 +182,7 @@ impl Shell {
             numbers: BTreeMap::new(),
             active: BTreeMap::new(),
             next_number: 1,
+            previous: BTreeMap::new(),
             closing: BTreeSet::new(),
             failed: false,
             inbox: VecDeque::new(),

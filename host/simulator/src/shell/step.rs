@@ -67,6 +67,10 @@ impl Sim {
         self.audit.stepped(&self.world, run, asked, input, &step)?;
         self.record(number, head, &step.events, batch);
         self.carry_out(number, step.commands, batch)?;
+        if !step.events.is_empty() && self.shell.runs.contains_key(&number) {
+            self.check_past(number, batch)?;
+            self.tell_followers(key, batch)?;
+        }
         Ok(true)
     }
 
@@ -140,6 +144,10 @@ impl Sim {
     }
 
     fn finished(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
+        let Some(key) = self.shell.runs.get(&number).map(|run| run.key) else {
+            return Ok(());
+        };
+        self.tell_followers(key, batch)?;
         let Some(run) = self.shell.runs.remove(&number) else {
             return Ok(());
         };
@@ -163,6 +171,7 @@ impl Sim {
     pub(super) fn let_go(&mut self, number: RunNumber, key: RunKey, batch: &mut Batch) {
         self.shell.dispatcher.remove_run(number);
         self.shell.numbers.remove(&key);
+        self.shell.previous.remove(&number);
         self.shell.closing.insert(key);
         batch.effects.push(Effect::Close(key));
     }

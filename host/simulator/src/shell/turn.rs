@@ -50,7 +50,7 @@ impl Sim {
             Message::Change { run, change } => self.change(run, change, batch),
             Message::Closed(run) => {
                 self.shell.closing.remove(&run);
-                Ok(())
+                self.tell_followers(run, batch)
             }
             Message::PushXCom {
                 run,
@@ -123,8 +123,8 @@ impl Sim {
         let place = arrival.dag;
         let (state, event) = RunState::queue(dag, header, [0; 32], self.now);
         self.trace.event(run, &event);
-        let number = self.adopt(run, state, 0);
         self.audit.queued(&self.world, run, &event)?;
+        let number = self.adopt(run, state, 0);
         self.record(number, 0, &[event], batch);
         self.promise(run, false, batch);
         self.start_runs(place, batch)
@@ -153,6 +153,8 @@ impl Sim {
             asked: BTreeSet::new(),
         };
         self.shell.runs.insert(number, run);
+        self.follow_past(number);
+        self.audit.adopted(&self.world, key);
         number
     }
 

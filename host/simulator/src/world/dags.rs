@@ -28,11 +28,15 @@ pub(super) fn generate(draw: &mut Draw, place: usize, largest: usize) -> Result<
         .ok_or("the simulator's template of a DAG has no task")?;
     let size = draw.size(largest.min(TASKS_MAX));
     let shape = Shape::draw(draw);
+    let asks_past = draw.chance(25);
     let mut list: Vec<Task> = Vec::with_capacity(size);
     let mut habits: Vec<Habit> = Vec::with_capacity(size);
     for index in 0..size {
         let upstream = shape.upstream(draw, index, size);
-        let (task, habit) = tasks::generate(draw, &template, &upstream, index, &habits)?;
+        let (mut task, habit) = tasks::generate(draw, &template, &upstream, index, &habits)?;
+        if asks_past {
+            tasks::past(draw, &mut task);
+        }
         list.push(task);
         habits.push(habit);
     }
@@ -59,6 +63,7 @@ fn limits(draw: &mut Draw, dag: Dag) -> Dag {
         max_active_runs: draw.one_of(&[1, 2, 16], 16),
         max_active_tasks: draw.one_of(&[1, 2, 4, 16], 16),
         fail_fast: draw.chance(12),
+        catchup: draw.chance(50),
         dagrun_timeout: draw
             .chance(15)
             .then(|| SignedDuration::from_secs(draw.one_of(&timeout, 600))),

@@ -112,7 +112,7 @@ impl World {
             let runs = (room / size.max(1)).clamp(1, RUNS_MAX);
             let runs = 1 + draw.below(runs);
             for run in 0..runs {
-                arrivals.push(arrival(place, run)?);
+                arrivals.push(arrival(draw, place, run)?);
             }
             dags.push(model);
             room = room.saturating_sub(size * runs);
@@ -163,13 +163,16 @@ fn pools(draw: &mut Draw) -> Result<Vec<(PoolName, Slots)>, String> {
     Ok(pools)
 }
 
-fn arrival(dag: usize, run: usize) -> Result<Arrival, String> {
+fn arrival(draw: &mut Draw, dag: usize, run: usize) -> Result<Arrival, String> {
     let hours = i64::try_from(run).unwrap_or(0);
     let date = after(epoch(), SignedDuration::from_hours(hours));
-    let run_id = RunId::parse(&format!("manual__{date}")).map_err(|error| error.to_string())?;
+    let run_type = draw.one_of(&[RunType::Scheduled, RunType::Manual], RunType::Manual);
+    let run_id = format!("{}__{date}", run_type.as_str());
+    let run_id = RunId::parse(&run_id).map_err(|error| error.to_string())?;
     let header = RunHeader {
         logical_date: Some(date),
-        ..RunHeader::new(run_id, RunType::Manual, date)
+        ignore_depends_on_past: draw.chance(10),
+        ..RunHeader::new(run_id, run_type, date)
     };
     Ok(Arrival { dag, header })
 }

@@ -117,6 +117,14 @@ fn retries(draw: &mut Draw, task: &mut Task) {
     }
 }
 
+/// What the run before has to have left.
+pub(super) fn past(draw: &mut Draw, task: &mut Task) {
+    task.wait_for_downstream = draw.chance(15);
+    task.depends_on_past = task.wait_for_downstream || draw.chance(35);
+    task.wait_for_past_depends_before_skipping = draw.chance(30);
+    task.ignore_first_depends_on_past = draw.chance(30);
+}
+
 fn sensor(draw: &mut Draw, task: &mut Task) {
     let sensor = &mut task.sensor;
     if draw.chance(50) {
