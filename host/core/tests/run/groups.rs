@@ -365,3 +365,34 @@ fn f8_one_element_of_a_group_is_cleared_alone() {
     );
     play.check_replay();
 }
+
+#[test]
+fn a_group_does_not_wait_for_ever_for_a_task_of_it_that_was_skipped_before_it_had_its_list() {
+    // choose -> [chosen not]; [chosen not] and list are above the group's first task, its second is only below the first.
+    let tasks = vec![
+        task("choose", &[]),
+        task("other", &[0]),
+        task("list", &[]),
+        task("first", &[0, 2]),
+        ruled("second", &[3], TriggerRule::AllDone),
+    ];
+    let mut play = Play::started(grouped(tasks, &[3, 4], over_template("xcom:2")));
+    play.run(ti(0, -1), branch(&["other"]));
+    assert_eq!((play.of(ti(3, -1)), play.of(ti(4, -1))), (Skipped, None));
+    play.run(ti(2, -1), value("[1,2]"));
+    assert_eq!(play.states(4), [Scheduled; 2]);
+    play.check_replay();
+}
+
+#[test]
+fn a_cleared_task_of_a_group_looks_at_the_list_again_whoever_is_above_it() {
+    let mut play = after(value("[1]"));
+    play.run(ti(1, 0), ok());
+    play.run(ti(2, 0), ok());
+    // The list and the group's second task, not the first between them.
+    play.clear(&[(0, -1, 0), (2, 0, 1)]);
+    assert_eq!(play.states(2), [None]);
+    play.run(ti(0, -1), value("[1]"));
+    assert_eq!(play.states(2), [Scheduled]);
+    play.check_replay();
+}
