@@ -35,6 +35,11 @@ const RULES: &[Rule] = &[
         sentence: "A cleared task instance is undecided, or restarting until its old attempt has ended.",
         holds: a_cleared_instance_begins_anew,
     },
+    Rule {
+        name: "a_group_is_expanded_as_one",
+        sentence: "Every task of a mapped group has one instance for each element, but those that were decided for all before.",
+        holds: a_group_is_expanded_as_one,
+    },
 ];
 
 /// Asks every rule.
@@ -87,6 +92,35 @@ fn waits_end_in_time(scene: &Scene<'_>, event: &Event) -> bool {
     }
 }
 
+fn a_group_is_expanded_as_one(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::GroupExpanded { group, elements } = event else {
+        return true;
+    };
+    let spec = scene.model.dag.group(*group);
+    let Some(Expand::Product(keys)) = spec.and_then(|group| group.expand.as_ref()) else {
+        return false;
+    };
+    let lists: Vec<Option<Vec<Value>>> = serde_json::from_str(elements).unwrap_or_default();
+    let expected: usize = keys.iter().zip(&lists).map(length).product();
+    scene.model.family.members(*group).all(|task| {
+        let instances = || scene.book.shadow.instances(task);
+        let was_decided =
+            instances().all(|(map_index, one)| map_index < 0 && one.state().is_finished());
+        let there = instances().filter(|(_, one)| one.state() != State::Removed);
+        let indexes: Vec<i32> = there.map(|(map_index, _)| map_index).collect();
+        let all = indexes.len() == expected;
+        was_decided || (all && (0..).zip(&indexes).all(|(place, index)| place == *index))
+    })
+}
+
+/// How many elements a list has: a literal's are in the DAG.
+fn length(((_, source), list): (&(String, ExpandSource), &Option<Vec<Value>>)) -> usize {
+    match source {
+        ExpandSource::Literal(values) => values.len(),
+        ExpandSource::Template(_) => list.as_ref().map_or(0, Vec::len),
+    }
+}
+
 fn a_cleared_instance_begins_anew(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::Cleared { task, from, to, .. } = event else {
         return true;
@@ -116,12 +150,6 @@ fn one_instance_an_element(scene: &Scene<'_>, event: &Event) -> bool {
         return true;
     };
     let lists: Vec<Option<Vec<Value>>> = serde_json::from_str(elements).unwrap_or_default();
-    let length = |((_, source), list): (&(String, ExpandSource), &Option<Vec<Value>>)| match (
-        source, list,
-    ) {
-        (ExpandSource::Literal(values), _) => values.len(),
-        (ExpandSource::Template(_), list) => list.as_ref().map_or(0, Vec::len),
-    };
     let expected: usize = keys.iter().zip(&lists).map(length).product();
     // Those beyond the end of a list that is shorter than before are removed.
     let indexes: Vec<i32> = scene

@@ -51,6 +51,11 @@ const RULES: &[Rule] = &[
         holds: never_run_by_its_trigger_rule,
     },
     Rule {
+        name: "only_what_has_no_element_is_removed",
+        sentence: "An instance in a mapped group is removed only after the instance above it, with its map index, was.",
+        holds: only_what_has_no_element_is_removed,
+    },
+    Rule {
         name: "skipped_by_a_branch",
         sentence: "A branch or short circuit skips only what it did not choose.",
         holds: skipped_by_a_branch,
@@ -169,8 +174,9 @@ fn nothing_starts_unasked(scene: &Scene<'_>, event: &Event) -> bool {
     scene.ledger.wants_of(scene.key, *ti) || between_pokes()
 }
 
-/// The undecided instances that a `StateSet` to `wanted` speaks of.
-fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Option<TaskInstanceKey> {
+/// The undecided instances that a `StateSet` to `wanted` speaks of: in a mapped group each is a case of its own, elsewhere the
+/// first stands for all.
+fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Vec<TaskInstanceKey> {
     match event {
         Event::StateSet {
             task,
@@ -179,21 +185,25 @@ fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Option<TaskInstan
             state,
             ..
         } if *state == wanted => {
-            let mut keys = (*from..*to).map(|map_index| TaskInstanceKey {
+            let keys = (*from..*to).map(|map_index| TaskInstanceKey {
                 task: *task,
                 map_index,
             });
-            keys.find(|ti| scene.book.state(*ti) == Some(State::None))
+            let undecided = keys.filter(|ti| scene.book.state(*ti) == Some(State::None));
+            let all = scene.model.family.group_of(*task).is_some();
+            undecided.take(if all { usize::MAX } else { 1 }).collect()
         }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
 fn started_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
-    match decided(scene, event, State::Scheduled) {
-        Some(ti) => decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Run,
-        None => true,
-    }
+    let decided = decided(scene, event, State::Scheduled);
+    let may_run = |ti: &TaskInstanceKey| {
+        let is_expanded = ti.map_index >= 0 || scene.model.family.group_of(ti.task).is_none();
+        is_expanded && decisions::verdict(scene.model, scene.book, *ti) == Verdict::Run
+    };
+    decided.iter().all(may_run)
 }
 
 fn the_past_comes_first(scene: &Scene<'_>, event: &Event) -> bool {
@@ -205,13 +215,16 @@ fn the_past_comes_first(scene: &Scene<'_>, event: &Event) -> bool {
             ..
         } => !past::lacks_for_skip(scene.model, scene.book, *task),
         _ => decided(scene, event, State::Scheduled)
-            .is_none_or(|ti| !past::lacks(scene.model, scene.book, ti.task)),
+            .iter()
+            .all(|ti| !past::lacks(scene.model, scene.book, ti.task)),
     }
 }
 
 fn never_run_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::StateSet {
         task,
+        from,
+        to,
         state,
         reason: Some(Reason::TriggerRule),
         ..
@@ -224,33 +237,69 @@ fn never_run_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
         State::UpstreamFailed => Verdict::UpstreamFailed,
         _ => return false,
     };
-    let verdict = decisions::verdict(scene.model, scene.book, *task);
-    // The list of a mapped task may be missing because who gives it did not run.
-    let lacks_list = |task| {
-        decisions::is_templated(task) && decisions::upstream_is_short(scene.model, scene.book, task)
+    let (model, book) = (scene.model, scene.book);
+    // The list of a mapped task or group may be missing because who gives it did not run.
+    let lacks_list = || match model.family.group_of(*task) {
+        Some(group) => {
+            let is_short = |state| match wanted {
+                Verdict::Skip => state == State::Skipped,
+                _ => matches!(state, State::Failed | State::UpstreamFailed),
+            };
+            let is_due = *from < 0 || book.revising.contains(&group);
+            is_due
+                && decisions::group_upstream_is_done(model, book, group)
+                && decisions::group_upstream(model, book, group).any(is_short)
+        }
+        None => {
+            decisions::is_templated(model, *task)
+                && decisions::upstream_is_short(model, book, *task)
+        }
     };
-    verdict == wanted
-        || (verdict == Verdict::Run && scene.model.dag.task(*task).is_some_and(lacks_list))
+    let each = (*from..*to).map(|map_index| TaskInstanceKey {
+        task: *task,
+        map_index,
+    });
+    let mut undecided = each.filter(|ti| book.state(*ti) == Some(State::None));
+    undecided.all(|ti| {
+        let verdict = decisions::verdict(model, book, ti);
+        // Without a list no rule in a group is asked.
+        let is_asked = verdict == Verdict::Run || model.family.group_of(*task).is_some();
+        verdict == wanted || (is_asked && lacks_list())
+    })
+}
+
+fn only_what_has_no_element_is_removed(scene: &Scene<'_>, event: &Event) -> bool {
+    let decided = decided(scene, event, State::Removed);
+    decided
+        .iter()
+        .all(|ti| decisions::verdict(scene.model, scene.book, *ti) == Verdict::Remove)
 }
 
 fn skipped_by_a_branch(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::StateSet {
             task,
-            reason: Some(Reason::BranchNotTaken | Reason::ShortCircuit),
+            from,
+            to,
+            reason: Some(Reason::BranchNotTaken | Reason::ShortCircuit | Reason::PreviouslySkipped),
             ..
-        } => decisions::is_unwanted(scene.model, scene.book, *task),
+        } => (*from..*to).all(|map_index| {
+            let ti = TaskInstanceKey {
+                task: *task,
+                map_index,
+            };
+            decisions::is_unwanted(scene.model, scene.book, ti)
+        }),
         _ => true,
     }
 }
 
 fn not_chosen_is_not_started(scene: &Scene<'_>, event: &Event) -> bool {
-    match decided(scene, event, State::Scheduled) {
-        Some(ti) if scene.book.stopping.is_none() => {
-            !decisions::is_unwanted(scene.model, scene.book, ti.task)
-        }
-        _ => true,
-    }
+    let decided = decided(scene, event, State::Scheduled);
+    scene.book.stopping.is_some()
+        || decided
+            .iter()
+            .all(|ti| !decisions::is_unwanted(scene.model, scene.book, *ti))
 }
 
 /// When the end of a wait of this kind is recorded, the wait's earliest end has come.
@@ -371,8 +420,7 @@ fn a_finished_run_is_over(scene: &Scene<'_>, event: &Event) -> bool {
         Event::RunFinished { .. } => {
             let mut instances = scene.book.shadow.all_instances();
             let is_stuck = |ti: TaskInstanceKey, state: State| {
-                let waits =
-                    || decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Wait;
+                let waits = || decisions::verdict(scene.model, scene.book, ti) == Verdict::Wait;
                 state == State::None && (scene.book.finished.is_some() || waits())
             };
             scene.book.live().next().is_none()

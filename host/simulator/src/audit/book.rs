@@ -2,8 +2,9 @@
 
 use super::delays;
 use super::{Checked, Violation};
+use crate::world::DagModel;
 use airlock_core::dag::spec::{Dag, SensorMode, Task};
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::Instance;
 use airlock_core::run::event::{Event, Fence, Outcome, Reason};
 use airlock_core::run::state::RunState;
@@ -62,6 +63,10 @@ pub(super) struct Book {
     pub(super) deciders: BTreeSet<TaskIndex>,
     /// The undecided tasks that each of those did not want when the last of its instances ended.
     pub(super) votes: BTreeMap<TaskIndex, BTreeSet<TaskIndex>>,
+    /// The same for the tasks of a mapped group: each instance of a decider has a say about its own map index.
+    pub(super) votes_beside: BTreeMap<TaskInstanceKey, BTreeSet<TaskIndex>>,
+    /// Mapped groups of which an expanded task was cleared: their lists are looked at again.
+    pub(super) revising: BTreeSet<GroupIndex>,
     /// Attempts that this step put an end to.
     pub(super) stopped_now: Vec<(TaskInstanceKey, Fence)>,
     /// Tasks that what the run before left allows.
@@ -83,6 +88,8 @@ impl Book {
             deciders: BTreeSet::new(),
             votes: BTreeMap::new(),
             past_met: BTreeSet::new(),
+            votes_beside: BTreeMap::new(),
+            revising: BTreeSet::new(),
             stopped_now: Vec::new(),
             dirty: BTreeSet::new(),
         }
@@ -117,8 +124,14 @@ impl Book {
     }
 
     /// Takes an event into the books.
-    pub(super) fn follow(&mut self, dag: &Dag, event: &Event) -> Checked<()> {
-        let removed = self.removed(event);
+    pub(super) fn follow(&mut self, model: &DagModel, event: &Event) -> Checked<()> {
+        let dag = &model.dag;
+        let expanded: Vec<TaskIndex> = match event {
+            Event::TaskExpanded { task, .. } => vec![*task],
+            Event::GroupExpanded { group, .. } => model.family.members(*group).collect(),
+            _ => Vec::new(),
+        };
+        let removed = self.removed(&expanded);
         if let Err(error) = self.shadow.apply(event) {
             let sentence = "An event that a run recorded can be applied where it was recorded.";
             let illegal = Violation::new("recorded_events_are_legal", sentence);
@@ -136,7 +149,11 @@ impl Book {
                 self.stopping = Some(Reason::Marked);
                 self.marked = Some(*state);
             }
-            Event::Cleared { task, from, to, .. } => self.clear(*task, *from..*to),
+            Event::Cleared { task, from, to, .. } => {
+                let group = model.family.group_of(*task);
+                self.revising.extend(group.filter(|_| *from >= 0));
+                self.clear(*task, *from..*to);
+            }
             Event::Marked {
                 task,
                 from,
@@ -187,26 +204,28 @@ impl Book {
                 self.dirty.extend(tasks);
                 self.past_met.extend(tasks);
             }
-            Event::TaskExpanded { task, .. } => {
-                self.dirty.insert(*task);
-                self.expanded(*task, &removed);
+            Event::GroupExpanded { group, .. } => {
+                self.revising.remove(group);
             }
             _ => {}
+        }
+        for task in expanded {
+            self.dirty.insert(task);
+            self.expanded(task, &removed);
         }
         Ok(())
     }
 
-    /// The removed instances of a task that is expanded anew.
-    fn removed(&self, event: &Event) -> Vec<TaskInstanceKey> {
-        let Event::TaskExpanded { task, .. } = event else {
-            return Vec::new();
+    /// The removed instances of tasks that are expanded anew.
+    fn removed(&self, tasks: &[TaskIndex]) -> Vec<TaskInstanceKey> {
+        let of_task = |task: &TaskIndex| {
+            let task = *task;
+            self.shadow
+                .instances(task)
+                .filter(|(_, instance)| instance.state() == TaskInstanceState::Removed)
+                .map(move |(map_index, _)| TaskInstanceKey { task, map_index })
         };
-        let task = *task;
-        let removed = self.shadow.instances(task);
-        removed
-            .filter(|(_, instance)| instance.state() == TaskInstanceState::Removed)
-            .map(|(map_index, _)| TaskInstanceKey { task, map_index })
-            .collect()
+        tasks.iter().flat_map(of_task).collect()
     }
 
     /// Instances beyond the end of the list have gone, those that were there before and are again begin anew.
@@ -226,6 +245,7 @@ impl Book {
     }
 
     fn clear(&mut self, task: TaskIndex, range: Range<i32>) {
+        let cleared = range.clone();
         self.dirty.insert(task);
         for map_index in range {
             let ti = TaskInstanceKey { task, map_index };
@@ -236,6 +256,11 @@ impl Book {
         self.votes.remove(&task);
         for votes in self.votes.values_mut() {
             votes.remove(&task);
+        }
+        for (decider, votes) in &mut self.votes_beside {
+            if cleared.contains(&decider.map_index) {
+                votes.remove(&task);
+            }
         }
         if self.finished.take().is_some() {
             (self.started_at, self.stopping, self.marked) = (None, None, None);

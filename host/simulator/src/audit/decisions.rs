@@ -5,8 +5,8 @@ use super::book::Book;
 use crate::world::DagModel;
 use crate::world::family::indexes;
 use airlock_core::dag::spec::Expand;
-use airlock_core::dag::spec::{ExpandSource, Task, TriggerRule};
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::dag::spec::{ExpandSource, TriggerRule};
+use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Event, Outcome};
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use std::collections::BTreeSet;
@@ -18,20 +18,48 @@ pub(super) enum Verdict {
     Run,
     Skip,
     UpstreamFailed,
+    /// Its map index is gone.
+    Remove,
 }
 
-/// The states of the direct upstream task instances of a task; the flag says whether it belongs to a setup.
-fn upstream(model: &DagModel, book: &Book, task: &Task) -> Vec<(State, bool)> {
+/// The states of the direct upstream task instances that an instance sees; the flag says whether it belongs to a setup.
+fn upstream(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> Vec<(State, bool)> {
     let mut states = Vec::new();
-    for above in &task.depends_on {
+    for above in model
+        .dag
+        .task(ti.task)
+        .map_or(&[][..], |task| &task.depends_on)
+    {
         let is_setup = model.dag.task(*above).is_some_and(|above| above.is_setup);
-        states.extend(
-            book.shadow
-                .instances(*above)
-                .map(|(_, instance)| (instance.state(), is_setup)),
-        );
+        let seen = seen(model, book, *above, ti).into_iter();
+        states.extend(seen.map(|state| (state, is_setup)));
     }
     states
+}
+
+/// What an instance sees of a task above: in its own mapped group the instance with its map index, or the one that was decided
+/// for all before the group was expanded; elsewhere all instances.
+fn seen(model: &DagModel, book: &Book, above: TaskIndex, ti: TaskInstanceKey) -> Vec<State> {
+    if model.family.are_beside(above, ti.task) {
+        let beside = |map_index| {
+            book.state(TaskInstanceKey {
+                task: above,
+                map_index,
+            })
+        };
+        let one = beside(ti.map_index).or_else(|| beside(-1));
+        return one.into_iter().collect();
+    }
+    let all = book.shadow.instances(above);
+    all.map(|(_, instance)| instance.state()).collect()
+}
+
+/// Any instance of a task that is in no mapped group: all see the same.
+fn any_of(task: TaskIndex) -> TaskInstanceKey {
+    TaskInstanceKey {
+        task,
+        map_index: -1,
+    }
 }
 
 fn failed(state: State) -> bool {
@@ -110,17 +138,34 @@ fn setups(states: &[(State, bool)]) -> Option<Vec<State>> {
     (!setups.is_empty()).then_some(setups)
 }
 
-/// What is right for an undecided task now: guarding setups first, then its own rule; what never runs is only decided when all
-/// direct upstream has ended.
-pub(super) fn verdict(model: &DagModel, book: &Book, task: TaskIndex) -> Verdict {
-    let Some(spec) = model.dag.task(task) else {
+/// What is right for an undecided task instance now: guarding setups first, then its own rule; what never runs is only decided
+/// when all direct upstream has ended. In a mapped group the list comes first.
+pub(super) fn verdict(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> Verdict {
+    let Some(spec) = model.dag.task(ti.task) else {
         return Verdict::Wait;
     };
+    if let Some(group) = model.family.group_of(ti.task) {
+        let needs_list = ti.map_index < 0 || book.revising.contains(&group);
+        if needs_list && !group_upstream_is_done(model, book, group) {
+            return Verdict::Wait;
+        }
+        if ti.map_index < 0 {
+            return Verdict::Run;
+        }
+    }
+    let states = upstream(model, book, ti);
+    let lost_its_element = |above: &TaskIndex| {
+        model.family.are_beside(*above, ti.task)
+            && seen(model, book, *above, ti).contains(&State::Removed)
+    };
+    if spec.trigger_rule == TriggerRule::AllSuccess && spec.depends_on.iter().any(lost_its_element)
+    {
+        return Verdict::Remove;
+    }
     if spec.trigger_rule == TriggerRule::Always {
         return Verdict::Run;
     }
-    let states = upstream(model, book, spec);
-    let verdict = match by_guards(model, book, task) {
+    let verdict = match by_guards(model, book, ti) {
         Verdict::Run => by_rule(spec.trigger_rule, &states),
         other => other,
     };
@@ -131,13 +176,10 @@ pub(super) fn verdict(model: &DagModel, book: &Book, task: TaskIndex) -> Verdict
     }
 }
 
-fn by_guards(model: &DagModel, book: &Book, task: TaskIndex) -> Verdict {
-    let states = |setup: &TaskIndex| {
-        book.shadow
-            .instances(*setup)
-            .map(|(_, instance)| instance.state())
-    };
-    let states: Vec<State> = model.family.guards(task).iter().flat_map(states).collect();
+fn by_guards(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> Verdict {
+    let states = |setup: &TaskIndex| seen(model, book, *setup, ti);
+    let guards = model.family.guards(ti.task).iter();
+    let states: Vec<State> = guards.flat_map(states).collect();
     if states.iter().any(|state| failed(*state)) {
         Verdict::UpstreamFailed
     } else if states.iter().any(|state| !state.is_finished()) {
@@ -151,9 +193,9 @@ fn by_guards(model: &DagModel, book: &Book, task: TaskIndex) -> Verdict {
 }
 
 /// Whether a task's list comes from a template, so that it has to wait for all of its upstream.
-pub(super) fn is_templated(task: &Task) -> bool {
+pub(super) fn is_templated(model: &DagModel, task: TaskIndex) -> bool {
     let is_template = |source: &ExpandSource| matches!(source, ExpandSource::Template(_));
-    match &task.expand {
+    match model.dag.task(task).and_then(|task| task.expand.as_ref()) {
         Some(Expand::Product(keys)) => keys.iter().any(|(_, source)| is_template(source)),
         Some(Expand::Kwargs(source)) => is_template(source),
         None => false,
@@ -161,15 +203,30 @@ pub(super) fn is_templated(task: &Task) -> bool {
 }
 
 /// Whether all direct upstream task instances have ended.
-pub(super) fn upstream_is_done(model: &DagModel, book: &Book, task: &Task) -> bool {
-    upstream(model, book, task)
+pub(super) fn upstream_is_done(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
+    upstream(model, book, any_of(task))
         .iter()
         .all(|(state, _)| state.is_finished())
 }
 
+/// Whether all that a group's list may come from has ended.
+pub(super) fn group_upstream_is_done(model: &DagModel, book: &Book, group: GroupIndex) -> bool {
+    group_upstream(model, book, group).all(State::is_finished)
+}
+
+/// The states of all that a group's list may come from.
+pub(super) fn group_upstream<'a>(
+    model: &'a DagModel,
+    book: &'a Book,
+    group: GroupIndex,
+) -> impl Iterator<Item = State> + 'a {
+    let tasks = model.family.group_upstream(group).iter();
+    tasks.flat_map(|task| book.shadow.instances(*task).map(|(_, one)| one.state()))
+}
+
 /// Whether a direct upstream task instance did not end well.
-pub(super) fn upstream_is_short(model: &DagModel, book: &Book, task: &Task) -> bool {
-    let states = upstream(model, book, task);
+pub(super) fn upstream_is_short(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
+    let states = upstream(model, book, any_of(task));
     states
         .iter()
         .any(|(state, _)| failed(*state) || *state == State::Skipped)
@@ -177,8 +234,12 @@ pub(super) fn upstream_is_short(model: &DagModel, book: &Book, task: &Task) -> b
 
 /// Whether a branch or short circuit above has ended and does not want the task to run. One that is not directly above binds
 /// only what was undecided when it ended: what is cleared later goes by its trigger rule.
-pub(super) fn is_unwanted(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
+pub(super) fn is_unwanted(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> bool {
+    let task = ti.task;
     book.deciders.iter().any(|decider| {
+        if model.family.are_beside(*decider, task) {
+            return is_unwanted_beside(model, book, *decider, ti);
+        }
         let binds = model.family.children(*decider).contains(&task)
             || book
                 .votes
@@ -188,28 +249,75 @@ pub(super) fn is_unwanted(model: &DagModel, book: &Book, task: TaskIndex) -> boo
     })
 }
 
-/// What a decider does not want, if this event was the end of one or a person's word about it.
-pub(super) fn votes(
+/// In a mapped group a decider has a say about its own map index alone.
+fn is_unwanted_beside(
     model: &DagModel,
     book: &Book,
-    event: &Event,
-) -> Option<(TaskIndex, BTreeSet<TaskIndex>)> {
-    let decider = match event {
-        Event::AttemptFinished { ti, .. } => ti.task,
-        Event::Marked { task, .. } if book.started_at.is_some() && book.finished.is_none() => *task,
-        _ => return None,
+    decider: TaskIndex,
+    ti: TaskInstanceKey,
+) -> bool {
+    let said_by = TaskInstanceKey {
+        task: decider,
+        ..ti
+    };
+    let binds = model.family.children(decider).contains(&ti.task)
+        || book
+            .votes_beside
+            .get(&said_by)
+            .is_some_and(|votes| votes.contains(&ti.task));
+    binds && is_against_beside(model, book, said_by, ti.task)
+}
+
+fn is_against_beside(
+    model: &DagModel,
+    book: &Book,
+    decider: TaskInstanceKey,
+    task: TaskIndex,
+) -> bool {
+    let said = book.past_of(decider).and_then(|past| past.said.as_ref());
+    book.state(decider) == Some(State::Success)
+        && said.is_some_and(|said| is_against(model, book, decider.task, said, task))
+}
+
+/// What the end of a decider, or a person's word about it, binds from then on: the undecided tasks that it does not want.
+pub(super) fn vote(model: &DagModel, book: &mut Book, event: &Event) {
+    let (decider, from, to) = match event {
+        Event::AttemptFinished { ti, .. } => (ti.task, ti.map_index, ti.map_index + 1),
+        Event::Marked { task, from, to, .. }
+            if book.started_at.is_some() && book.finished.is_none() =>
+        {
+            (*task, *from, *to)
+        }
+        _ => return,
     };
     if !book.deciders.contains(&decider) {
-        return None;
+        return;
     }
     let is_undecided = |task: &TaskIndex| {
         let mut instances = book.shadow.instances(*task);
         instances.any(|(_, instance)| instance.state() == State::None)
     };
     let below = indexes(&model.dag).filter(|task| model.family.is_above(*task, decider));
-    let unwanted = below.filter(is_undecided);
+    let (beside, outside): (Vec<TaskIndex>, Vec<TaskIndex>) = below
+        .filter(is_undecided)
+        .partition(|task| model.family.are_beside(decider, *task));
+    let unwanted = outside.into_iter();
     let unwanted = unwanted.filter(|task| all_agree(model, book, decider, *task));
-    Some((decider, unwanted.collect()))
+    let unwanted: BTreeSet<TaskIndex> = unwanted.collect();
+    for map_index in from..to {
+        let ti = TaskInstanceKey {
+            task: decider,
+            map_index,
+        };
+        let is_open = |task: &&TaskIndex| {
+            book.state(TaskInstanceKey { task: **task, ..ti }) == Some(State::None)
+        };
+        let beside = beside.iter().filter(is_open).copied();
+        let beside = beside.filter(|task| is_against_beside(model, book, ti, *task));
+        let beside: BTreeSet<TaskIndex> = beside.collect();
+        book.votes_beside.insert(ti, beside);
+    }
+    book.votes.insert(decider, unwanted);
 }
 
 fn all_agree(model: &DagModel, book: &Book, decider: TaskIndex, task: TaskIndex) -> bool {
@@ -247,7 +355,8 @@ fn is_against(
     let is_child = children.contains(&task);
     // What is expanded already is skipped by the branch directly above alone.
     let mut instances = book.shadow.instances(task);
-    let is_expanded = instances.any(|(map_index, _)| map_index >= 0);
+    let is_expanded =
+        instances.any(|(map_index, _)| map_index >= 0) && !model.family.are_beside(decider, task);
     match said {
         Outcome::Branch(chosen) => {
             let is_chosen = |child: &&TaskIndex| {

@@ -148,11 +148,8 @@ impl Audit {
             Event::AttemptFinished { ti, .. } => book.past(*ti).halting,
             _ => false,
         };
-        book.follow(&model.dag, event)?;
-        let votes = decisions::votes(model, book, event);
-        if let Some((decider, votes)) = votes {
-            book.votes.insert(decider, votes);
-        }
+        book.follow(model, event)?;
+        decisions::vote(model, book, event);
         if let Some(now) = now {
             self.ledger.follow(key, &model.dag, event);
             if let Some(book) = self.books.get(&key) {

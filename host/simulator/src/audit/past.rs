@@ -7,7 +7,7 @@ use crate::shell::Shell;
 use crate::world::family::indexes;
 use crate::world::{DagModel, RunKey, World};
 use airlock_core::dag::spec::Task;
-use airlock_core::ids::TaskIndex;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Event, Reason, RunType};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
 
@@ -36,17 +36,30 @@ pub(super) fn lacks_for_skip(model: &DagModel, book: &Book, task: TaskIndex) -> 
     model.dag.task(task).is_some_and(waits) && lacks(model, book, task)
 }
 
-/// Whether nothing but the run before holds an undecided task back.
-pub(super) fn holds_back(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
-    let mut instances = book.shadow.instances(task);
-    let is_open = instances.any(|(_, instance)| instance.state() == State::None);
-    is_open
-        && lacks(model, book, task)
-        && match decisions::verdict(model, book, task) {
-            Verdict::Run => true,
-            Verdict::Skip => lacks_for_skip(model, book, task),
-            Verdict::Wait | Verdict::UpstreamFailed => false,
-        }
+/// Whether nothing but the run before holds an undecided task instance back.
+pub(super) fn holds_back(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> bool {
+    if !lacks(model, book, ti.task) {
+        return false;
+    }
+    let has_no_list = model.family.group_of(ti.task).is_some() && ti.map_index < 0;
+    match decisions::verdict(model, book, ti) {
+        // A group gets its list whatever its past; without elements it may be skipped.
+        Verdict::Run if has_no_list => lacks_for_skip(model, book, ti.task),
+        Verdict::Run => true,
+        Verdict::Skip => lacks_for_skip(model, book, ti.task),
+        Verdict::Wait | Verdict::UpstreamFailed | Verdict::Remove => false,
+    }
+}
+
+fn undecided(book: &Book, task: TaskIndex) -> impl Iterator<Item = TaskInstanceKey> {
+    let instances = book.shadow.instances(task);
+    instances
+        .filter(|(_, instance)| instance.state() == State::None)
+        .map(move |(map_index, _)| TaskInstanceKey { task, map_index })
+}
+
+fn holds_back_task(model: &DagModel, book: &Book, task: TaskIndex) -> bool {
+    lacks(model, book, task) && undecided(book, task).any(|ti| holds_back(model, book, ti))
 }
 
 /// A teardown still runs in a run that is failing fast.
@@ -57,7 +70,7 @@ fn may_go_on(book: &Book) -> bool {
 
 /// Whether a run waits for the run before it.
 pub(super) fn holds_back_any(model: &DagModel, book: &Book) -> bool {
-    may_go_on(book) && indexes(&model.dag).any(|task| holds_back(model, book, task))
+    may_go_on(book) && indexes(&model.dag).any(|task| holds_back_task(model, book, task))
 }
 
 impl Audit {
@@ -148,7 +161,7 @@ impl Audit {
             if !may_go_on(book) {
                 continue;
             }
-            let waits = indexes(&model.dag).filter(|task| holds_back(model, book, *task));
+            let waits = indexes(&model.dag).filter(|task| holds_back_task(model, book, *task));
             for task in waits {
                 if self.past_allows(world, key, task) {
                     return Err(TOLD.broken(format!("run {} task {}", key.0, task.0)));

@@ -6,7 +6,7 @@ use crate::world::RunKey;
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Outcome};
 use airlock_core::task_instance::state::TaskInstanceState as State;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -117,19 +117,21 @@ impl Promises {
                     }
                 }
                 Event::TaskExpanded { task, .. } => {
-                    // Instances beyond the new end are removed.
-                    self.ended
-                        .retain(|(of, ti), _| (*of, ti.task) != (run, *task));
-                    let all: BTreeSet<_> = self.live.keys().copied().collect();
-                    for key in all
-                        .into_iter()
-                        .filter(|(of, ti)| (*of, ti.task) == (run, *task))
-                    {
-                        self.live.entry(key).and_modify(|stopped| *stopped = true);
-                    }
+                    let task = *task;
+                    self.expanded(run, |ti| ti.task == task);
                 }
+                // Which tasks are in the group is not known here: it may be any.
+                Event::GroupExpanded { .. } => self.expanded(run, |_| true),
                 _ => {}
             }
+        }
+    }
+
+    /// Instances beyond the end of a list are removed.
+    fn expanded(&mut self, run: RunKey, is_of: impl Fn(&TaskInstanceKey) -> bool) {
+        self.ended.retain(|(of, ti), _| *of != run || !is_of(ti));
+        for ((of, ti), stopped) in &mut self.live {
+            *stopped |= *of == run && is_of(ti);
         }
     }
 }

@@ -58,20 +58,25 @@ pub(super) fn check(scene: &Scene<'_>, run: &LiveRun, dirty: &BTreeSet<TaskIndex
             .copied()
             .chain([*task])
     };
+    // A mapped group is decided as one.
+    let with_group = |task: TaskIndex| {
+        let group = family.group_of(task).into_iter();
+        let members = group.flat_map(|group| family.members(group));
+        members.chain([task])
+    };
     let tasks: BTreeSet<TaskIndex> = if looks_at_all {
         crate::world::family::indexes(&scene.model.dag).collect()
     } else {
-        dirty.iter().flat_map(near).collect()
+        dirty.iter().flat_map(near).flat_map(with_group).collect()
     };
     match tasks
         .into_iter()
-        .find(|task| !is_decided_in_time(scene, run, *task))
+        .find_map(|task| decided_too_late(scene, run, task))
     {
-        Some(task) => Err(IN_TIME.broken(format!(
-            "run {}: task {} is undecided, and should be: {:?}",
+        Some(ti) => Err(IN_TIME.broken(format!(
+            "run {}: {ti:?} is undecided, and should be: {:?}",
             scene.key.0,
-            task.0,
-            decisions::verdict(scene.model, scene.book, task)
+            decisions::verdict(scene.model, scene.book, ti)
         ))),
         None => Ok(()),
     }
@@ -83,23 +88,36 @@ const IN_TIME: Invariant<()> = Invariant {
     holds: (),
 };
 
-fn is_decided_in_time(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> bool {
-    let undecided = scene
-        .book
+/// An undecided instance of a task that should not be undecided. Where the task is in no mapped group the first stands for all.
+fn decided_too_late(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> Option<TaskInstanceKey> {
+    if run.state.state() != DagRunState::Running {
+        return None;
+    }
+    let (model, book) = (scene.model, scene.book);
+    let undecided = book
         .shadow
         .instances(task)
-        .any(|(_, instance)| instance.state() == State::None);
-    if !undecided || run.state.state() != DagRunState::Running {
-        return true;
-    }
-    let waits_for_list = scene.model.dag.task(task).is_some_and(|task| {
-        decisions::is_templated(task) && !decisions::upstream_is_done(scene.model, scene.book, task)
-    });
-    let is_unwanted =
-        scene.book.stopping.is_none() && decisions::is_unwanted(scene.model, scene.book, task);
-    let waits = decisions::verdict(scene.model, scene.book, task) == Verdict::Wait;
-    let waits_for_past = || past::holds_back(scene.model, scene.book, task);
-    (waits || waits_for_list || waits_for_past()) && !is_unwanted
+        .filter(|(_, instance)| instance.state() == State::None);
+    let each = model.family.group_of(task).is_some();
+    let mut undecided = undecided
+        .take(if each { usize::MAX } else { 1 })
+        .map(|(map_index, _)| TaskInstanceKey { task, map_index });
+    undecided.find(|ti| {
+        let waits_for_list =
+            decisions::is_templated(model, task) && !decisions::upstream_is_done(model, book, task);
+        let is_unwanted = || {
+            let group = model.family.group_of(task);
+            // What has no map index yet is decided with its list.
+            let has_index = group.is_none_or(|_| ti.map_index >= 0);
+            let revises = group.is_some_and(|group| book.revising.contains(&group));
+            book.stopping.is_none()
+                && has_index
+                && !revises
+                && decisions::is_unwanted(model, book, *ti)
+        };
+        let waits = decisions::verdict(model, book, *ti) == Verdict::Wait;
+        !(waits || waits_for_list || past::holds_back(model, book, *ti)) || is_unwanted()
+    })
 }
 
 fn in_states<'a>(

@@ -6,7 +6,7 @@ use crate::sim::Sim;
 use crate::world::RunKey;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskInstanceKey;
-use airlock_core::run::event::{Command, Event, Fence, Input};
+use airlock_core::run::event::{Event, Fence, Input};
 use airlock_core::run::state::RunState;
 
 impl Sim {
@@ -45,8 +45,13 @@ impl Sim {
             }
         }
         let mut batch = Batch::default();
+        let mut left = Vec::new();
         for (number, lost, commands) in numbers {
-            self.take_up(number, lost, commands, &mut batch)?;
+            self.carry_out(number, commands, &mut batch)?;
+            left.push((number, lost));
+        }
+        for (number, lost) in left {
+            self.take_up(number, lost, &mut batch)?;
         }
         for dag in 0..self.world.dags.len() {
             self.start_runs(dag, &mut batch)?;
@@ -114,10 +119,8 @@ impl Sim {
         &mut self,
         number: RunNumber,
         lost: Vec<(TaskInstanceKey, Fence)>,
-        commands: Vec<Command>,
         batch: &mut Batch,
     ) -> Checked<()> {
-        self.carry_out(number, commands, batch)?;
         for (ti, fence) in lost {
             self.step(number, &Input::Lose { ti, fence }, batch)?;
         }

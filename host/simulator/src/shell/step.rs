@@ -11,14 +11,16 @@ use airlock_core::run::event::{Command, Event, Input};
 use airlock_core::run::state::RunState;
 use serde_json::Value;
 
-/// A template is `xcom:N`, the `return_value` of task N (a list of all values where N is mapped), or `error`.
+/// A template is `xcom:N` or `{{ xcom_pull('tN') }}`, the `return_value` of task N (a list of all values where N is mapped),
+/// or `error`.
 struct Templates;
 
 impl ExpandEvaluator for Templates {
     fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
-        let task = template
-            .strip_prefix("xcom:")
-            .and_then(|task| task.parse().ok());
+        let pulled = template.strip_prefix("{{ xcom_pull('t");
+        let pulled = pulled.and_then(|rest| rest.strip_suffix("') }}"));
+        let task = template.strip_prefix("xcom:").or(pulled);
+        let task = task.and_then(|task| task.parse().ok());
         let Some(task) = task.map(TaskIndex) else {
             return Err("undefined value".to_owned());
         };
@@ -26,7 +28,8 @@ impl ExpandEvaluator for Templates {
         let is_mapped = state
             .dag()
             .task(task)
-            .is_some_and(|task| task.expand.is_some());
+            .is_some_and(|task| task.expand.is_some())
+            || state.dag().mapped_group(task).is_some();
         if is_mapped {
             let values = state.xcoms(task, "return_value");
             return Ok(values.map(|(_, json)| parse(json)).collect());

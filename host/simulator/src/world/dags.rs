@@ -1,7 +1,7 @@
 //! Random DAGs: their size, their edges, their limits. What single tasks are like is drawn in `tasks`.
 
 use super::family::Family;
-use super::{DagModel, Habit, tasks};
+use super::{DagModel, Habit, groups, tasks};
 use crate::draw::Draw;
 use airlock_core::dag;
 use airlock_core::dag::spec::{Dag, Task};
@@ -40,12 +40,14 @@ pub(super) fn generate(draw: &mut Draw, place: usize, largest: usize) -> Result<
         list.push(task);
         habits.push(habit);
     }
+    let task_groups = groups::generate(draw, &mut list, &habits)?;
     let dag_id = DagId::parse(&format!("d{place}")).map_err(|error| error.to_string())?;
     let dag = limits(
         draw,
         Dag {
             dag_id,
             tasks: list,
+            task_groups,
             ..base
         },
     );

@@ -2,6 +2,7 @@
 
 mod dags;
 pub(crate) mod family;
+mod groups;
 mod tasks;
 
 use crate::draw::Draw;
