@@ -3,7 +3,7 @@
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, Task, TriggerRule};
 use airlock_core::ids::{GroupIndex, TaskIndex};
-use airlock_core::run::event::{AttemptErrorKind, Command, Event, Outcome, Reason};
+use airlock_core::run::event::{AttemptErrorKind, Command, Event, Input, Outcome, Reason};
 use airlock_core::run::{MAP_LENGTH_MAX, PullSource, pull_source};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::task_instance::state::TaskInstanceState::*;
@@ -394,5 +394,26 @@ fn a_cleared_task_of_a_group_looks_at_the_list_again_whoever_is_above_it() {
     assert_eq!(play.states(2), [None]);
     play.run(ti(0, -1), value("[1]"));
     assert_eq!(play.states(2), [Scheduled]);
+    play.check_replay();
+}
+
+#[test]
+fn a_cleared_task_of_a_group_without_elements_is_not_skipped_before_its_past_allows_it() {
+    let first = Task {
+        depends_on_past: true,
+        wait_for_past_depends_before_skipping: true,
+        ..task("a", &[0])
+    };
+    let mut play = Play::started(over_list(first));
+    play.run(ti(0, -1), value("[1]"));
+    let tasks = vec![TaskIndex(1)];
+    play.send(Input::PastDependsMet { tasks });
+    play.run(ti(1, 0), ok());
+    play.clear(&[(0, -1, 0), (1, 0, 1)]);
+    play.run(ti(0, -1), value("[]"));
+    assert_eq!(play.states(1), [None]);
+    let tasks = vec![TaskIndex(1)];
+    play.send(Input::PastDependsMet { tasks });
+    assert_eq!(play.states(1), [Skipped]);
     play.check_replay();
 }
