@@ -2,9 +2,9 @@
 
 use crate::shell::{Change, Message, Selection};
 use crate::sim::Sim;
-use crate::world::RunKey;
 use crate::world::family::indexes;
-use airlock_core::ids::TaskIndex;
+use crate::world::{RunKey, queues};
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 
@@ -18,7 +18,9 @@ impl Sim {
         let Some(tasks) = self.world.model(run).map(|model| model.dag.tasks.len()) else {
             return;
         };
-        let change = match self.draw.below(20) {
+        let change = match self.draw.below(28) {
+            20..=23 => Change::Answer(self.some_instance(tasks), "\"because\"".to_owned()),
+            24..=27 => self.edit(tasks),
             0 | 1 => Change::MarkRun(self.draw.one_of(
                 &[DagRunState::Success, DagRunState::Failed],
                 DagRunState::Failed,
@@ -35,6 +37,38 @@ impl Sim {
             _ => Change::Clear(self.selection(tasks)),
         };
         self.deliver(Message::Change { run, change });
+    }
+
+    /// A task instance that may not be there.
+    fn some_instance(&mut self, tasks: usize) -> TaskInstanceKey {
+        let task = u32::try_from(self.draw.below(tasks)).unwrap_or(0);
+        let map_index = self.draw.one_of(&[-1, -1, -1, 0, 1, 2], -1);
+        let task = TaskIndex(task);
+        TaskInstanceKey { task, map_index }
+    }
+
+    fn edit(&mut self, tasks: usize) -> Change {
+        let ti = self.some_instance(tasks);
+        let key = self.draw.one_of(&["a", "return_value"], "a").to_owned();
+        let values = ["[1,2,3]", "[7]", "[]", "null", "{\"x\":1}"];
+        let value = self.draw.one_of(&values, "null").to_owned();
+        Change::EditXCom(ti, key, Some(value).filter(|_| self.draw.chance(75)))
+    }
+
+    /// Somebody pauses a DAG or lets it go on, or the host serves other queues.
+    pub(crate) fn somebody_changes_a_setting(&mut self) {
+        if self.draw.chance(40) {
+            let queues = queues(&mut self.draw);
+            return self.serve(queues);
+        }
+        let place = self.draw.below(self.world.dags.len());
+        let is_paused = self.draw.chance(50);
+        if is_paused {
+            self.settings.paused.insert(place);
+        } else {
+            self.settings.paused.remove(&place);
+        }
+        self.deliver(Message::Pause(place, is_paused));
     }
 
     /// When faults have stopped: a run that waits for what an ended run left gets it, or is ended.

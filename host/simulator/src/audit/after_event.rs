@@ -17,7 +17,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "xcoms_are_kept",
-        sentence: "A task instance has exactly the XComs of its current try: what it pushed and what it returned.",
+        sentence: "A task instance has exactly the XComs of its current try: what it pushed, what it returned, and what a person made of them.",
         holds: xcoms_are_kept,
     },
     Rule {
@@ -64,13 +64,21 @@ fn outcome_leads_to_its_state(scene: &Scene<'_>, event: &Event) -> bool {
     let state = scene.book.state(*ti);
     // The book has counted this failure already.
     past.failures -= u32::from(state == Some(State::UpForRetry) && past.failures > 0);
-    state == Some(outcome::leads_to(task, &past, scene.book.stopping, outcome))
+    state
+        == Some(outcome::leads_to(
+            task,
+            &past,
+            scene.book.stopping,
+            scene.book.waits_for_answer(*ti),
+            outcome,
+        ))
 }
 
 fn xcoms_are_kept(scene: &Scene<'_>, event: &Event) -> bool {
     let (Event::AttemptStarted { ti, .. }
     | Event::AttemptFinished { ti, .. }
-    | Event::XComPushed { ti, .. }) = event
+    | Event::XComPushed { ti, .. }
+    | Event::XComEdited { ti, .. }) = event
     else {
         return true;
     };

@@ -305,7 +305,15 @@ fn not_chosen_is_not_started(scene: &Scene<'_>, event: &Event) -> bool {
 /// When the end of a wait of this kind is recorded, the wait's earliest end has come.
 fn waited(scene: &Scene<'_>, event: &Event, kind: Wait) -> bool {
     let is_early = |ti: TaskInstanceKey| {
+        // Who waited for an answer goes on when it is given.
+        let is_answered = scene.book.state(ti) == Some(State::AwaitingInput)
+            && scene
+                .book
+                .questions
+                .get(&ti)
+                .is_some_and(|question| question.answer.is_some());
         let waits = scene.book.past_of(ti).and_then(|past| past.waits);
+        let waits = waits.filter(|_| !is_answered);
         waits.is_some_and(|(wait, least, _)| wait == kind && scene.now < least)
     };
     match event {

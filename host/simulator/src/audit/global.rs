@@ -29,6 +29,16 @@ const LIMITS: &[Rule] = &[
         holds: fits_pool,
     },
     Rule {
+        name: "only_served_queues_run",
+        sentence: "A task instance gets slots only of a host that serves its queue.",
+        holds: fits_queue,
+    },
+    Rule {
+        name: "nothing_of_a_paused_dag_runs",
+        sentence: "No task instance of a paused DAG gets slots.",
+        holds: is_not_paused,
+    },
+    Rule {
         name: "parallelism_is_never_exceeded",
         sentence: "No more than parallelism task instances hold slots.",
         holds: fits_parallelism,
@@ -105,13 +115,33 @@ fn fits_pool(candidate: &Candidate<'_>) -> bool {
     let Some(task) = candidate.task() else {
         return false;
     };
-    match candidate.ledger.pools.get(&task.pool) {
+    match candidate
+        .ledger
+        .pools
+        .get(&task.pool)
+        .map(|pool| pool.slots)
+    {
         None => false,
         Some(Slots::Unlimited) => true,
         Some(Slots::Limited(limit)) => {
-            candidate.ledger.used(&task.pool) + u64::from(task.pool_slots) <= u64::from(*limit)
+            candidate.ledger.used(&task.pool) + u64::from(task.pool_slots) <= u64::from(limit)
         }
     }
+}
+
+fn fits_queue(candidate: &Candidate<'_>) -> bool {
+    let queues = &candidate.ledger.queues;
+    candidate
+        .task()
+        .is_some_and(|task| queues.contains(&task.queue))
+}
+
+fn is_not_paused(candidate: &Candidate<'_>) -> bool {
+    let dag = candidate
+        .world
+        .arrival(candidate.run)
+        .map(|arrival| arrival.dag);
+    dag.is_some_and(|dag| !candidate.ledger.paused.contains(&dag))
 }
 
 fn fits_parallelism(candidate: &Candidate<'_>) -> bool {

@@ -6,7 +6,10 @@ mod before_event;
 mod book;
 mod decisions;
 mod delays;
+mod fold;
 mod global;
+mod human;
+mod late;
 mod ledger;
 mod outcome;
 mod past;
@@ -15,10 +18,9 @@ mod promises;
 mod settled;
 mod stepped;
 
-use crate::shell::{LiveRun, Selection, Shell};
+use crate::shell::{LiveRun, Selection, Settings, Shell};
 use crate::world::{DagModel, RunKey, World};
-use airlock_core::dispatch::Slots;
-use airlock_core::ids::{PoolName, TaskIndex};
+use airlock_core::ids::TaskIndex;
 use airlock_core::run::IllegalEvent;
 use airlock_core::run::event::{Event, Input};
 use airlock_core::run::state::RunState;
@@ -88,20 +90,18 @@ struct Scene<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     books: BTreeMap<RunKey, Book>,
-    ledger: Ledger,
+    pub(crate) ledger: Ledger,
     pub(crate) promises: Promises,
     /// The run before each run that was taken into memory.
     before: BTreeMap<RunKey, Option<RunKey>>,
 }
 
 impl Audit {
-    /// A host starts with these pools.
-    pub(crate) fn begin(&mut self, pools: &BTreeMap<PoolName, Slots>) {
-        self.ledger.pools.clone_from(pools);
-    }
-
-    pub(crate) fn pool_set(&mut self, name: PoolName, slots: Slots) {
-        self.ledger.pools.insert(name, slots);
+    /// A host starts with these pools, queues and pauses.
+    pub(crate) fn begin(&mut self, settings: &Settings) {
+        self.ledger.pools.clone_from(&settings.pools);
+        self.ledger.queues.clone_from(&settings.queues);
+        self.ledger.paused.clone_from(&settings.paused);
     }
 
     /// A run was created.
@@ -140,6 +140,7 @@ impl Audit {
             };
             before_event::check(&scene, event)?;
             self.check_met(world, key, event)?;
+            late::check_before(&scene, event)?;
         }
         let Some(book) = self.books.get_mut(&key) else {
             return Ok(());
@@ -151,7 +152,9 @@ impl Audit {
         book.follow(model, event)?;
         decisions::vote(model, book, event);
         if let Some(now) = now {
-            self.ledger.follow(key, &model.dag, event);
+            if let Some(book) = self.books.get(&key) {
+                self.ledger.follow(key, book, event);
+            }
             if let Some(book) = self.books.get(&key) {
                 let scene = Scene {
                     key,
@@ -193,6 +196,7 @@ impl Audit {
         global::check_start(self, world, run.key, input)?;
         if let Some(book) = self.books.get_mut(&run.key) {
             book.stopped_now.clear();
+            book.was_halting_now.clear();
         }
         for event in &step.events {
             self.event(world, run.key, event, Some(now))?;
@@ -209,6 +213,7 @@ impl Audit {
             was_halting: false,
         };
         stepped::check_after(&after, run, input, step)?;
+        late::check_after(&after, input, step)?;
         people::check_after(&after, run, input, step)
     }
 
@@ -241,6 +246,8 @@ impl Audit {
             now,
             was_halting: false,
         };
+        human::check(&scene, run)?;
+        late::check(&scene, run)?;
         settled::check(&scene, run, &dirty.unwrap_or_default())
     }
 
@@ -260,6 +267,7 @@ impl Audit {
         self.books.clear();
         self.ledger.wants.clear();
         self.ledger.held.clear();
+        self.ledger.deferred.clear();
     }
 
     /// A restart read these events of a run: the books begin again from them.

@@ -41,12 +41,17 @@ pub(super) fn holds_back(model: &DagModel, book: &Book, ti: TaskInstanceKey) -> 
     if !lacks(model, book, ti.task) {
         return false;
     }
-    let has_no_list = model.family.group_of(ti.task).is_some() && ti.map_index < 0;
+    let group = model.family.group_of(ti.task);
+    let has_no_list = group.is_some() && ti.map_index < 0;
+    let looks_again = group.is_some_and(|group| book.revising.contains(&group));
     match decisions::verdict(model, book, ti) {
         // A group gets its list whatever its past; without elements it may be skipped.
         Verdict::Run if has_no_list => lacks_for_skip(model, book, ti.task),
         Verdict::Run => true,
         Verdict::Skip => lacks_for_skip(model, book, ti.task),
+        Verdict::UpstreamFailed | Verdict::Remove if looks_again => {
+            lacks_for_skip(model, book, ti.task)
+        }
         Verdict::Wait | Verdict::UpstreamFailed | Verdict::Remove => false,
     }
 }

@@ -155,6 +155,7 @@ fn what_waits_is_woken(scene: &Scene<'_>, run: &LiveRun) -> bool {
         State::UpForRetry,
         State::UpForReschedule,
         State::Deferred,
+        State::AwaitingInput,
     ];
     let in_time = |ti: TaskInstanceKey| match scene.book.past_of(ti).and_then(|past| past.waits) {
         Some((_, _, most)) => asked.is_some_and(|asked| *asked <= most),
@@ -179,7 +180,7 @@ fn nothing_is_dead(scene: &Scene<'_>, _: &LiveRun) -> bool {
             State::Running => {
                 past().is_some_and(|past| past.live.is_some() || past.waits.is_some())
             }
-            State::UpForRetry | State::UpForReschedule | State::Deferred => {
+            State::UpForRetry | State::UpForReschedule | State::Deferred | State::AwaitingInput => {
                 past().is_some_and(|past| past.waits.is_some())
             }
             State::Restarting => {

@@ -94,8 +94,20 @@ pub(super) fn check_refused(
     let sentence = "An input is refused only if it speaks of something that is not there, and then changes nothing.";
     let broken = Violation::new("only_nonsense_is_refused", sentence);
     let is_there = match input {
-        Input::Finish { ti, .. } | Input::PushXCom { ti, .. } | Input::Lose { ti, .. } => {
-            book.state(*ti).is_some()
+        Input::Finish { ti, .. }
+        | Input::PushXCom { ti, .. }
+        | Input::RequestInput { ti, .. }
+        | Input::Lose { ti, .. } => book.state(*ti).is_some(),
+        // Only an open question can be answered.
+        Input::Answer { ti, .. } => {
+            let question = book.questions.get(ti);
+            let is_open = question.is_some_and(|question| question.answer.is_none());
+            is_open && book.state(*ti).is_some_and(|state| !state.is_finished())
+        }
+        Input::EditXCom { ti, key, value, .. } => {
+            let xcoms = book.past_of(*ti).map(|past| &past.xcoms);
+            let has = xcoms.is_some_and(|xcoms| xcoms.contains_key(key));
+            book.state(*ti).is_some() && (value.is_some() || has)
         }
         // A run that is being stopped has to end first.
         Input::Clear { .. } => book.stopping.is_none() || book.finished.is_some(),
@@ -131,6 +143,7 @@ fn speaker(input: &Input) -> Option<(TaskInstanceKey, Fence)> {
     match input {
         Input::Finish { ti, fence, .. }
         | Input::PushXCom { ti, fence, .. }
+        | Input::RequestInput { ti, fence, .. }
         | Input::Lose { ti, fence } => Some((*ti, *fence)),
         _ => None,
     }
@@ -149,7 +162,7 @@ fn stale_fences_are_dropped(scene: &Scene<'_>, input: &Input, step: &Step) -> bo
     let speaks = match input {
         // A sensor between two pokes has no live attempt, but its host can be lost.
         Input::Lose { .. } => (is_running && is_last) || scene.book.past(ti).live == Some(fence),
-        Input::PushXCom { .. } if scene.book.past(ti).halting => false,
+        Input::PushXCom { .. } | Input::RequestInput { .. } if scene.book.past(ti).halting => false,
         _ => scene.book.past(ti).live == Some(fence),
     };
     step.stale != speaks

@@ -73,6 +73,8 @@ impl Sim {
                 by,
             },
             Change::MarkRun(state) => Input::MarkRun { state, by },
+            Change::Answer(ti, answer) => Input::Answer { ti, answer, by },
+            Change::EditXCom(ti, key, value) => Input::EditXCom { ti, key, value, by },
         })
     }
 

@@ -9,7 +9,7 @@ mod slots;
 mod step;
 mod turn;
 
-use crate::world::RunKey;
+use crate::world::{RunKey, World};
 use airlock_core::dispatch::{Dispatcher, RunNumber, Slots};
 use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
@@ -41,6 +41,13 @@ pub(crate) enum Message {
         fence: Fence,
         outcome: Outcome,
     },
+    /// An attempt asks a person something.
+    Ask {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: String,
+    },
     /// An attempt does not answer.
     Lose {
         run: RunKey,
@@ -52,7 +59,11 @@ pub(crate) enum Message {
     /// The last commit of a run that ended is durable.
     Closed(RunKey),
     /// Somebody resizes or creates a pool.
-    SetPool(PoolName, Slots),
+    SetPool(PoolName, PoolSize),
+    /// The host serves these queues from now on.
+    Serve(BTreeSet<String>),
+    /// Somebody pauses a DAG, named by its place in the world, or lets it go on.
+    Pause(usize, bool),
     /// The store refused a commit.
     Failed,
 }
@@ -66,6 +77,10 @@ pub(crate) enum Change {
     Mark(Selection, TaskInstanceState),
     /// The run ends in a state.
     MarkRun(DagRunState),
+    /// A question is answered.
+    Answer(TaskInstanceKey, String),
+    /// An XCom is set, or deleted.
+    EditXCom(TaskInstanceKey, String, Option<String>),
 }
 
 /// The task instances that a person means.
@@ -73,6 +88,24 @@ pub(crate) enum Change {
 pub(crate) struct Selection {
     pub(crate) tasks: Vec<TaskIndex>,
     pub(crate) options: ClearOptions,
+}
+
+/// A pool as the store has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolSize {
+    pub(crate) slots: Slots,
+    /// Whether deferred task instances keep their slots.
+    pub(crate) include_deferred: bool,
+}
+
+/// What a host reads from the store when it starts, beside runs.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) pools: BTreeMap<PoolName, PoolSize>,
+    /// The queues that the host serves.
+    pub(crate) queues: BTreeSet<String>,
+    /// DAGs that are paused, by their place in the world.
+    pub(crate) paused: BTreeSet<usize>,
 }
 
 /// Something to do after the commits beside it are durable.
@@ -170,10 +203,17 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(owner: u64, parallelism: u32, pools: &BTreeMap<PoolName, Slots>) -> Self {
-        let mut dispatcher = Dispatcher::new(parallelism);
-        for (name, slots) in pools {
-            dispatcher.set_pool(name.clone(), *slots);
+    pub(crate) fn new(owner: u64, world: &World, settings: &Settings) -> Self {
+        let mut dispatcher = Dispatcher::new(world.parallelism);
+        for (name, size) in &settings.pools {
+            dispatcher.set_pool(name.clone(), size.slots);
+            dispatcher.set_include_deferred(name, size.include_deferred);
+        }
+        dispatcher.serve(settings.queues.clone());
+        for place in &settings.paused {
+            if let Some(model) = world.dags.get(*place) {
+                dispatcher.set_paused(&model.dag.dag_id, true);
+            }
         }
         Self {
             owner,

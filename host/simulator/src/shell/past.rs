@@ -33,9 +33,11 @@ impl Sim {
     /// With catchup the previous run that the timetable made, else the previous one of any type.
     fn run_before(&self, key: RunKey, catchup: bool) -> Option<RunKey> {
         let of = self.world.arrival(key)?;
-        let others = (0..self.arrived)
-            .map(RunKey)
-            .filter(|other| self.shell.numbers.contains_key(other) || self.journal.has(*other));
+        let others = (0..self.arrived).map(RunKey).filter(|other| {
+            let shell = &self.shell;
+            let in_memory = shell.numbers.contains_key(other) || shell.closing.contains(other);
+            in_memory || self.journal.has(*other)
+        });
         let earlier = others.filter_map(|other| {
             let arrival = self.world.arrival(other)?;
             let counts = !catchup || arrival.header.run_type == RunType::Scheduled;

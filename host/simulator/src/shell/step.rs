@@ -5,10 +5,11 @@ use crate::audit::Checked;
 use crate::sim::Sim;
 use crate::world::RunKey;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::ids::TaskIndex;
-use airlock_core::run::ExpandEvaluator;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Command, Event, Input};
 use airlock_core::run::state::RunState;
+use airlock_core::run::{ExpandEvaluator, Instance};
+use airlock_core::task_instance::state::TaskInstanceState;
 use serde_json::Value;
 
 /// A template is `xcom:N` or `{{ xcom_pull('tN') }}`, the `return_value` of task N (a list of all values where N is mapped),
@@ -120,7 +121,7 @@ impl Sim {
                         fence,
                     });
                 }
-                Command::Release { ti } => self.shell.dispatcher.release(number, ti),
+                Command::Release { ti } => self.release(number, ti),
                 Command::StopAttempt { ti, fence, .. } => {
                     batch.effects.push(Effect::Stop {
                         run: key,
@@ -143,6 +144,20 @@ impl Sim {
         match self.shell.runs.get(&number) {
             Some(run) => self.audit.settled(&self.world, run),
             None => Ok(()),
+        }
+    }
+
+    /// What a deferred task instance had stays its own where its pool says so.
+    fn release(&mut self, number: RunNumber, ti: TaskInstanceKey) {
+        let run = self.shell.runs.get(&number);
+        let state = run
+            .and_then(|run| run.state.instance(ti))
+            .map(Instance::state);
+        match state {
+            Some(TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput) => {
+                self.shell.dispatcher.defer(number, ti);
+            }
+            _ => self.shell.dispatcher.release(number, ti),
         }
     }
 

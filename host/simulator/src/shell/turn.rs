@@ -52,6 +52,33 @@ impl Sim {
                 self.shell.closing.remove(&run);
                 self.tell_followers(run, batch)
             }
+            Message::SetPool(name, size) => {
+                self.audit.ledger.pools.insert(name.clone(), size);
+                let dispatcher = &mut self.shell.dispatcher;
+                dispatcher.set_include_deferred(&name, size.include_deferred);
+                dispatcher.set_pool(name, size.slots);
+                Ok(())
+            }
+            Message::Serve(queues) => {
+                self.audit.ledger.queues.clone_from(&queues);
+                self.shell.dispatcher.serve(queues);
+                Ok(())
+            }
+            Message::Pause(place, is_paused) => {
+                self.pause(place, is_paused);
+                Ok(())
+            }
+            Message::Failed => {
+                self.shell.failed = true;
+                Ok(())
+            }
+            of_attempt => self.handle_attempt(of_attempt, batch),
+        }
+    }
+
+    /// What attempts say and ask.
+    fn handle_attempt(&mut self, message: Message, batch: &mut Batch) -> Checked<()> {
+        match message {
             Message::PushXCom {
                 run,
                 ti,
@@ -76,18 +103,33 @@ impl Sim {
                 let input = Input::Finish { ti, fence, outcome };
                 self.input(run, &input, batch).map(drop)
             }
+            Message::Ask {
+                run,
+                ti,
+                fence,
+                request,
+            } => {
+                let input = Input::RequestInput { ti, fence, request };
+                self.input(run, &input, batch).map(drop)
+            }
             Message::Lose { run, ti, fence } => {
                 self.input(run, &Input::Lose { ti, fence }, batch).map(drop)
             }
-            Message::SetPool(name, slots) => {
-                self.audit.pool_set(name.clone(), slots);
-                self.shell.dispatcher.set_pool(name, slots);
-                Ok(())
-            }
-            Message::Failed => {
-                self.shell.failed = true;
-                Ok(())
-            }
+            _ => Ok(()),
+        }
+    }
+
+    fn pause(&mut self, place: usize, is_paused: bool) {
+        let Some(model) = self.world.dags.get(place) else {
+            return;
+        };
+        self.shell
+            .dispatcher
+            .set_paused(&model.dag.dag_id, is_paused);
+        if is_paused {
+            self.audit.ledger.paused.insert(place);
+        } else {
+            self.audit.ledger.paused.remove(&place);
         }
     }
 
@@ -126,6 +168,10 @@ impl Sim {
         self.audit.queued(&self.world, run, &event)?;
         let number = self.adopt(run, state, 0);
         self.record(number, 0, &[event], batch);
+        // Its SLAs and deadlines count while it is queued.
+        if let Some(run) = self.shell.runs.get_mut(&number) {
+            run.asked.extend(run.state.next_timer());
+        }
         self.promise(run, false, batch);
         self.start_runs(place, batch)
     }
