@@ -41,7 +41,7 @@ pub(super) fn retry(
 pub(super) fn policy(task: &Task, error: &AttemptError) -> Option<RetryAction> {
     for rule in &task.retry_policy {
         let any_kind = rule.kinds.is_empty();
-        let fits_kind = any_kind || rule.kinds.iter().any(|kind| *kind == error.kind);
+        let fits_kind = any_kind || rule.kinds.contains(&error.kind);
         let fits_text = error.message.find(rule.message_contains.as_str()).is_some();
         if fits_kind && fits_text {
             return Some(rule.action);

@@ -28,12 +28,12 @@ const PROMISES: Invariant<()> = Invariant {
 };
 
 impl Audit {
-    pub(crate) fn acknowledged(&mut self, promise: Promise) {
+    pub(crate) fn acknowledged(&mut self, promise: &Promise) {
         let Promise {
             run,
             head,
             is_cancelled,
-        } = promise;
+        } = *promise;
         let known = self.promises.heads.entry(run).or_default();
         *known = head.max(*known);
         if is_cancelled {

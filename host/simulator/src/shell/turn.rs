@@ -263,7 +263,7 @@ impl Sim {
                 self.workers
                     .stop(&mut self.draw, (run, ti, fence), self.calm);
             }
-            Effect::Acknowledge(promise) => self.audit.acknowledged(promise),
+            Effect::Acknowledge(promise) => self.audit.acknowledged(&promise),
             Effect::Close(run) => self.deliver(Message::Closed(run)),
         }
         Ok(())
