@@ -76,10 +76,19 @@ impl Airlock {
     /// # Panics
     /// If it ends before.
     pub fn serve(&self) -> Service {
+        self.serve_with(&[])
+    }
+
+    /// The same, with further arguments.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    pub fn serve_with(&self, more: &[&str]) -> Service {
         let dags = self.folder().join("dags");
         std::fs::create_dir_all(&dags).expect("a folder for DAGs");
         let mut child = self
             .command(&["serve", "--quiet", "--dags", &dags.display().to_string()])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -107,6 +107,9 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
+    #[arg(skip)]
+    pub queues: Vec<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -194,6 +197,15 @@ pub struct Serve {
         value_delimiter = ':'
     )]
     pub dags: Vec<PathBuf>,
+    /// Queue whose tasks this host runs; may be given several times [default: every queue]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "AIRLOCK_QUEUES",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub queues: Vec<String>,
 }
 
 /// Verbs of `airlock dags`.
