@@ -21,14 +21,13 @@ use crate::capability::{
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
-use crate::render;
+use crate::render::{self, Outside};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
-use crate::scheduler::{Attempt, Executor, Handle, RunView};
+use crate::scheduler::{Attempt, Executor, Handle, RunView, RunsAround};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
-use airlock_core::dag::spec::Task;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -256,18 +255,11 @@ async fn resolve(
 }
 
 /// Who the audit trail names for what the attempt changes.
-fn actor(attempt: &Attempt, task: &Task) -> Actor {
-    let Attempt {
-        run,
-        ti,
-        try_number,
-        ..
-    } = attempt;
-    let (dag_id, run_id, task_id) = (&run.dag.dag_id, &run.header.run_id, &task.task_id);
-    let id = format!("{dag_id}/{run_id}/{task_id}/{}/{try_number}", ti.map_index);
+fn actor(attempt: &Attempt) -> Actor {
+    let name = attempt.run.task_instance_name(attempt.ti);
     Actor {
         kind: ActorKind::TaskInstance,
-        id,
+        id: format!("{name}/{}", attempt.try_number),
     }
 }
 
@@ -295,7 +287,8 @@ async fn prepare(
     };
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
-    let rendered = render::task_context(attempt, task, operator, secrets.clone())
+    let outside = outside(parts, &attempt.run, &secrets);
+    let rendered = render::task_context(attempt, task, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
         let (run, ti, fence) = (attempt.run.number, attempt.ti, attempt.fence);
@@ -318,7 +311,7 @@ async fn prepare(
         parts,
         Shared {
             grants,
-            actor: actor(attempt, task),
+            actor: actor(attempt),
             run_port: own_run.clone(),
             own_run,
             secrets,
@@ -334,6 +327,14 @@ async fn prepare(
         granted,
         cancel,
     })
+}
+
+/// What templates read that the run itself does not hold.
+fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> Outside {
+    Outside {
+        lookup: secrets.clone(),
+        history: Arc::new(RunsAround::new(parts.store.clone(), run.clone())),
+    }
 }
 
 /// What the ports of an attempt and of a callback differ in.

@@ -48,7 +48,7 @@ impl RunPort for AttemptRunPort {
 impl OwnRun for AttemptRunPort {
     fn task_instance(&self) -> String {
         let Attempt { run, ti, .. } = &self.attempt;
-        task_instance(run, *ti)
+        run.task_instance_name(*ti)
     }
 
     fn timezone(&self) -> String {
@@ -100,7 +100,7 @@ impl RunPort for CallbackRunPort {
 #[async_trait]
 impl OwnRun for CallbackRunPort {
     fn task_instance(&self) -> String {
-        task_instance(&self.run, self.of)
+        self.run.task_instance_name(self.of)
     }
 
     fn timezone(&self) -> String {
@@ -114,13 +114,6 @@ impl OwnRun for CallbackRunPort {
     async fn ask(&self, _: String) -> Result<Option<String>, String> {
         Err("a callback asks nobody; make it a task of the DAG".to_owned())
     }
-}
-
-fn task_instance(run: &RunView, ti: TaskInstanceKey) -> String {
-    let task = run.dag.task(ti.task);
-    let task_id = task.map_or("", |task| task.task_id.as_str());
-    let (dag_id, run_id) = (&run.dag.dag_id, &run.header.run_id);
-    format!("{dag_id}/{run_id}/{task_id}/{}", ti.map_index)
 }
 
 /// Airflow's `LatestOnlyOperator`: `now` lies in the data interval after the run's.

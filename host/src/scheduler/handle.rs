@@ -1,8 +1,8 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{
-    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Reply,
-    SchedulerError,
+    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Removal,
+    Reply, SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
@@ -98,6 +98,15 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Removes runs that have ended; the answer says of each whether it went. Blocks: not for async threads.
+    pub fn remove_runs(&self, removals: Vec<Removal>) -> Result<Vec<bool>, SchedulerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::RemoveRuns { removals, reply })?;
+        answer
+            .blocking_recv()
+            .unwrap_or(Err(SchedulerError::Stopped))
     }
 
     /// Makes, changes or shows a backfill.
