@@ -1,8 +1,10 @@
 //! Measures this machine: bare wasmtime against the same task through the whole orchestrator with durable commits.
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
+mod linear;
 mod size;
 
+pub use linear::{LinearReport, linear};
 pub use size::{SizeReport, Start, fill, start};
 
 use crate::app::{App, RegisteredDag, TriggerRequest};

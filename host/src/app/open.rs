@@ -5,7 +5,7 @@ use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts};
+use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
@@ -144,6 +144,7 @@ impl App {
                 handle: starter.handle(),
             }),
             store: store.clone(),
+            dag_state: Arc::new(StoreDagState::new(store.clone())),
             secrets: secrets.clone(),
             tracking: tracking.clone(),
             registry: registry.clone(),

@@ -489,6 +489,9 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure whether the cost of a run is linear in its task instances, and nothing else
+    #[arg(long, conflicts_with = "size")]
+    pub linear: bool,
     /// Measure the start on a store full of finished runs, and nothing else
     #[arg(long)]
     pub size: bool,

@@ -3,6 +3,7 @@
 
 mod attempt_secrets;
 mod callbacks;
+mod dag_state;
 mod limits;
 mod log_file;
 mod mails;
@@ -10,9 +11,9 @@ mod outbox;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
+pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
-pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
 
@@ -46,8 +47,10 @@ pub struct Parts {
     pub plugins: Arc<Plugins>,
     /// Where outcomes go.
     pub handle: Handle,
-    /// States of other DAGs, blobs.
+    /// Blobs, other runs of the same DAG.
     pub store: Arc<dyn Store>,
+    /// States of other DAGs.
+    pub dag_state: Arc<StoreDagState>,
     /// Makes runs for tasks.
     pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
@@ -356,7 +359,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         run_port: shared.run_port,
         own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),
-        dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
+        dag_state: parts.dag_state.clone(),
         store: parts.store.clone(),
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),

@@ -6,6 +6,8 @@ mod datetime;
 mod error;
 mod fields;
 mod growth;
+#[cfg(test)]
+mod growth_tests;
 mod history;
 mod json;
 mod lookup;

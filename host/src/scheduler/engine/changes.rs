@@ -7,9 +7,8 @@ use crate::scheduler::message::{
     Change, ChangedInstance, Message, Reply, SchedulerError, Selection, Version,
 };
 use crate::scheduler::recovery::replay_run;
-use crate::scheduler::stored::{dag_version, run_row};
+use crate::scheduler::stored::{current_version, run_row};
 use crate::scheduler::view::RunView;
-use crate::store::Table;
 use airlock_core::dispatch::{RunLimits, RunNumber};
 use airlock_core::ids::{DagId, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
@@ -235,18 +234,10 @@ impl Engine {
         if let Some(live) = self.dags.get(dag_id) {
             return Ok((live.dag.clone(), live.dag_version));
         }
-        let store = self.parts.store.as_ref();
-        let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
-        let row = store
-            .get(Table::Dag, dag_id.as_str().as_bytes())
-            .map_err(|error| failed(&error))?;
-        let row: Option<crate::scheduler::DagRow> =
-            row.and_then(|row| crate::scheduler::decode_row(&row.value).ok());
-        let version = row.and_then(|row| crate::store::Digest::parse(&row.dag_version));
+        let current = current_version(self.parts.store.as_ref(), dag_id);
+        let current = current.map_err(|error| SchedulerError::Store(error.to_string()))?;
         let missing = || SchedulerError::Refused(format!("dag {dag_id} has no latest version"));
-        let version = version.ok_or_else(missing)?.0;
-        let dag = dag_version(store, &version).map_err(|error| failed(&error))?;
-        Ok((dag.ok_or_else(missing)?, version))
+        current.ok_or_else(missing)
     }
 
     /// Task indexes mean other tasks now: what refers to them is built anew. Nothing of the run is live.

@@ -6,7 +6,7 @@ use crate::scheduler::batch::Batch;
 use crate::scheduler::codec::{decode_row, encode_row};
 use crate::scheduler::message::SchedulerError;
 use crate::scheduler::queries::run_at;
-use crate::scheduler::records::{DagRow, schedule_key};
+use crate::scheduler::records::{DagRow, RunRow, schedule_key};
 use crate::scheduler::stored::durations;
 use crate::store::Table;
 use airlock_core::dag::check_params;
@@ -19,10 +19,13 @@ use airlock_core::schedule::{
 };
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable::Timetable;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+/// Durations that are remembered of a DAG: as many as a deadline may ask for.
+const DURATIONS_MAX: usize = 1_000;
 
 /// A DAG that the service makes runs of.
 pub(super) struct LiveDag {
@@ -251,7 +254,7 @@ impl Engine {
     }
 
     /// What the shell adds to a run that a schedule makes: params and deadlines.
-    fn filled_header(&self, dag: &Dag, run: CreateRun) -> Option<RunHeader> {
+    fn filled_header(&mut self, dag: &Dag, run: CreateRun) -> Option<RunHeader> {
         let mut header = run.into_header();
         let conf: Value = serde_json::from_str(&header.conf).unwrap_or_default();
         match check_params(dag, &conf) {
@@ -268,22 +271,50 @@ impl Engine {
 
     /// When a run that is recorded now should have ended.
     pub(super) fn deadlines_of(
-        &self,
+        &mut self,
         dag: &Dag,
         logical_date: Option<Timestamp>,
     ) -> Vec<Option<Timestamp>> {
-        let needed = past_durations_needed(dag);
-        let past = durations(self.parts.store.as_ref(), &dag.dag_id, needed)
-            .inspect_err(
-                |error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"),
-            )
-            .unwrap_or_default();
+        let past = self.past_durations(dag);
         let facts = DeadlineFacts {
             logical_date,
             queued_at: self.parts.clock.now(),
             past_durations: &past,
         };
         deadlines(dag, &facts)
+    }
+
+    /// How long as many runs took as the DAG's deadlines ask for. Read once; then each end is added.
+    fn past_durations(&mut self, dag: &Dag) -> Vec<SignedDuration> {
+        let needed = usize::try_from(past_durations_needed(dag)).unwrap_or(usize::MAX);
+        if needed == 0 {
+            self.durations.remove(&dag.dag_id);
+            return Vec::new();
+        }
+        if !self.durations.contains_key(&dag.dag_id) {
+            let read = durations(self.parts.store.as_ref(), &dag.dag_id, DURATIONS_MAX)
+                .inspect_err(
+                    |error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"),
+                )
+                .unwrap_or_default();
+            let took = read.into_iter().map(|(_, took)| took).collect();
+            self.durations.insert(dag.dag_id.clone(), took);
+        }
+        let known = self.durations.get(&dag.dag_id).into_iter().flatten();
+        known.take(needed).copied().collect()
+    }
+
+    /// A run has ended in success.
+    pub(super) fn remember_duration(&mut self, row: &RunRow) {
+        let (Some(known), Some(start), Some(end)) = (
+            self.durations.get_mut(&row.dag_id),
+            row.start_date,
+            row.end_date,
+        ) else {
+            return;
+        };
+        known.push_front(end.duration_since(start));
+        known.truncate(DURATIONS_MAX);
     }
 
     fn pause_after_failures(&mut self, dag_id: &DagId, failed: u32, batch: &mut Batch) {

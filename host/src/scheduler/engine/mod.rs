@@ -24,11 +24,11 @@ use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Command, Event, Input};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use dags::LiveDag;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use past::Past;
 use runs::Active;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -60,6 +60,8 @@ pub(in crate::scheduler) struct Engine {
     /// Live runs by logical date: what is submitted may not be readable yet.
     dates: BTreeMap<(DagId, Timestamp), RunNumber>,
     past: Past,
+    /// How long the last successful runs took, the newest first, of DAGs whose deadlines ask for it.
+    durations: BTreeMap<DagId, VecDeque<SignedDuration>>,
     /// Runs whose removal is on its way.
     removing: HashSet<(DagId, RunId)>,
     /// Asset events that no schedule has heard of, by the keys of their rows: no service has started.
@@ -90,6 +92,7 @@ impl Engine {
             dag_timers: BinaryHeap::new(),
             dates: BTreeMap::new(),
             past: Past::default(),
+            durations: BTreeMap::new(),
             removing: HashSet::new(),
             untold: BTreeMap::new(),
             next_number: 1,

@@ -303,6 +303,10 @@ impl Engine {
         self.tell_followers(number, batch);
         self.closing(number, batch);
         self.dispatcher.remove_run(number);
+        let ended = self.runs.get(&number).map(|run| run.row.clone());
+        if let Some(row) = ended.filter(|row| row.state == DagRunState::Success) {
+            self.remember_duration(&row);
+        }
         let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
