@@ -118,38 +118,38 @@ fn native(
     operator(native).eval(BTreeMap::from([("a", a.clone()), ("b", b.clone())]))
 }
 
-fn add(state: &mut State, a: Value, b: Value) -> Result<Value, Error> {
-    if let Some(moved) = datetime::add(&a, &b) {
+fn add(state: &mut State, a: &Value, b: &Value) -> Result<Value, Error> {
+    if let Some(moved) = datetime::add(a, b) {
         return moved;
     }
-    let value = native(|native| &native.add, &a, &b)?;
+    let value = native(|native| &native.add, a, b)?;
     if value.is_number() {
         return Ok(value);
     }
     kept(state, value)
 }
 
-fn subtract(_: &mut State, a: Value, b: Value) -> Result<Value, Error> {
-    match datetime::subtract(&a, &b) {
+fn subtract(_: &mut State, a: &Value, b: &Value) -> Result<Value, Error> {
+    match datetime::subtract(a, b) {
         Some(difference) => difference,
-        None => native(|native| &native.subtract, &a, &b),
+        None => native(|native| &native.subtract, a, b),
     }
 }
 
 /// A text or a list that is repeated is charged for before it is made.
-fn multiply(state: &mut State, a: Value, b: Value) -> Result<Value, Error> {
-    for (one, times) in [(&a, &b), (&b, &a)] {
+fn multiply(state: &mut State, a: &Value, b: &Value) -> Result<Value, Error> {
+    for (one, times) in [(a, b), (b, a)] {
         if let Some(times) = times.as_usize().filter(|_| !one.is_number()) {
             let mut left = GROWTH_BYTES_MAX;
             spend(one, &mut left)?;
             charge(state, times.saturating_mul(GROWTH_BYTES_MAX - left))?;
         }
     }
-    native(|native| &native.multiply, &a, &b)
+    native(|native| &native.multiply, a, b)
 }
 
-fn concat(state: &mut State, a: Value, b: Value) -> Result<Value, Error> {
-    let text = text_of(&[&a, &b])?;
+fn concat(state: &mut State, a: &Value, b: &Value) -> Result<Value, Error> {
+    let text = text_of(&[a, b])?;
     charge(state, text.len())?;
     Ok(Value::from(text))
 }

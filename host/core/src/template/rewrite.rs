@@ -61,7 +61,7 @@ enum Kind {
 struct Edits<'s> {
     source: &'s str,
     /// What comes in the place of which bytes, and what it is.
-    edits: Vec<(Range<usize>, Kind, String)>,
+    list: Vec<(Range<usize>, Kind, String)>,
     captures: bool,
     is_lost: bool,
 }
@@ -109,7 +109,7 @@ impl<'s> Edits<'s> {
     fn of(source: &'s str) -> Self {
         Self {
             source,
-            edits: Vec::new(),
+            list: Vec::new(),
             captures: false,
             is_lost: false,
         }
@@ -119,11 +119,11 @@ impl<'s> Edits<'s> {
         if self.is_lost {
             return Err(Refusal::Lost);
         }
-        self.edits
+        self.list
             .sort_by_key(|(range, kind, _)| (range.start, *kind));
-        let mut text = String::with_capacity(self.source.len() + self.edits.len() * 8);
+        let mut text = String::with_capacity(self.source.len() + self.list.len() * 8);
         let mut copied = 0;
-        for (range, _, new) in self.edits {
+        for (range, _, new) in self.list {
             text.push_str(self.source.get(copied..range.start).ok_or(Refusal::Lost)?);
             text.push_str(&new);
             copied = range.end;
@@ -133,9 +133,9 @@ impl<'s> Edits<'s> {
     }
 
     fn wrap(&mut self, whole: Range<usize>, before: String, after: &str) {
-        self.edits
+        self.list
             .push((whole.start..whole.start, Kind::Open, before));
-        self.edits
+        self.list
             .push((whole.end..whole.end, Kind::Close, after.to_owned()));
     }
 
@@ -151,12 +151,14 @@ impl<'s> Edits<'s> {
         let at = after_left + rest.len() - gap.len();
         self.wrap(range(whole), format!("{function}("), ")");
         let comma = ",".to_owned();
-        self.edits
+        self.list
             .push((at..at + operator.len(), Kind::Operator, comma));
     }
 
     fn stmts(&mut self, stmts: &[ast::Stmt<'_>]) {
-        stmts.iter().for_each(|stmt| self.stmt(stmt));
+        for stmt in stmts {
+            self.stmt(stmt);
+        }
     }
 
     fn stmt(&mut self, stmt: &ast::Stmt<'_>) {
@@ -228,7 +230,9 @@ impl<'s> Edits<'s> {
     }
 
     fn exprs(&mut self, exprs: &[ast::Expr<'_>]) {
-        exprs.iter().for_each(|expr| self.expr(expr));
+        for expr in exprs {
+            self.expr(expr);
+        }
     }
 
     /// A literal whose members are known when it is compiled is made once.
@@ -237,7 +241,9 @@ impl<'s> Edits<'s> {
             // Parentheses of its own: those of a tuple may be missing.
             self.wrap(range(whole), format!("{KEPT}(("), "))");
         }
-        members.iter().for_each(|members| self.exprs(members));
+        for members in members {
+            self.exprs(members);
+        }
     }
 
     fn expr(&mut self, expr: &ast::Expr<'_>) {

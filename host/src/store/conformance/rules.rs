@@ -4,8 +4,8 @@ use std::sync::mpsc::channel;
 
 use super::super::types::KEY_BYTES_MAX;
 use super::super::{
-    Ack, Append, BLOB_GRACE_MS, Commit, CommitError, Digest, Guard, RowWrite, Store, StoreError,
-    StreamId, Table, TimerWrite, VALUE_BYTES_MAX,
+    Ack, Append, BLOB_GRACE_MS, Commit, CommitError, Digest, Guard, RowWrite, Seq, Store,
+    StoreError, StreamId, Table, TimerWrite, VALUE_BYTES_MAX,
 };
 use super::{Backend, START_MS, event, row};
 
@@ -173,6 +173,27 @@ pub(super) fn a_failing_condition_changes_nothing<B: Backend>() {
         assert_eq!(store.commit(commit), expected);
     }
     assert!(export(store) == before, "a refused commit left something");
+}
+
+pub(super) fn events_are_read_in_any_amount_wherever_they_lie<B: Backend>() {
+    let backend = B::fresh();
+    let store = backend.store();
+    let events: Vec<Vec<u8>> = (0..12_u8).map(|number| vec![number; 3]).collect();
+    for half in events.chunks(6) {
+        // What lies before a checkpoint lies elsewhere than what comes after it.
+        store.checkpoint().unwrap();
+        for payload in half {
+            store.commit(event("run/a", None, payload)).unwrap();
+        }
+    }
+    for from in 0..14 {
+        for max in 0..14 {
+            let found = store.read(&stream("run/a"), from as Seq, max).unwrap();
+            let found: Vec<_> = found.into_iter().map(|event| event.payload).collect();
+            let wanted: Vec<_> = events.iter().skip(from).take(max).cloned().collect();
+            assert_eq!(found, wanted, "{max} from {from}");
+        }
+    }
 }
 
 fn append(name: &str, expect: Option<u64>) -> Append {
