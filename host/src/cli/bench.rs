@@ -87,6 +87,7 @@ fn bench<T>(
             slots: -1,
             description: String::new(),
             include_deferred: false,
+            gpus: None,
         })
         .await?;
         measure(&app).await

@@ -203,6 +203,7 @@ impl LiveRun {
                 .state
                 .element(ti.task, ti.map_index)
                 .map(|element| element.to_string()),
+            gpus: Vec::new(),
         }
     }
 

@@ -172,12 +172,14 @@ impl House {
         let pool = PoolSize {
             slots: Slots::Limited(8),
             include_deferred: false,
+            gpus: None,
         };
         let options = Options {
             owner: 1,
             parallelism: 8,
             pools: vec![(PoolName::parse("default_pool").unwrap(), pool)],
             queues: None,
+            gpus: Vec::new(),
             recover: true,
         };
         let starter = prepare();
