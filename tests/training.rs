@@ -171,7 +171,7 @@ fn a_killed_host_leaves_no_worker_and_the_next_goes_on_from_the_checkpoint_with_
     let airlock = &house.airlock;
     airlock.dag_file(&dag(&json!({})));
     // The worker falls silent in the middle: the host is killed while the training waits.
-    let service = airlock.serve_with(&[("AIRLOCK_TEST_TRAINER_FAULTS", "hang@30")]);
+    let service = airlock.serve_in(&[("AIRLOCK_TEST_TRAINER_FAULTS", "hang@30")], &[]);
     airlock.ok(&[
         "dags",
         "trigger",

@@ -84,16 +84,25 @@ impl Airlock {
         self.serve_with(&[])
     }
 
-    /// The same with more in its environment.
+    /// The same, with further arguments.
     ///
     /// # Panics
     /// If it ends before it is ready.
-    pub fn serve_with(&self, environment: &[(&str, &str)]) -> Service {
+    pub fn serve_with(&self, more: &[&str]) -> Service {
+        self.serve_in(&[], more)
+    }
+
+    /// The same, with further arguments, and more in its environment.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    pub fn serve_in(&self, environment: &[(&str, &str)], more: &[&str]) -> Service {
         let dags = self.folder().join("dags");
         std::fs::create_dir_all(&dags).expect("a folder for DAGs");
         let mut child = self
             .command(&["serve", "--quiet", "--dags", &dags.display().to_string()])
             .envs(environment.iter().copied())
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

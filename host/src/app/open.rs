@@ -5,7 +5,7 @@ use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts};
+use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::gpus::GpuSource;
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -150,6 +150,7 @@ impl App {
                 gpus: gpus.clone(),
             }),
             store: store.clone(),
+            dag_state: Arc::new(StoreDagState::new(store.clone())),
             secrets: secrets.clone(),
             trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),

@@ -118,6 +118,9 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
+    #[arg(skip)]
+    pub queues: Vec<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -229,6 +232,15 @@ pub struct Serve {
         value_delimiter = ':'
     )]
     pub dags: Vec<PathBuf>,
+    /// Queue whose tasks this host runs; may be given several times [default: every queue]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "AIRLOCK_QUEUES",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub queues: Vec<String>,
 }
 
 /// Verbs of `airlock dags`.
@@ -512,6 +524,9 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure whether the cost of a run is linear in its task instances, and nothing else
+    #[arg(long, conflicts_with = "size")]
+    pub linear: bool,
     /// Measure the start on a store full of finished runs, and nothing else
     #[arg(long)]
     pub size: bool,

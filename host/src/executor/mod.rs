@@ -3,6 +3,7 @@
 
 mod attempt_secrets;
 mod callbacks;
+mod dag_state;
 mod limits;
 mod log_file;
 mod mails;
@@ -11,9 +12,9 @@ mod reporting;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
+pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
-pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
@@ -23,15 +24,14 @@ use crate::capability::{
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
-use crate::render;
+use crate::render::{self, Outside};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
-use crate::scheduler::{Attempt, Executor, Handle, RunView};
+use crate::scheduler::{Attempt, Executor, Handle, RunView, RunsAround};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::dag::spec::Task;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -50,8 +50,10 @@ pub struct Parts {
     pub plugins: Arc<Plugins>,
     /// Where outcomes go.
     pub handle: Handle,
-    /// States of other DAGs, blobs.
+    /// Blobs, other runs of the same DAG.
     pub store: Arc<dyn Store>,
+    /// States of other DAGs.
+    pub dag_state: Arc<StoreDagState>,
     /// Makes runs for tasks.
     pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
@@ -261,18 +263,11 @@ async fn resolve(
 }
 
 /// Who the audit trail names for what the attempt changes.
-fn actor(attempt: &Attempt, task: &Task) -> Actor {
-    let Attempt {
-        run,
-        ti,
-        try_number,
-        ..
-    } = attempt;
-    let (dag_id, run_id, task_id) = (&run.dag.dag_id, &run.header.run_id, &task.task_id);
-    let id = format!("{dag_id}/{run_id}/{task_id}/{}/{try_number}", ti.map_index);
+fn actor(attempt: &Attempt) -> Actor {
+    let name = attempt.run.task_instance_name(attempt.ti);
     Actor {
         kind: ActorKind::TaskInstance,
-        id,
+        id: format!("{name}/{}", attempt.try_number),
     }
 }
 
@@ -300,7 +295,8 @@ async fn prepare(
     };
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
-    let rendered = render::task_context(attempt, task, operator, secrets.clone())
+    let outside = outside(parts, &attempt.run, &secrets);
+    let rendered = render::task_context(attempt, task, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
         let (run, ti, fence) = (attempt.run.number, attempt.ti, attempt.fence);
@@ -324,7 +320,7 @@ async fn prepare(
         parts,
         Shared {
             grants,
-            actor: actor(attempt, task),
+            actor: actor(attempt),
             run_port: own_run.clone(),
             own_run,
             secrets,
@@ -341,6 +337,14 @@ async fn prepare(
         granted,
         cancel,
     })
+}
+
+/// What templates read that the run itself does not hold.
+fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> Outside {
+    Outside {
+        lookup: secrets.clone(),
+        history: Arc::new(RunsAround::new(parts.store.clone(), run.clone())),
+    }
 }
 
 /// What the ports of an attempt and of a callback differ in.
@@ -363,7 +367,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         run_port: shared.run_port,
         own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),
-        dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
+        dag_state: parts.dag_state.clone(),
         store: parts.store.clone(),
         trainers: parts.trainers.clone(),
         cards: shared.cards,

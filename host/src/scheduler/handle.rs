@@ -2,7 +2,7 @@
 
 use super::message::{
     BackfillChange, BackfillReply, Change, ChangedInstance, GpuUse, Message, Notice, PoolSize,
-    Reply, SchedulerError,
+    Removal, Reply, SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
@@ -99,6 +99,15 @@ impl Handle {
             reply,
         })
         .await
+    }
+
+    /// Removes runs that have ended; the answer says of each whether it went. Blocks: not for async threads.
+    pub fn remove_runs(&self, removals: Vec<Removal>) -> Result<Vec<bool>, SchedulerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::RemoveRuns { removals, reply })?;
+        answer
+            .blocking_recv()
+            .unwrap_or(Err(SchedulerError::Stopped))
     }
 
     /// Makes, changes or shows a backfill.
