@@ -4,6 +4,7 @@ use crate::config::{Algorithm, Config};
 use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::model::Ensemble;
+use crate::nets;
 use crate::rounds::{Backend, Control, Trained, Variant, drive};
 use crate::{forest, gbdt};
 use std::sync::Arc;
@@ -48,15 +49,10 @@ pub(crate) fn prepare(
     match &config.algorithm {
         Algorithm::Gbdt(_) => gbdt::plan(config, train, valid).map(Job::Trees),
         Algorithm::RandomForest(_) => forest::plan(config, train, valid).map(Job::Trees),
-        Algorithm::Logistic(_) => not_built("logistic"),
-        Algorithm::Mlp(_) => not_built("mlp"),
+        Algorithm::Logistic(_) | Algorithm::Mlp(_) => {
+            nets::plan(config, train, valid).map(Job::Alone)
+        }
     }
-}
-
-fn not_built<T>(what: &str) -> Result<T, TrainError> {
-    Err(TrainError::Invalid(format!(
-        "algorithm {what} is not built yet; use gbdt or random-forest"
-    )))
 }
 
 impl Job {

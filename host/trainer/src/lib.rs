@@ -3,6 +3,7 @@
 
 mod check;
 mod config;
+mod cuda;
 mod data;
 pub mod device;
 mod error;
@@ -12,6 +13,7 @@ mod job;
 mod math;
 pub mod metrics;
 mod model;
+mod nets;
 mod rounds;
 mod run;
 mod threads;
@@ -19,5 +21,5 @@ mod threads;
 pub use config::*;
 pub use data::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};
 pub use error::TrainError;
-pub use model::Model;
+pub use model::{Format, IMPORT_BYTES_MAX, Model};
 pub use run::{EVENTS_MAX, MAX_VARIANTS, Run, start, start_search};

@@ -6,8 +6,8 @@
 
 use airlock_trainer::metrics::evaluate;
 use airlock_trainer::{
-    Algorithm, Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput,
-    Metric, Model, Objective, StopReason, TrainError, start,
+    Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput, Metric, Model,
+    Objective, StopReason, TrainError, start,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -384,19 +384,6 @@ fn what_cannot_be_trained_is_refused_with_a_reason() {
             ..Config::gbdt(settings())
         }),
         TrainError::NoDevice(_)
-    ));
-    let linear = airlock_trainer::Linear {
-        l2: 1.0,
-        max_iterations: 1,
-        tolerance: 1.0,
-        standardize: true,
-    };
-    assert!(matches!(
-        refused(Config {
-            algorithm: Algorithm::Logistic(linear),
-            ..Config::gbdt(settings())
-        }),
-        TrainError::Invalid(_)
     ));
     assert!(matches!(
         refused(Config::gbdt(Gbdt {

@@ -10,7 +10,7 @@ mod report;
 pub use device::{Device, GpuWish};
 pub use forest::Forest;
 pub use gbdt::{Gbdt, Growth};
-pub use nets::{Linear, Mlp};
+pub use nets::{Linear, MAX_BATCH, MAX_HIDDEN, MAX_PARAMETERS, MAX_WIDTH, Mlp};
 pub use report::{Event, Granted, Point, RunOutcome, StopReason, Usage};
 
 use serde::{Deserialize, Serialize};
@@ -48,9 +48,9 @@ pub enum Algorithm {
     Gbdt(Gbdt),
     /// Trees that are grown apart and averaged.
     RandomForest(Forest),
-    /// Not built yet.
+    /// Logistic regression.
     Logistic(Linear),
-    /// Not built yet.
+    /// A multi-layer perceptron.
     Mlp(Mlp),
 }
 

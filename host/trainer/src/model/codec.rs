@@ -7,17 +7,20 @@ use super::{Body, Ensemble, Model, Node, Origin, Tree};
 use crate::config::{MAX_CLASSES, MAX_ROUNDS, Objective};
 use crate::data::MAX_FEATURES;
 use crate::error::TrainError;
+use crate::nets::{Linear, Mlp};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"airlock\x01";
 const FORMAT: u32 = 2;
 const FORMAT_OF_ONE_OUTPUT: u32 = 1;
-/// The kind of a body of trees. Kinds 2 (linear) and 3 (multi-layer perceptron) are taken.
+/// The kinds of bodies.
 const TREES: u32 = 1;
+const LINEAR: u32 = 2;
+const MLP: u32 = 3;
 /// Bytes of a node.
 const NODE_BYTES: usize = 24;
 /// The most nodes of a tree that is read.
-const NODES_MAX: usize = 1 << 26;
+pub(crate) const NODES_MAX: usize = 1 << 26;
 /// The largest header, bytes.
 const HEADER_BYTES_MAX: usize = 16 << 20;
 
@@ -54,6 +57,8 @@ impl Model {
         header.resize(header.len().next_multiple_of(8), b' ');
         let (kind, body) = match &self.body {
             Body::Trees(trees) => (TREES, trees.to_bytes()),
+            Body::Linear(linear) => (LINEAR, linear.to_bytes()),
+            Body::Mlp(mlp) => (MLP, mlp.to_bytes()),
         };
         let mut bytes = MAGIC.to_vec();
         for number in [
@@ -104,6 +109,8 @@ impl Model {
         let mut reader_of_body = Reader::new(reader.take(body)?);
         let body = match kind {
             TREES => Body::Trees(Ensemble::read(&mut reader_of_body, header.features.len())?),
+            LINEAR => Body::Linear(Linear::read(&mut reader_of_body, header.features.len())?),
+            MLP => Body::Mlp(Mlp::read(&mut reader_of_body, header.features.len())?),
             _ => return Err(broken(&format!("this version knows no kind {kind}"))),
         };
         reader_of_body.done()?;
@@ -178,7 +185,7 @@ impl Ensemble {
 }
 
 impl Objective {
-    fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         match self {
             Self::BinaryLogistic => 1,
             Self::SquaredError => 2,
@@ -186,7 +193,7 @@ impl Objective {
         }
     }
 
-    fn of(number: u32) -> Result<Self, TrainError> {
+    pub(crate) fn of(number: u32) -> Result<Self, TrainError> {
         match number {
             1 => Ok(Self::BinaryLogistic),
             2 => Ok(Self::SquaredError),

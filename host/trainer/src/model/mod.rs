@@ -2,18 +2,20 @@
 //! to change.
 
 mod codec;
+mod exchange;
 mod origin;
 mod trees;
-mod xgboost;
+mod walk;
 
-#[expect(unused_imports, reason = "the codecs of other bodies read with it")]
-pub(crate) use codec::{Reader, broken};
+pub(crate) use codec::{NODES_MAX, Reader, broken};
+pub use exchange::{Format, IMPORT_BYTES_MAX};
 pub(crate) use origin::Origin;
-pub(crate) use trees::{BLOCK_ROWS, Ensemble, Node, Tree};
+pub(crate) use trees::{BLOCK_ROWS, Ensemble, Node, Tree, base_margin};
 
 use crate::config::Objective;
 use crate::data::Matrix;
 use crate::error::TrainError;
+use crate::nets::{Linear, Mlp};
 use sha2::{Digest, Sha256};
 
 /// A trained model.
@@ -30,6 +32,10 @@ pub struct Model {
 pub(crate) enum Body {
     /// Boosted trees or a forest.
     Trees(Ensemble),
+    /// A logistic regression.
+    Linear(Linear),
+    /// A multi-layer perceptron.
+    Mlp(Mlp),
 }
 
 impl Model {
@@ -42,6 +48,8 @@ impl Model {
     pub fn objective(&self) -> Objective {
         match &self.body {
             Body::Trees(trees) => trees.objective,
+            Body::Linear(_) => Objective::BinaryLogistic,
+            Body::Mlp(mlp) => mlp.objective,
         }
     }
 
@@ -49,13 +57,17 @@ impl Model {
     pub fn outputs(&self) -> usize {
         match &self.body {
             Body::Trees(trees) => trees.outputs(),
+            Body::Linear(_) => 1,
+            Body::Mlp(mlp) => mlp.outputs(),
         }
     }
 
-    /// Rounds of training that the model holds: trees of each output, or epochs.
+    /// Rounds of training that the model holds: trees of each output, Newton steps, or epochs.
     pub fn rounds(&self) -> usize {
         match &self.body {
             Body::Trees(trees) => trees.rounds(),
+            Body::Linear(linear) => linear.rounds as usize,
+            Body::Mlp(mlp) => mlp.rounds as usize,
         }
     }
 
@@ -72,6 +84,8 @@ impl Model {
         self.fits(data)?;
         Ok(match &self.body {
             Body::Trees(trees) => trees.scores(&trees.margins(data)),
+            Body::Linear(linear) => linear.scores(data),
+            Body::Mlp(mlp) => mlp.scores(mlp.margins(data)),
         })
     }
 
@@ -79,11 +93,23 @@ impl Model {
     pub fn importance(&self) -> Vec<(String, f64)> {
         let weights = match &self.body {
             Body::Trees(trees) => trees.gains(self.features.len()),
+            Body::Linear(linear) => linear.importance(),
+            Body::Mlp(mlp) => mlp.importance(),
         };
         let named = self.features.iter().cloned().zip(weights);
         let mut used: Vec<(String, f64)> = named.filter(|(_, weight)| *weight > 0.0).collect();
         used.sort_by(|one, other| other.1.total_cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
         used
+    }
+
+    /// The coefficients of a logistic regression in units of its raw columns, by feature, and its intercept for columns at 0; none
+    /// for every other model.
+    pub fn coefficients(&self) -> Option<(Vec<(String, f64)>, f64)> {
+        let Body::Linear(linear) = &self.body else {
+            return None;
+        };
+        let (raw, intercept) = linear.raw();
+        Some((self.features.iter().cloned().zip(raw).collect(), intercept))
     }
 
     /// # Errors

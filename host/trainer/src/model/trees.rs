@@ -1,6 +1,7 @@
 //! Trees over raw values, and what many of them say together. Owns the meaning of a node and the order of adding; refuses to know
 //! how trees are grown.
 
+use super::walk::Walk;
 use super::{Body, Model};
 use crate::config::Objective;
 use crate::data::Matrix;
@@ -81,7 +82,12 @@ impl Ensemble {
     /// # Errors
     /// [`TrainError::Data`] where the bytes contradict what they say of themselves.
     pub(crate) fn take_trees_of(&mut self, model: Model) -> Result<(), TrainError> {
-        let Body::Trees(other) = model.body;
+        let Body::Trees(other) = model.body else {
+            return Err(TrainError::Data(
+                "the checkpoint in resume_from contradicts itself: it holds no trees, and its settings are of trees"
+                    .to_owned(),
+            ));
+        };
         if (other.objective, other.average, &other.base_scores)
             != (self.objective, self.average, &self.base_scores)
         {
@@ -136,9 +142,10 @@ impl Ensemble {
     ) -> Result<(), TrainError> {
         let length = BLOCK_ROWS * self.outputs();
         let trees = self.trees.get(from..).unwrap_or_default();
+        let walk = Walk::new(trees, self.outputs());
         let blocks = margins.chunks_mut(length).enumerate().collect();
         pool.map(blocks, |(number, margins): (usize, &mut [f64])| {
-            self.add_trees(trees, data, number * BLOCK_ROWS, margins);
+            walk.add(data, number * BLOCK_ROWS, margins);
         })?;
         Ok(())
     }
@@ -152,10 +159,7 @@ impl Ensemble {
         first: usize,
         margins: &mut [f64],
     ) {
-        let outputs = self.outputs();
-        for (number, tree) in trees.iter().enumerate() {
-            tree.add_to(data, first, margins, number % outputs, outputs);
-        }
+        Walk::new(trees, self.outputs()).add(data, first, margins);
     }
 
     /// What margins over all trees of this ensemble mean as scores.

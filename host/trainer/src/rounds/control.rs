@@ -14,6 +14,10 @@ pub(crate) trait Control: Sync {
     fn wants_checkpoint(&self) -> bool;
     /// The bytes of a checkpoint.
     fn checkpointed(&self, bytes: Vec<u8>);
+    /// Something a person should know.
+    fn warned(&self, text: String) {
+        drop(text);
+    }
 }
 
 /// The end of a training that went well.

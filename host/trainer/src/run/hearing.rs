@@ -154,6 +154,10 @@ impl Control for Hearing<'_> {
         due
     }
 
+    fn warned(&self, text: String) {
+        self.shared.say(Event::Warning(text));
+    }
+
     fn checkpointed(&self, bytes: Vec<u8>) {
         self.shared.say(Event::Checkpointed(bytes));
     }

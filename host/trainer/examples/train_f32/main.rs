@@ -2,16 +2,19 @@
 //! Parquet. Refuses what is not the format: `rows: u32, features: u32`, the values row by row, one label a row, all little-endian
 //! 32-bit. NaN is missing.
 //!
-//! `train_f32 --train FILE [--test FILE] [--model OUT.json] [--predictions OUT.f32] [--rounds N] [--learning-rate X]
-//! [--max-depth N] [--max-leaves N] [--max-bins N] [--min-child-weight X] [--l2 X] [--subsample X] [--growth depthwise|lossguide]
-//! [--objective binary-logistic|squared-error] [--seed N] [--threads N]`
+//! `train_f32 --train FILE [--test FILE] [--exports DIR] [--model OUT.json] [--predictions OUT.f32] [--threads N] [--seed N]
+//! [--max-bins N] [--score-repeats N] [--algorithm gbdt|random-forest|logistic|mlp] [--objective O] [--classes N]`, and the settings of
+//! the algorithm under their own names with hyphens. Prints one JSON object. `--exports` writes the model in every format that has
+//! words for it, as `model.FORMAT`. With `--import MODEL.json` a model of XGBoost is scored and none is trained.
+
+mod flags;
 
 use airlock_trainer::metrics::evaluate;
-use airlock_trainer::{Config, Gbdt, Matrix, MatrixInput, Metric, Model, start};
-use serde::de::DeserializeOwned;
+use airlock_trainer::{Format, Matrix, MatrixInput, Metric, Model, start};
+use flags::Flags;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,16 +24,36 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Linux counts process time in hundredths of a second for every user program (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 const HEADER_BYTES: usize = 8;
+const FORMATS: [Format; 6] = [
+    Format::Airlock,
+    Format::XgboostJson,
+    Format::XgboostJsonVector,
+    Format::LightgbmText,
+    Format::Onnx,
+    Format::Safetensors,
+];
 
 fn main() -> Outcome<()> {
     let mut flags = Flags::read()?;
     let (train_path, test_path) = (flags.text("train"), flags.text("test"));
     let (model_path, scores_path) = (flags.text("model"), flags.text("predictions"));
+    let (exports_path, import_path) = (flags.text("exports"), flags.text("import"));
     let max_bins = flags.number("max-bins", 255)?;
     let threads: usize = flags.number("threads", 1)?;
+    let repeats: u32 = flags.number("score-repeats", 1)?;
     let config = flags.config()?;
     flags.done()?;
 
+    if let Some(path) = import_path {
+        let model = Model::import(Format::XgboostJson, &std::fs::read(path)?)?;
+        let test_path = test_path.ok_or("--test FILE is missing")?;
+        let (auc, cpu) = test(&model, &test_path, scores_path.as_deref(), repeats)?;
+        println!(
+            "{}",
+            json!({"auc": auc, "score_cpu_s": cpu, "rounds": model.rounds()})
+        );
+        return Ok(());
+    }
     let input = read(&train_path.ok_or("--train FILE is missing")?, max_bins)?;
     // Reading is not what is measured; binning is.
     let (begun, cpu_begun) = (Instant::now(), cpu_seconds()?);
@@ -42,23 +65,50 @@ fn main() -> Outcome<()> {
     let model = run.model().ok_or("the run ended without a model")?;
 
     if let Some(path) = model_path {
-        std::fs::write(path, model.to_xgboost_json())?;
+        std::fs::write(path, model.export(Format::XgboostJson)?)?;
     }
-    let auc = match test_path {
-        Some(path) => test(&model, &train, &path, scores_path.as_deref())?,
-        None => Value::Null,
-    };
-    println!(
-        "{}",
-        json!({"cpu_s": cpu, "bin_cpu_s": bin_cpu, "wall_s": wall, "auc": auc, "trees": model.rounds()})
-    );
+    if let Some(path) = exports_path {
+        export(&model, Path::new(&path))?;
+    }
+    let mut said =
+        json!({"cpu_s": cpu, "bin_cpu_s": bin_cpu, "wall_s": wall, "rounds": model.rounds()});
+    if let Some((coefficients, intercept)) = model.coefficients() {
+        let numbers: Vec<f64> = coefficients.iter().map(|(_, c)| *c).collect();
+        said["coefficients"] = json!(numbers);
+        said["intercept"] = json!(intercept);
+    }
+    if let Some(path) = test_path {
+        let (auc, score_cpu) = test(&model, &path, scores_path.as_deref(), repeats)?;
+        said["auc"] = auc;
+        said["score_cpu_s"] = json!(score_cpu);
+    }
+    println!("{said}");
     Ok(())
 }
 
-/// Scores `path`, writes the scores where asked, and yields their AUC; null where labels are not 0 and 1.
-fn test(model: &Model, train: &Matrix, path: &str, out: Option<&str>) -> Outcome<Value> {
-    let matrix = Matrix::build_with_cuts_of(train, read(path, 255)?)?;
-    let scores = model.score(&matrix)?;
+fn export(model: &Model, folder: &Path) -> Outcome<()> {
+    for format in FORMATS {
+        let path = folder.join(format!("model.{}", format.name()));
+        // A format without words for this model leaves no file, and none of an earlier run.
+        match model.export(format) {
+            Ok(bytes) => std::fs::write(path, bytes)?,
+            Err(_) if path.exists() => std::fs::remove_file(path)?,
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Scores `path`, writes the scores where asked, and yields their AUC (null where labels are not 0 and 1 or scores are of classes) and
+/// the mean CPU seconds of `repeats` times.
+fn test(model: &Model, path: &str, out: Option<&str>, repeats: u32) -> Outcome<(Value, f64)> {
+    let matrix = Matrix::build(read(path, 255)?)?;
+    let begun = cpu_seconds()?;
+    let mut scores = model.score(&matrix)?;
+    for _ in 1..repeats {
+        scores = model.score(&matrix)?;
+    }
+    let cpu = (cpu_seconds()? - begun) / f64::from(repeats.max(1));
     if let Some(out) = out {
         let bytes: Vec<u8> = scores
             .iter()
@@ -67,11 +117,13 @@ fn test(model: &Model, train: &Matrix, path: &str, out: Option<&str>) -> Outcome
         std::fs::write(out, bytes)?;
     }
     let labels = matrix.label().unwrap_or_default();
-    Ok(if labels.iter().all(|y| [0.0, 1.0].contains(y)) {
+    let is_binary = model.outputs() == 1 && labels.iter().all(|y| [0.0, 1.0].contains(y));
+    let auc = if is_binary {
         json!(evaluate(Metric::Auc, &scores, labels))
     } else {
         Value::Null
-    })
+    };
+    Ok((auc, cpu))
 }
 
 fn read(path: &str, max_bins: u16) -> Outcome<MatrixInput> {
@@ -122,70 +174,4 @@ fn cpu_seconds() -> Outcome<f64> {
         .map(f64::from_str)
         .collect::<Result<_, _>>()?;
     Ok(ticks.iter().sum::<f64>() / TICKS_PER_SECOND)
-}
-
-/// `--name value` pairs, each taken once.
-struct Flags(BTreeMap<String, String>);
-
-impl Flags {
-    fn read() -> Outcome<Self> {
-        let mut flags = BTreeMap::new();
-        let mut arguments = std::env::args().skip(1);
-        while let Some(name) = arguments.next() {
-            let bare = name
-                .strip_prefix("--")
-                .ok_or_else(|| format!("{name} is not a flag"))?;
-            let value = arguments
-                .next()
-                .ok_or_else(|| format!("{name} needs a value"))?;
-            flags.insert(bare.to_owned(), value);
-        }
-        Ok(Self(flags))
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
-    }
-
-    fn number<T: FromStr>(&mut self, name: &str, default: T) -> Outcome<T> {
-        let Some(text) = self.0.remove(name) else {
-            return Ok(default);
-        };
-        text.parse()
-            .map_err(|_| format!("--{name}: {text} is not a number that fits").into())
-    }
-
-    fn word<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Outcome<T> {
-        let Some(text) = self.0.remove(name) else {
-            return Ok(default);
-        };
-        serde_json::from_value(json!(text)).map_err(|error| format!("--{name}: {error}").into())
-    }
-
-    fn config(&mut self) -> Outcome<Config> {
-        let default = Gbdt::default();
-        let gbdt = Gbdt {
-            objective: self.word("objective", default.objective)?,
-            rounds: self.number("rounds", default.rounds)?,
-            learning_rate: self.number("learning-rate", default.learning_rate)?,
-            max_depth: self.number("max-depth", default.max_depth)?,
-            max_leaves: self.number("max-leaves", default.max_leaves)?,
-            min_child_weight: self.number("min-child-weight", default.min_child_weight)?,
-            l2: self.number("l2", default.l2)?,
-            subsample: self.number("subsample", default.subsample)?,
-            growth: self.word("growth", default.growth)?,
-            ..default
-        };
-        Ok(Config {
-            seed: self.number("seed", 0)?,
-            ..Config::gbdt(gbdt)
-        })
-    }
-
-    fn done(self) -> Outcome<()> {
-        match self.0.keys().next() {
-            Some(name) => Err(format!("there is no flag --{name}").into()),
-            None => Ok(()),
-        }
-    }
 }
