@@ -2,10 +2,12 @@
 //! against one after the other. Runs of a comparison take turns, so that other work on the machine falls on both. Prints one JSON
 //! object a line; refuses to say anything about other packages (`train_f32` reads what `--write` writes).
 //!
-//! `train_ratios [--data churn|churn-small|higgs] [--rounds N] [--threads N] [--repeats N] [--part one|threads|variants|all]
+//! `train_ratios [--data churn|churn-small|higgs] [--rounds N] [--threads N] [--repeats N] [--part one|threads|variants|forest|all]
 //! [--write FILE]`
 
-use airlock_trainer::{Config, Gbdt, Matrix, MatrixInput, Run, start, start_search};
+use airlock_trainer::{
+    Algorithm, Config, Forest, Gbdt, Matrix, MatrixInput, Run, start, start_search,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -59,6 +61,9 @@ fn main() -> Outcome<()> {
     if ["variants", "all"].contains(&part.as_str()) {
         bench.variants(threads, repeats)?;
     }
+    if part == "forest" {
+        bench.forest(threads)?;
+    }
     Ok(())
 }
 
@@ -84,6 +89,25 @@ impl Bench {
             json!({"data": self.name, "rounds": self.gbdt.rounds, "threads": 1, "bin_cpu_s": self.bin_cpu, "cpu_s": self.bin_cpu + spent.cpu,
                 "wall_s": spent.wall, "digest": digest, "load": load()})
         );
+        Ok(())
+    }
+
+    /// A hundred full trees on one thread, then on several.
+    fn forest(&self, threads: usize) -> Outcome<()> {
+        for threads in [1, threads] {
+            let forest = Forest {
+                classes: 2,
+                ..Forest::default()
+            };
+            let config = Config::of(Algorithm::RandomForest(forest));
+            let (spent, digest) =
+                measured(|| digest(&start(Arc::clone(&self.data), None, config, threads)?))?;
+            println!(
+                "{}",
+                json!({"data": self.name, "forest_trees": 100, "threads": threads, "cpu_s": spent.cpu, "wall_s": spent.wall,
+                    "digest": digest, "load": load()})
+            );
+        }
         Ok(())
     }
 

@@ -15,10 +15,11 @@ pub const MAX_ROWS: usize = 1 << 30;
 pub const MAX_FEATURES: usize = 16_384;
 /// Most bins of one feature, without the one for missing values.
 pub const MAX_BINS: u16 = 255;
-/// Features whose bins lie together on a device.
-pub(crate) const GROUP: usize = 16;
 /// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
 pub(crate) const LANES: usize = 8;
+/// On a device: features whose bins lie together, and histograms of a tree of the default depth (4 KiB a feature each).
+const DEVICE_GROUP: u64 = 16;
+const DEVICE_HISTOGRAMS: u64 = 32;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -42,7 +43,7 @@ pub struct MemoryNeed {
     pub host: u64,
     /// On a device, shared by all runs.
     pub device_shared: u64,
-    /// On a device, for each run.
+    /// On a device, for each run of one output and the default depth.
     pub device_per_run: u64,
 }
 
@@ -184,8 +185,9 @@ impl Matrix {
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
             host: n * (5 * f + 8 * self.record_words() as u64) + optional,
-            device_shared: n * (32 * f.div_ceil(32) + f + 1),
-            device_per_run: n * 20 + 32 * f * 4096,
+            device_shared: n * (f + DEVICE_GROUP * f.div_ceil(DEVICE_GROUP)) + optional,
+            device_per_run: 24 * n
+                + DEVICE_HISTOGRAMS * DEVICE_GROUP * f.div_ceil(DEVICE_GROUP) * 4096,
         }
     }
 
@@ -206,23 +208,6 @@ impl Matrix {
     /// The bin of each row: the number of cuts not greater than its value, or [`MISSING`].
     pub(crate) fn column(&self, feature: usize) -> &[u8] {
         &self.columns[feature]
-    }
-
-    /// Groups of [`GROUP`] features.
-    pub(crate) fn groups(&self) -> usize {
-        self.features().div_ceil(GROUP)
-    }
-
-    /// The bins of the features of one group by row, zeros after the last feature; made for each call.
-    pub(crate) fn group(&self, group: usize) -> Vec<[u8; GROUP]> {
-        let mut records = vec![[0; GROUP]; self.rows];
-        let columns = self.columns.iter().skip(group * GROUP).take(GROUP);
-        for (place, column) in columns.enumerate() {
-            for (record, bin) in records.iter_mut().zip(column) {
-                record[place] = *bin;
-            }
-        }
-        records
     }
 
     /// Words from one record to the next.

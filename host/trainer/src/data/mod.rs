@@ -3,5 +3,5 @@
 mod cuts;
 mod matrix;
 
-pub(crate) use matrix::{GROUP, LANES, MISSING};
+pub(crate) use matrix::{LANES, MISSING};
 pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};

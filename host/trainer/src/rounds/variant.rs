@@ -102,7 +102,8 @@ impl<'a> Variant<'a> {
             }
         }
         if self.control.wants_checkpoint() {
-            self.control.checkpointed(self.model().to_bytes());
+            let model = self.model(self.ensemble.clone());
+            self.control.checkpointed(model.to_bytes());
         }
         let Some(metric) = self.config.early_stop.as_ref().map(|stop| stop.metric) else {
             return Ok(());
@@ -129,27 +130,34 @@ impl<'a> Variant<'a> {
         );
         if stopped && self.config.checkpoint_every_ms.is_some() {
             // All rounds, those past the best one too: an early stop counts on from them.
-            self.control.checkpointed(self.model().to_bytes());
+            self.control
+                .checkpointed(self.model(self.ensemble.clone()).to_bytes());
         }
         let best = self.stopping.as_ref().and_then(Stopping::best_round);
         if let Some(best) = best.filter(|best| *best < self.ensemble.rounds()) {
             self.ensemble.trees.truncate(best * self.ensemble.outputs());
             backend.restart(number, &self.ensemble)?;
         }
+        let points = self.points(number, backend, &mut Scores::default())?;
+        let trees = std::mem::take(&mut self.ensemble.trees);
+        let ensemble = Ensemble {
+            trees,
+            ..self.ensemble.clone()
+        };
         Ok(Trained {
-            points: self.points(number, backend, &mut Scores::default())?,
+            points,
             reason: self.reason.unwrap_or(StopReason::Completed),
-            model: self.model(),
+            model: self.model(ensemble),
             rounds: u32::try_from(grown).unwrap_or(u32::MAX),
             spent: Spent::default(),
         })
     }
 
-    fn model(&self) -> Model {
+    fn model(&self, ensemble: Ensemble) -> Model {
         Model {
             features: self.train.feature_names().to_vec(),
             origin: Some(Origin::of(&self.config, &self.train)),
-            body: Body::Trees(self.ensemble.clone()),
+            body: Body::Trees(ensemble),
         }
     }
 

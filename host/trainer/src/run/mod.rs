@@ -44,8 +44,12 @@ pub fn start(
     config: Config,
     threads: usize,
 ) -> Result<Run, TrainError> {
+    #![expect(
+        clippy::needless_pass_by_value,
+        reason = "a run keeps its matrices: callers hand them over"
+    )]
     check_threads(threads)?;
-    let work = work(train, valid, config)?;
+    let work = work(&train, valid.as_ref(), config)?;
     let shared = Arc::clone(&work.shared);
     Ok(Run {
         shared,
@@ -64,17 +68,17 @@ fn check_threads(threads: usize) -> Result<(), TrainError> {
 
 /// Everything that can be refused is refused here, before there is a run.
 fn work(
-    train: Arc<Matrix>,
-    valid: Option<Arc<Matrix>>,
+    train: &Arc<Matrix>,
+    valid: Option<&Arc<Matrix>>,
     config: Config,
 ) -> Result<Work, TrainError> {
     let device = device::grant(&config.device)?;
     let config = Arc::new(config);
     Ok(Work {
         shared: Arc::default(),
-        job: prepare(Arc::clone(&config), Arc::clone(&train), valid)?,
+        job: prepare(Arc::clone(&config), Arc::clone(train), valid.cloned())?,
         config,
-        train,
+        train: Arc::clone(train),
         device,
     })
 }

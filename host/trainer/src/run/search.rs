@@ -33,7 +33,7 @@ pub fn start_search(
     }
     let checked: Vec<Result<Work, TrainError>> = configs
         .into_iter()
-        .map(|config| work(Arc::clone(train), valid.cloned(), config))
+        .map(|config| work(train, valid, config))
         .collect();
     let mut line = Vec::with_capacity(checked.len());
     let mut variants = Vec::with_capacity(checked.len());
