@@ -8,6 +8,7 @@ pub mod cli;
 pub mod email;
 pub mod error;
 pub mod executor;
+pub mod gpus;
 pub mod plugins;
 pub mod render;
 pub mod sandbox;

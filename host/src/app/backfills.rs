@@ -112,7 +112,7 @@ impl App {
         request: BackfillRequest,
     ) -> Result<BackfillRow, UserError> {
         let dag = self.dag(dag_id.as_str())?;
-        check_pools(self.store.as_ref(), &dag.dag)?;
+        check_pools(self.store.as_ref(), &self.gpus, &dag.dag)?;
         let conf = serde_json::from_str(&request.conf)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?;
         check_params(&dag.dag, &conf).map_err(|errors| {

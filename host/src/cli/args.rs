@@ -71,6 +71,16 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub secrets: Option<PathBuf>,
+    /// JSON file that lists this machine's GPUs; the driver is asked without
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "AIRLOCK_GPU_LIST",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub gpu_list: Option<PathBuf>,
     /// Task instances that may run at once
     #[arg(
         long,
@@ -150,6 +160,8 @@ pub enum Command {
     /// Manage connections
     #[command(subcommand)]
     Connections(Connections),
+    /// List this machine's GPUs and what holds them
+    Gpus,
     /// Maintain the store
     #[command(subcommand)]
     Db(Db),
@@ -162,6 +174,9 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+    /// Ask the GPU driver, for the process that started this one
+    #[command(hide = true)]
+    GpuProbe,
 }
 
 impl Command {
@@ -174,6 +189,7 @@ impl Command {
             | Self::Bench(_)
             | Self::Plugins(_)
             | Self::Completions { .. }
+            | Self::GpuProbe
             | Self::Man => false,
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),

@@ -78,6 +78,7 @@ fn bench(
             slots: -1,
             description: String::new(),
             include_deferred: false,
+            gpus: None,
         })
         .await?;
         measure(&app, folder, shape).await

@@ -14,6 +14,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod gpus;
 mod instances;
 mod models;
 mod output;
@@ -138,6 +139,8 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Pools(command) => pools::run(global, command),
         Command::Variables(command) => variables::run(global, command),
         Command::Connections(command) => connections::run(global, command),
+        Command::Gpus => gpus::run(global),
+        Command::GpuProbe => gpus::probe(),
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "data",
     "storage_root",
     "plugins",
@@ -19,6 +19,7 @@ const KEYS: [&str; 9] = [
     "parallelism",
     "retention_days",
     "retention_runs",
+    "gpu_list",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -38,6 +39,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
             "secrets" => global.secrets = global.secrets.or(Some(path(&key, value)?)),
+            "gpu_list" => global.gpu_list = global.gpu_list.or(Some(path(&key, value)?)),
             "smtp_url" => global.smtp_url = Some(words(&key, value)?),
             "smtp_from" => global.smtp_from = Some(words(&key, value)?),
             "plugins" if global.plugin_folders.is_empty() => {

@@ -1,13 +1,14 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{
-    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Reply,
-    SchedulerError,
+    BackfillChange, BackfillReply, Change, ChangedInstance, GpuUse, Message, Notice, PoolSize,
+    Reply, SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::gpu::Gpu;
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
 use airlock_core::task_instance::state::DagRunState;
@@ -209,6 +210,16 @@ impl Handle {
     ) -> Result<(), SchedulerError> {
         self.ask(|reply| Message::SetPool { name, size, reply })
             .await
+    }
+
+    /// The machine's cards, if the scheduler was not told of them at its start.
+    pub async fn set_gpus(&self, gpus: Vec<Gpu>) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::SetGpus { gpus, reply }).await
+    }
+
+    /// The machine's cards and who holds how much of each.
+    pub async fn gpus(&self) -> Result<Vec<GpuUse>, SchedulerError> {
+        self.ask(|reply| Message::Gpus { reply }).await
     }
 
     /// Follows a live run; yields its state now. The channel closes after the run's end.

@@ -195,6 +195,7 @@ impl LiveRun {
                 .state
                 .element(ti.task, ti.map_index)
                 .map(|element| element.to_string()),
+            gpus: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use super::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::gpu::{Gpu, GpuFilter};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{AssetEvent, Fence, Json, Outcome, RunHeader};
@@ -88,6 +89,10 @@ pub enum Message {
         size: Option<PoolSize>,
         reply: Reply<()>,
     },
+    /// The machine's cards: those of pools of kind gpu.
+    SetGpus { gpus: Vec<Gpu>, reply: Reply<()> },
+    /// The machine's cards and who holds how much of each.
+    Gpus { reply: Reply<Vec<GpuUse>> },
     /// Tell everything about one run from now on.
     Watch {
         dag_id: DagId,
@@ -127,12 +132,25 @@ pub enum Message {
 }
 
 /// How a pool counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSize {
     /// What it has.
     pub slots: Slots,
     /// Whether deferred task instances keep theirs.
     pub include_deferred: bool,
+    /// A pool of kind gpu, and the cards that it gives out.
+    pub gpus: Option<GpuFilter>,
+}
+
+/// A card of this machine and what is taken of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GpuUse {
+    /// Which card.
+    pub gpu: Gpu,
+    /// Thousandths of it that task instances hold.
+    pub taken: u16,
+    /// Who holds it, as `dag/run/task/map_index`.
+    pub holders: Vec<String>,
 }
 
 /// Which task instances of a run a person means.
@@ -278,6 +296,8 @@ pub struct Attempt {
     pub on_execute: bool,
     /// What `expand` adds to the config of this map index: a JSON object.
     pub element: Option<Json>,
+    /// The cards it holds, by the driver's names.
+    pub gpus: Vec<String>,
 }
 
 /// Who carries attempts out. Calls must return at once.

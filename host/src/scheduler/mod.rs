@@ -24,8 +24,9 @@ pub use callbacks::{
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
 pub use message::{
-    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
-    Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
+    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, GpuUse,
+    Message, Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow,
+    Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, run_at, runs_before};
 pub use records::{
@@ -39,6 +40,7 @@ pub use rows::{Times, task_instance_rows};
 pub use view::RunView;
 
 use crate::store::Store;
+use airlock_core::gpu::Gpu;
 use airlock_core::ids::PoolName;
 use engine::{Engine, Parts};
 use std::collections::BTreeSet;
@@ -61,6 +63,8 @@ pub struct Options {
     pub parallelism: u32,
     /// The pools that there are.
     pub pools: Vec<(PoolName, PoolSize)>,
+    /// The machine's cards; none where no pool is of kind gpu.
+    pub gpus: Vec<Gpu>,
     /// The queues whose tasks this host runs; `None` for every queue.
     pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
@@ -106,6 +110,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            gpus,
             queues,
             ..
         } = options;
@@ -117,6 +122,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            gpus,
             queues,
         };
         let mut engine = Engine::new(parts);

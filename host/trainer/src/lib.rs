@@ -3,6 +3,7 @@
 
 mod check;
 mod config;
+mod cuda;
 mod data;
 pub mod device;
 mod error;

@@ -25,6 +25,7 @@ pub(crate) const OWNER: u64 = 7;
 
 pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
     Task {
+        gpu: None,
         task_id: TaskId::parse(id).unwrap(),
         task_group: None,
         operator: OperatorName::parse("probe").unwrap(),

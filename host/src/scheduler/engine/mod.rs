@@ -6,6 +6,7 @@ mod backfills;
 mod callbacks;
 mod changes;
 mod dags;
+mod gpus;
 mod past;
 mod runs;
 mod why;
@@ -15,10 +16,11 @@ use crate::scheduler::codec::encode_event;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::live_run::LiveRun;
 use crate::scheduler::message::{
-    Clock, Executor, Message, Notice, PoolSize, Reply, SchedulerError,
+    Attempt, Clock, Executor, Message, Notice, PoolSize, Reply, SchedulerError,
 };
 use crate::store::Store;
 use airlock_core::dispatch::{Dispatcher, RunNumber, Want};
+use airlock_core::gpu::{Gpu, Gpus};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Command, Event, Input};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
@@ -45,6 +47,7 @@ pub(in crate::scheduler) struct Parts {
     pub(in crate::scheduler) owner: u64,
     pub(in crate::scheduler) parallelism: u32,
     pub(in crate::scheduler) pools: Vec<(PoolName, PoolSize)>,
+    pub(in crate::scheduler) gpus: Vec<Gpu>,
     pub(in crate::scheduler) queues: Option<BTreeSet<String>>,
 }
 
@@ -71,8 +74,9 @@ pub(in crate::scheduler) struct Engine {
 impl Engine {
     pub(in crate::scheduler) fn new(parts: Parts) -> Self {
         let mut dispatcher = Dispatcher::new(parts.parallelism);
+        dispatcher.set_gpus(Gpus::new(parts.gpus.clone()));
         for (name, size) in &parts.pools {
-            set_pool(&mut dispatcher, name.clone(), Some(*size));
+            set_pool(&mut dispatcher, name.clone(), Some(size.clone()));
         }
         if let Some(queues) = &parts.queues {
             dispatcher.serve(queues.clone());
@@ -175,6 +179,13 @@ impl Engine {
             Message::SetPool { name, size, reply } => {
                 set_pool(&mut self.dispatcher, name, size);
                 batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::SetGpus { gpus, reply } => {
+                self.learn_gpus(gpus);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::Gpus { reply } => {
+                let _ = reply.send(Ok(self.gpu_uses()));
             }
             Message::Watch {
                 dag_id,
@@ -441,8 +452,10 @@ impl Engine {
                     try_number,
                     fence,
                 } => {
+                    let gpus = self.dispatcher.gpus_of(number, ti);
                     if let Some(run) = self.runs.get_mut(&number) {
-                        batch.effect(Effect::Start(run.attempt(ti, try_number, fence)));
+                        let attempt = run.attempt(ti, try_number, fence);
+                        batch.effect(Effect::Start(Attempt { gpus, ..attempt }));
                     }
                 }
                 Command::Release { ti } => self.release(number, ti),
@@ -492,6 +505,7 @@ impl Engine {
             .copied()
             .unwrap_or(spec.priority_weight);
         let want = Want::new(number, run_after_ms, priority, task, range, spec.pool_slots)
+            .with_gpu(spec.gpu.clone())
             .in_queue(&spec.queue);
         if !self.dispatcher.want(&spec.pool, want) {
             tracing::warn!(dag_id = %run.row.dag_id, task_id = %spec.task_id, pool = %spec.pool, "no such pool: the task waits until it is created");
@@ -503,6 +517,7 @@ fn set_pool(dispatcher: &mut Dispatcher, name: PoolName, size: Option<PoolSize>)
     match size {
         Some(size) => {
             dispatcher.set_include_deferred(&name, size.include_deferred);
+            dispatcher.set_gpu_filter(&name, size.gpus);
             dispatcher.set_pool(name, size.slots);
         }
         None => dispatcher.remove_pool(&name),

@@ -1,5 +1,6 @@
 //! A forest on the processor: as many trees at once as there are threads, handed out one a round.
 
+use super::device::Cards;
 use super::grow::Soil;
 use super::split::{Classes, Criterion, Mean};
 use super::target::Labels;
@@ -13,6 +14,7 @@ use crate::threads::Pool;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// One variant on threads of its own.
 pub(crate) struct Cpu<C> {
@@ -20,6 +22,9 @@ pub(crate) struct Cpu<C> {
     valid: Option<Arc<Matrix>>,
     soil: Soil<C>,
     pool: Pool,
+    /// They grow there instead of here.
+    cards: Option<Cards>,
+    device_time: Duration,
     /// Trees to have at the end.
     rounds: usize,
     /// All trees so far.
@@ -55,15 +60,28 @@ impl Behind {
 
 /// The backend of a forest's plan.
 pub(crate) fn backend(plan: &TreePlan, threads: usize) -> Result<Box<dyn Backend>, TrainError> {
+    backend_with(plan, threads, None)
+}
+
+/// The same, with cards for the trees to grow on.
+pub(super) fn backend_with(
+    plan: &TreePlan,
+    threads: usize,
+    cards: Option<Cards>,
+) -> Result<Box<dyn Backend>, TrainError> {
     let Algorithm::RandomForest(forest) = &plan.config.algorithm else {
         return Err(TrainError::Invalid(
             "these settings are not of random-forest".to_owned(),
         ));
     };
     Ok(if forest.outputs() > 1 {
-        Box::new(Cpu::new(plan, forest, Classes(forest.outputs()), threads)?)
+        let mut cpu = Cpu::new(plan, forest, Classes(forest.outputs()), threads)?;
+        cpu.cards = cards;
+        Box::new(cpu)
     } else {
-        Box::new(Cpu::new(plan, forest, Mean, threads)?)
+        let mut cpu = Cpu::new(plan, forest, Mean, threads)?;
+        cpu.cards = cards;
+        Box::new(cpu)
     })
 }
 
@@ -84,6 +102,8 @@ impl<C: Criterion> Cpu<C> {
                 forest: forest.clone(),
             },
             pool: Pool::new(threads)?,
+            cards: None,
+            device_time: Duration::ZERO,
             rounds: plan.rounds as usize,
             ensemble: Ensemble {
                 trees: Vec::new(),
@@ -97,6 +117,13 @@ impl<C: Criterion> Cpu<C> {
 
     /// Grows the trees from `round` on, one a thread.
     fn grow_ahead(&mut self, round: usize) -> Result<(), TrainError> {
+        if let Some(cards) = &mut self.cards {
+            let begun = Instant::now();
+            let grown = cards.grow(&self.soil, &self.train, round, self.rounds)?;
+            self.device_time += begun.elapsed();
+            self.ahead.extend(grown);
+            return Ok(());
+        }
         let to = (round + self.pool.threads()).min(self.rounds);
         let (soil, train) = (&self.soil, &self.train);
         let trees = (round..to.max(round + 1)).collect();
@@ -141,8 +168,9 @@ impl<C: Criterion> Backend for Cpu<C> {
 
     fn finish(self: Box<Self>) -> Spent {
         Spent {
+            device_ms: u64::try_from(self.device_time.as_millis()).unwrap_or(u64::MAX),
+            peak_device: self.cards.as_ref().map_or(0, Cards::bytes),
             cpu_ms: self.pool.finish(),
-            ..Spent::default()
         }
     }
 }

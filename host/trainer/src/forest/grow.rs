@@ -76,11 +76,11 @@ impl<C: Criterion> Soil<C> {
             leaves: Vec::new(),
         };
         growth.grow(root_key(self.seed, tree), sums);
-        growth.trees()
+        self.trees(growth.nodes, &growth.leaves)
     }
 }
 
-const LEAF: model::Node = model::Node {
+pub(super) const LEAF: model::Node = model::Node {
     feature: 0,
     threshold: 0.0,
     default_left: false,
@@ -96,7 +96,7 @@ const LEAF: model::Node = model::Node {
     clippy::cast_sign_loss,
     reason = "a fraction of a count"
 )]
-fn tried(max_features: f64, count: usize) -> usize {
+pub(super) fn tried(max_features: f64, count: usize) -> usize {
     let tried = if max_features == 0.0 {
         count.isqrt()
     } else {
@@ -205,7 +205,7 @@ impl<C: Criterion> Growth<'_, C> {
                 .unwrap_or(f32::MAX),
             default_left: split.default_left,
             left: left as u32,
-            gain: self.gain(split.score - own),
+            gain: self.soil.gain(split.score - own, self.total),
             ..self.nodes[open.place]
         };
         self.nodes.extend([LEAF, LEAF]);
@@ -234,25 +234,30 @@ impl<C: Criterion> Growth<'_, C> {
             },
         ]
     }
+}
 
+impl<C: Criterion> Soil<C> {
     /// The decrease of impurity, weighted by the node's share of the rows, over all outputs together.
     #[expect(clippy::cast_possible_truncation, reason = "gains are for people")]
-    fn gain(&self, score: f64) -> f32 {
-        let unit = match self.soil.forest.objective() {
-            Objective::SquaredError => self.soil.labels.unit * self.soil.labels.unit,
+    pub(super) fn gain(&self, score: f64, total: f64) -> f32 {
+        let unit = match self.forest.objective() {
+            Objective::SquaredError => self.labels.unit * self.labels.unit,
             // Gini counts both classes.
             Objective::BinaryLogistic => 2.0,
-            Objective::Softmax => 1.0 / self.soil.forest.outputs() as f64,
+            Objective::Softmax => 1.0 / self.forest.outputs() as f64,
         };
-        (score * unit / self.total).max(0.0) as f32
+        (score * unit / total).max(0.0) as f32
     }
 
     /// One tree an output. The weight of a node is known at its leaves and summed upwards: children come after their parents.
     #[expect(clippy::cast_possible_truncation, reason = "a model holds f32 values")]
-    fn trees(self) -> Vec<model::Tree> {
-        let mut shape = self.nodes;
+    pub(super) fn trees(
+        &self,
+        mut shape: Vec<model::Node>,
+        leaves: &[(usize, Sums)],
+    ) -> Vec<model::Tree> {
         let mut covers = vec![0_i64; shape.len()];
-        for (place, sums) in &self.leaves {
+        for (place, sums) in leaves {
             covers[*place] = weight(sums);
         }
         for place in (0..shape.len()).rev() {
@@ -260,18 +265,17 @@ impl<C: Criterion> Growth<'_, C> {
             if left != 0 {
                 covers[place] = covers[left] + covers[left + 1];
             }
-            shape[place].cover = (covers[place] as f64 * self.soil.labels.weight_unit) as f32;
+            shape[place].cover = (covers[place] as f64 * self.labels.weight_unit) as f32;
         }
         let tree = |output: usize| {
             let mut nodes = shape.clone();
-            for (place, sums) in &self.leaves {
+            for (place, sums) in leaves {
                 let sum = rest(sums).get(output).copied().unwrap_or_default() as f64;
                 let mean = sum / weight(sums).max(1) as f64;
-                nodes[*place].value =
-                    (self.soil.labels.middle + mean * self.soil.labels.unit) as f32;
+                nodes[*place].value = (self.labels.middle + mean * self.labels.unit) as f32;
             }
             model::Tree { nodes }
         };
-        (0..self.soil.forest.outputs()).map(tree).collect()
+        (0..self.forest.outputs()).map(tree).collect()
     }
 }

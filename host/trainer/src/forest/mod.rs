@@ -6,6 +6,7 @@
 //! variance gain of their labels 0 and 1.
 
 mod cpu;
+mod device;
 mod draw;
 mod grow;
 mod plan;
@@ -13,4 +14,5 @@ mod split;
 mod target;
 
 pub(crate) use cpu::backend;
+pub(crate) use device::backend_on_cards;
 pub(crate) use plan::plan;

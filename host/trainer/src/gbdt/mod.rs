@@ -6,6 +6,7 @@
 //! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
 
 mod cpu;
+mod device;
 mod gradient;
 mod grow;
 mod histogram;
@@ -15,4 +16,7 @@ mod sample;
 mod split;
 
 pub(crate) use cpu::Cpu;
+#[cfg(test)]
+pub(crate) use device::gradients_at_base;
+pub(crate) use device::{Nodes, Scales};
 pub(crate) use plan::plan;

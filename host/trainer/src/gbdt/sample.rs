@@ -28,12 +28,7 @@ pub(super) fn features(seed: u64, tree: u64, count: usize, fraction: f64) -> Vec
     if fraction >= 1.0 {
         return (0..count).collect();
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a fraction of a count"
-    )]
-    let wanted = ((count as f64 * fraction).round() as usize).clamp(1, count);
+    let wanted = wanted(count, fraction);
     let mut drawn: Vec<(u64, usize)> = (0..count)
         .map(|feature| (hash3(seed, 2 * tree + 1, feature as u64), feature))
         .collect();
@@ -47,11 +42,22 @@ pub(super) fn features(seed: u64, tree: u64, count: usize, fraction: f64) -> Vec
     chosen
 }
 
+/// How many features of `count` a tree sees.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of a count"
+)]
+pub(super) fn wanted(count: usize, fraction: f64) -> usize {
+    ((count as f64 * fraction).round() as usize).clamp(1, count)
+}
+
+/// The highest hash of a row that is drawn.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the conversion saturates"
 )]
-fn threshold(fraction: f64) -> u64 {
+pub(super) fn threshold(fraction: f64) -> u64 {
     (fraction * 18_446_744_073_709_551_616.0) as u64
 }

@@ -2,6 +2,7 @@
 
 mod crew;
 mod hearing;
+mod place;
 mod search;
 
 pub use hearing::EVENTS_MAX;
@@ -9,12 +10,12 @@ pub use search::{MAX_VARIANTS, start_search};
 
 use crate::config::{Config, Event, MAX_THREADS, RunOutcome};
 use crate::data::Matrix;
-use crate::device;
 use crate::error::TrainError;
 use crate::job::prepare;
 use crate::model::Model;
 use crew::{Crew, Work};
 use hearing::Shared;
+use place::Place;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ impl std::fmt::Debug for Run {
 ///
 /// # Errors
 /// [`TrainError::Invalid`] and [`TrainError::Data`] for settings and data that cannot be trained, [`TrainError::NoDevice`] for a
-/// GPU, [`TrainError::WorkerLost`] where the system gives no thread.
+/// GPU that is not there, [`TrainError::WorkerLost`] where the system gives no thread.
 pub fn start(
     train: Arc<Matrix>,
     valid: Option<Arc<Matrix>>,
@@ -53,7 +54,7 @@ pub fn start(
     let shared = Arc::clone(&work.shared);
     Ok(Run {
         shared,
-        _crew: Arc::new(Crew::begin(vec![work], &[threads])?),
+        _crew: Arc::new(Crew::begin(vec![vec![work]], &[threads])?),
     })
 }
 
@@ -72,14 +73,14 @@ fn work(
     valid: Option<&Arc<Matrix>>,
     config: Config,
 ) -> Result<Work, TrainError> {
-    let device = device::grant(&config.device)?;
+    let place = Place::of(&config)?;
     let config = Arc::new(config);
     Ok(Work {
         shared: Arc::default(),
         job: prepare(Arc::clone(&config), Arc::clone(train), valid.cloned())?,
         config,
         train: Arc::clone(train),
-        device,
+        place,
     })
 }
 

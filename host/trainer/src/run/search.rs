@@ -11,8 +11,12 @@ use std::sync::Arc;
 /// Most variants of one search.
 pub const MAX_VARIANTS: usize = 4_096;
 
+/// Most variants that train at once on a card: its grid holds so many of them with the most classes, and more would be no faster.
+const BATCH_MAX: usize = 64;
+
 /// Starts a run for each of `configs`, in their order, `parallel` at a time with `threads` threads split between them (one each at
 /// least). Each is byte for byte what [`super::start`] would train. A variant that cannot be trained has its own error.
+/// On cards all variants that fit train at once, whatever `parallel` says.
 ///
 /// # Errors
 /// What concerns all of them: [`TrainError::Invalid`] for numbers out of range, [`TrainError::WorkerLost`] where the system gives no
@@ -35,12 +39,12 @@ pub fn start_search(
         .into_iter()
         .map(|config| work(train, valid, config))
         .collect();
-    let mut line = Vec::with_capacity(checked.len());
+    let mut line: Vec<Vec<Work>> = Vec::with_capacity(checked.len());
     let mut variants = Vec::with_capacity(checked.len());
     for work in checked {
         variants.push(work.map(|work| {
             let shared = Arc::clone(&work.shared);
-            line.push(work);
+            join(&mut line, work);
             shared
         }));
     }
@@ -51,6 +55,18 @@ pub fn start_search(
         _crew: Arc::clone(&crew),
     };
     Ok(variants.into_iter().map(|shared| shared.map(run)).collect())
+}
+
+/// Puts a run into the line: with others on the same cards, which take all of them at once, or by itself.
+fn join(line: &mut Vec<Vec<Work>>, work: Work) {
+    let joins = |other: &Work| work.goes_with(other);
+    let has_room = |batch: &&mut Vec<Work>| batch.len() < BATCH_MAX;
+    let mut batches = line.iter_mut().filter(has_room);
+    let batch = batches.find(|batch| batch.first().is_some_and(joins));
+    match batch {
+        Some(batch) => batch.push(work),
+        None => line.push(vec![work]),
+    }
 }
 
 /// Threads of each of `places`, one at least, the first ones the odd ones more.
