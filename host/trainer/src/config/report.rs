@@ -47,7 +47,7 @@ pub struct Usage {
 }
 
 /// What a run says while it goes on.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// It has its threads.
     Started(Granted),

@@ -7,7 +7,11 @@
 use sha2::{Digest, Sha256};
 
 use super::cuts::{self, Binner};
+use super::records::{Records, record_words};
+use super::shared::{Sections, SharedFile, Sink, Slab, damaged};
 use crate::error::TrainError;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most rows of one matrix.
 pub const MAX_ROWS: usize = 1 << 30;
@@ -17,9 +21,6 @@ pub const MAX_FEATURES: usize = 16_384;
 pub const MAX_BINS: u16 = 255;
 /// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
 pub(crate) const LANES: usize = 8;
-/// On a device: features whose bins lie together, and histograms of a tree of the default depth (4 KiB a feature each).
-const DEVICE_GROUP: u64 = 16;
-const DEVICE_HISTOGRAMS: u64 = 32;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -43,7 +44,7 @@ pub struct MemoryNeed {
     pub host: u64,
     /// On a device, shared by all runs.
     pub device_shared: u64,
-    /// On a device, for each run of one output and the default depth.
+    /// On a device, for each run.
     pub device_per_run: u64,
 }
 
@@ -51,15 +52,29 @@ pub struct MemoryNeed {
 #[derive(Debug)]
 pub struct Matrix {
     names: Vec<String>,
-    raw: Vec<Vec<f32>>,
+    raw: Vec<Slab<f32>>,
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
-    columns: Vec<Vec<u8>>,
+    columns: Vec<Slab<u8>>,
     /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
     records: Records,
-    label: Option<Vec<f32>>,
-    weight: Option<Vec<f32>>,
+    label: Option<Slab<f32>>,
+    weight: Option<Slab<f32>>,
     rows: usize,
+    digest: [u8; 32],
+    /// Where all of it lies, if it can be sent to another process.
+    file: Option<SharedFile>,
+}
+
+/// What a shared matrix says before its sections.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    names: Vec<String>,
+    /// Of each feature.
+    cuts: Vec<usize>,
+    rows: usize,
+    label: bool,
+    weight: bool,
     digest: [u8; 32],
 }
 
@@ -103,10 +118,11 @@ impl Matrix {
             cuts: Vec::new(),
             columns: Vec::new(),
             records: Records::default(),
-            label: input.label,
-            weight: input.weight,
+            label: input.label.map(Slab::from),
+            weight: input.weight.map(Slab::from),
             rows,
             digest: [0; 32],
+            file: None,
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
@@ -116,9 +132,9 @@ impl Matrix {
                 .map(|x| if x.is_nan() { MISSING } else { binner.bin(*x) })
                 .collect();
             matrix.names.push(name);
-            matrix.raw.push(values);
+            matrix.raw.push(values.into());
             matrix.cuts.push(cuts);
-            matrix.columns.push(bins);
+            matrix.columns.push(bins.into());
         }
         matrix.records = Records::of(&matrix.columns, rows);
         matrix.digest = matrix.compute_digest();
@@ -135,18 +151,95 @@ impl Matrix {
             for cut in cuts {
                 sha.update(cut.to_le_bytes());
             }
-            sha.update(bins);
+            sha.update(&**bins);
         }
         for part in [&self.label, &self.weight] {
             sha.update([u8::from(part.is_some())]);
             let bytes: Vec<u8> = part
                 .iter()
-                .flatten()
+                .flat_map(|values| values.iter())
                 .flat_map(|x| x.to_le_bytes())
                 .collect();
             sha.update(bytes);
         }
         sha.finalize().into()
+    }
+
+    /// Moves it into memory that other processes can map, one column at a time, so that never more than one lies there twice.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfMemory`] where there is no room, [`TrainError::WorkerLost`] where the system shares no memory.
+    pub fn into_shared(self) -> Result<Self, TrainError> {
+        let header = Header {
+            cuts: self.cuts.iter().map(Vec::len).collect(),
+            rows: self.rows,
+            label: self.label.is_some(),
+            weight: self.weight.is_some(),
+            digest: self.digest,
+            names: self.names,
+        };
+        let header = serde_json::to_vec(&header)
+            .map_err(|error| damaged(&format!("its header cannot be written: {error}")))?;
+        let records = self.rows * record_words(self.raw.len());
+        let cells = self.rows * (5 * self.raw.len() + 8) + 8 * records;
+        let mut sink = Sink::new(&header, cells as u64)?;
+        for cuts in self.cuts {
+            sink.section(&cuts)?;
+        }
+        for values in self.raw {
+            sink.section(&values)?;
+        }
+        for bins in self.columns {
+            sink.section(&bins)?;
+        }
+        sink.section(self.records.words(records))?;
+        drop(self.records);
+        for values in [self.label, self.weight].into_iter().flatten() {
+            sink.section(&values)?;
+        }
+        Self::from_shared(sink.finish()?)
+    }
+
+    /// Maps a matrix that [`Matrix::into_shared`] made, here or in another process.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a file that is not sealed or is damaged, [`TrainError::OutOfMemory`] where it cannot be mapped.
+    pub fn from_shared(file: OwnedFd) -> Result<Self, TrainError> {
+        let (mut sections, header) = Sections::open(file)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|error| damaged(&format!("its header cannot be read: {error}")))?;
+        let (features, rows) = (header.names.len(), header.rows);
+        if header.cuts.len() != features || features > MAX_FEATURES || rows > MAX_ROWS {
+            return Err(damaged("its header contradicts itself"));
+        }
+        let cuts = header.cuts.iter().map(|len| sections.next(*len));
+        let cuts = cuts
+            .map(|cuts| Ok(cuts?.to_vec()))
+            .collect::<Result<_, _>>()?;
+        let raw = (0..features).map(|_| sections.next(rows));
+        let raw = raw.collect::<Result<_, _>>()?;
+        let columns = (0..features).map(|_| sections.next(rows));
+        let columns = columns.collect::<Result<_, _>>()?;
+        let records = Records::mapped(sections.next(rows * record_words(features))?);
+        let mut optional = |there: bool| there.then(|| sections.next(rows)).transpose();
+        let (label, weight) = (optional(header.label)?, optional(header.weight)?);
+        Ok(Self {
+            names: header.names,
+            raw,
+            cuts,
+            columns,
+            records,
+            label,
+            weight,
+            rows,
+            digest: header.digest,
+            file: Some(sections.finish()?),
+        })
+    }
+
+    /// The sealed file it lies in, if it was moved there.
+    pub fn shared_file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Number of rows.
@@ -184,10 +277,9 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + 8 * self.record_words() as u64) + optional,
-            device_shared: n * (f + DEVICE_GROUP * f.div_ceil(DEVICE_GROUP)) + optional,
-            device_per_run: 24 * n
-                + DEVICE_HISTOGRAMS * DEVICE_GROUP * f.div_ceil(DEVICE_GROUP) * 4096,
+            host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
+            device_shared: n * (32 * f.div_ceil(32) + f + 1),
+            device_per_run: n * 20 + 32 * f * 4096,
         }
     }
 
@@ -223,52 +315,7 @@ impl Matrix {
 
     /// The bins of each row, [`Matrix::record_words`] words a row.
     pub(crate) fn records(&self) -> &[u64] {
-        self.records
-            .words
-            .get(self.records.from..)
-            .unwrap_or_default()
-    }
-}
-
-/// The bins of each row: [`LANES`] features a word, the first feature lowest. No record lies across more lines of the cache than it
-/// must.
-#[derive(Debug, Default)]
-struct Records {
-    words: Vec<u64>,
-    /// The first word of the first record begins a line.
-    from: usize,
-}
-
-/// Words of a line of the cache.
-const LINE: usize = 8;
-
-/// Words of a record, filled up so that a line holds whole records, or a record whole lines.
-fn record_words(features: usize) -> usize {
-    let words = features.div_ceil(LANES).max(1);
-    if words < LINE {
-        words.next_power_of_two()
-    } else {
-        words.next_multiple_of(LINE)
-    }
-}
-
-impl Records {
-    fn of(columns: &[Vec<u8>], rows: usize) -> Self {
-        let stride = record_words(columns.len());
-        let mut words = vec![0_u64; rows * stride + LINE];
-        let from = words
-            .as_ptr()
-            .align_offset(LINE * size_of::<u64>())
-            .min(LINE);
-        for (word, columns) in columns.chunks(LANES).enumerate() {
-            for (place, column) in columns.iter().enumerate() {
-                let own = words.iter_mut().skip(from + word).step_by(stride);
-                for (record, bin) in own.zip(column) {
-                    *record |= u64::from(*bin) << (8 * place);
-                }
-            }
-        }
-        Self { words, from }
+        self.records.words(self.rows * self.record_words())
     }
 }
 
