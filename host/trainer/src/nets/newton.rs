@@ -24,6 +24,8 @@ const PRODUCTS_MAX: usize = 250;
 const HALVINGS_MAX: usize = 30;
 /// The share of the predicted decrease that a step must reach (Armijo's rule).
 const DECREASE: f64 = 1e-4;
+/// Rounding of a loss, relative to it.
+const NOISE: f64 = 1e-14;
 
 /// Training in progress. Its state is the point alone: a step depends on nothing else that came before it.
 pub(crate) struct Newton {
@@ -86,12 +88,7 @@ impl Newton {
 
     /// The largest component of the gradient for one unit of weight.
     fn slope(&self) -> f64 {
-        let largest = self
-            .here
-            .gradient
-            .iter()
-            .fold(0.0, |most: f64, g| most.max(g.abs()));
-        largest / self.shared.weight_sum.max(f64::MIN_POSITIVE)
+        largest(&self.here.gradient) / self.shared.weight_sum.max(f64::MIN_POSITIVE)
     }
 
     /// Goes down as far as Armijo's rule lets; false where no step lowers the loss.
@@ -103,13 +100,15 @@ impl Newton {
             let moved = |(x, d): (&f64, &f64)| x + length * d;
             let point: Vec<f64> = self.point.iter().zip(&direction).map(moved).collect();
             let there = look(&self.shared, &point, pool)?;
-            if there.loss <= self.here.loss + DECREASE * length * descent {
-                // An equal loss is no step: a run that goes on from here must not count one either.
-                let improves = there.loss < self.here.loss;
-                if improves {
-                    (self.point, self.here) = (point, there);
-                }
-                return Ok(improves);
+            // Close to the end the loss no longer tells points apart, but its gradient still does (Hager and Zhang, 2005, 4.1).
+            let noise = NOISE * self.here.loss.abs();
+            let descends = there.loss < self.here.loss
+                && there.loss <= self.here.loss + DECREASE * length * descent;
+            let flattens = there.loss <= self.here.loss + noise
+                && largest(&there.gradient) < largest(&self.here.gradient);
+            if descends || flattens {
+                (self.point, self.here) = (point, there);
+                return Ok(true);
             }
             length *= 0.5;
         }
@@ -229,6 +228,10 @@ impl Learner for Newton {
             self.tolerance
         ))
     }
+}
+
+fn largest(gradient: &[f64]) -> f64 {
+    gradient.iter().fold(0.0, |most, g| most.max(g.abs()))
 }
 
 /// Log-odds of the labels' weighted mean.

@@ -24,6 +24,7 @@ impl Bytes<'_> {
         f32::from_le_bytes(self.array(at))
     }
 
+    #[cfg(feature = "nets")]
     pub(crate) fn f64(self, at: usize) -> f64 {
         f64::from_le_bytes(self.array(at))
     }
