@@ -1,6 +1,7 @@
 //! Grows one tree: a line of nodes that may still be split, the next ones chosen by the growth rule. The work on rows and histograms
 //! is spread over threads; what is decided never depends on how.
 
+use super::family::{Candidate, Counted, Family};
 use super::gradient::Sum;
 use super::histogram::{Counter, Histogram};
 use super::part::{Cut, part};
@@ -52,20 +53,8 @@ struct Open {
     split: Split,
 }
 
-/// A node whose fate is not known yet.
-#[derive(Clone)]
-struct Candidate {
-    node: usize,
-    depth: u8,
-    rows: Range<usize>,
-    total: Sum,
-}
-
-/// Two children and what is left of their parent.
-struct Family {
-    parent: Option<Histogram>,
-    children: [Candidate; 2],
-}
+/// A node, and its best split if it has one.
+type Looked = (Counted, Option<Split>);
 
 impl Soil<'_> {
     /// Grows a tree over rows that are not none.
@@ -86,7 +75,8 @@ impl Soil<'_> {
             leaves: Vec::new(),
         };
         let mut line: Vec<Open> = Vec::new();
-        self.admit(vec![(root, counted)], &mut line, &mut grown)?;
+        let looked = self.search(vec![Counted(root, counted)])?;
+        self.admit(looked, &mut line, &mut grown);
         let mut leaves = 1;
         while leaves < self.gbdt.leaf_limit() {
             let chosen = self.next(&mut line, self.gbdt.leaf_limit() - leaves);
@@ -95,8 +85,7 @@ impl Soil<'_> {
             }
             leaves += chosen.len();
             let families = self.split(chosen, &mut rows, &mut grown)?;
-            let candidates = self.histograms(families, &rows)?;
-            self.admit(candidates, &mut line, &mut grown)?;
+            self.admit(self.look(families, &rows)?, &mut line, &mut grown);
         }
         let rest = line.into_iter().map(|open| open.candidate);
         grown.leaves.extend(rest.map(|one| (one.node, one.rows)));
@@ -148,14 +137,8 @@ impl Soil<'_> {
     }
 
     /// Puts nodes into the line if they can be split, else among the leaves.
-    fn admit(
-        &self,
-        candidates: Vec<(Candidate, Option<Histogram>)>,
-        line: &mut Vec<Open>,
-        grown: &mut Grown,
-    ) -> Result<(), TrainError> {
-        let splits = self.search(&candidates)?;
-        for ((candidate, histogram), split) in candidates.into_iter().zip(splits) {
+    fn admit(&self, looked: Vec<Looked>, line: &mut Vec<Open>, grown: &mut Grown) {
+        for (Counted(candidate, histogram), split) in looked {
             match split {
                 Some(split) => line.push(Open {
                     histogram: histogram.filter(|_| line.len() < self.histograms_max),
@@ -165,47 +148,43 @@ impl Soil<'_> {
                 None => grown.leaves.push((candidate.node, candidate.rows)),
             }
         }
-        Ok(())
     }
 
-    /// The best split of each node: features are shared out where there are few nodes.
-    fn search(
-        &self,
-        candidates: &[(Candidate, Option<Histogram>)],
-    ) -> Result<Vec<Option<Split>>, TrainError> {
-        let busy = 2 * self.pool.threads();
+    /// The best split of one node among `features`.
+    fn best(&self, counted: &Counted, features: &[usize]) -> Option<Split> {
+        let Counted(candidate, histogram) = counted;
+        let histogram = histogram.as_ref().filter(|_| self.can_split(candidate))?;
+        best(&self.rules, self.data, histogram, features, candidate.total)
+    }
+
+    /// The best split of each of few nodes: their features are shared out.
+    fn search(&self, candidates: Vec<Counted>) -> Result<Vec<Looked>, TrainError> {
         let pieces = match self.pool.threads() {
             1 => 1,
-            _ => busy.div_ceil(candidates.len().max(1)),
+            threads => (2 * threads).div_ceil(candidates.len().max(1)),
         };
         let length = self.features.len().div_ceil(pieces).max(1);
-        let mut looks = Vec::new();
-        for (place, (candidate, histogram)) in candidates.iter().enumerate() {
-            if let Some(histogram) = histogram
-                && self.can_split(candidate)
-            {
-                let parts = self.features.chunks(length);
-                looks.extend(parts.map(|features| (place, candidate.total, histogram, features)));
-            }
-        }
+        let parts = |(place, _): (usize, _)| {
+            let parts = self.features.chunks(length);
+            parts.map(move |features| (place, features))
+        };
+        let looks = candidates.iter().enumerate().flat_map(parts).collect();
         let found = self
             .pool
-            .map(looks, |(place, total, histogram, features)| {
-                (
-                    place,
-                    best(&self.rules, self.data, histogram, features, total),
-                )
+            .map(looks, |(place, features): (usize, &[usize])| {
+                let counted = candidates.get(place);
+                (place, counted.and_then(|one| self.best(one, features)))
             })?;
-        let mut splits: Vec<Option<Split>> = vec![None; candidates.len()];
+        let mut looked: Vec<Looked> = candidates.into_iter().map(|one| (one, None)).collect();
         for (place, split) in found {
             // Features come in rising order, so only a strictly better one replaces.
-            if let (Some(kept), Some(split)) = (splits.get_mut(place), split)
+            if let (Some((_, kept)), Some(split)) = (looked.get_mut(place), split)
                 && kept.is_none_or(|kept| split.gain > kept.gain)
             {
                 *kept = Some(split);
             }
         }
-        Ok(splits)
+        Ok(looked)
     }
 
     /// Parts the rows of nodes and gives each two children.
@@ -240,6 +219,7 @@ impl Soil<'_> {
             };
             Family {
                 parent: open.histogram,
+                splits: false,
                 children: [
                     child(0, parent.rows.start..middle),
                     child(1, middle..parent.rows.end),
@@ -267,59 +247,33 @@ impl Soil<'_> {
         }
     }
 
-    /// Histograms of both children for the price of the smaller one; of both from their rows where the parent kept none.
-    fn histograms(
-        &self,
-        families: Vec<Family>,
-        rows: &Rows<'_>,
-    ) -> Result<Vec<(Candidate, Option<Histogram>)>, TrainError> {
-        let smaller =
-            |[left, right]: &[Candidate; 2]| usize::from(left.rows.len() > right.rows.len());
-        let mut wanted = Vec::new();
-        for family in &families {
-            let [left, right] = &family.children;
-            let splits = self.can_split(left) || self.can_split(right);
-            match (&family.parent, splits) {
-                (Some(_), true) => wanted.push(&family.children[smaller(&family.children)]),
-                (None, true) => wanted.extend([left, right]),
-                (_, false) => {}
-            }
+    /// Looks at the children of all families: histograms first, then splits.
+    fn look(&self, mut families: Vec<Family>, rows: &Rows<'_>) -> Result<Vec<Looked>, TrainError> {
+        let mut slices: Vec<&[u32]> = Vec::new();
+        for family in &mut families {
+            family.splits = family.children.iter().any(|child| self.can_split(child));
+            let wanted = family.wanted().iter();
+            slices.extend(wanted.map(|one| &rows.rows[one.rows.clone()]));
         }
-        // A child of one row is counted too: its sibling may need what is left.
-        let slices: Vec<&[u32]> = wanted
-            .iter()
-            .map(|one| &rows.rows[one.rows.clone()])
-            .collect();
         let mut counted = self.counter.count(self.pool, &slices)?.into_iter();
-        let mut shared = Vec::with_capacity(families.len());
-        for Family { parent, children } in families {
-            let splits = children.iter().any(|child| self.can_split(child));
-            let own = match (splits, &parent) {
-                (false, _) => [None, None],
-                (true, Some(_)) => [counted.next(), None],
-                (true, None) => [counted.next(), counted.next()],
-            };
-            shared.push((parent, children, own));
+        let counted = families.into_iter().map(|family| {
+            let own = counted.by_ref().take(family.wanted().len()).collect();
+            (family, own)
+        });
+        let counted: Vec<(Family, Vec<Histogram>)> = counted.collect();
+        if counted.len() < 2 * self.pool.threads() || slices.is_empty() {
+            let children = counted
+                .into_iter()
+                .flat_map(|(family, own)| family.share(own));
+            return self.search(children.collect());
         }
-        let both = self.pool.map(shared, |(parent, children, [one, other])| {
-            // What is left of the parent is the larger child's; without a parent both were counted, the left one first.
-            let counted_left = parent.is_none() || smaller(&children) == 0;
-            let other = match (parent, &one) {
-                (Some(mut parent), Some(one)) => {
-                    parent.subtract(one);
-                    Some(parent)
-                }
-                _ => other,
-            };
-            let [left, right] = children;
-            let (ours, theirs) = if counted_left {
-                (one, other)
-            } else {
-                (other, one)
-            };
-            [(left, ours), (right, theirs)]
+        let looked = self.pool.map(counted, |(family, own)| {
+            family.share(own).map(|child| {
+                let split = self.best(&child, self.features);
+                (child, split)
+            })
         })?;
-        Ok(both.into_iter().flatten().collect())
+        Ok(looked.into_iter().flatten().collect())
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod cpu;
 mod device;
+mod family;
 mod gradient;
 mod grow;
 mod histogram;
