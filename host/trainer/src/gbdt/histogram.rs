@@ -15,7 +15,7 @@ const CACHED: usize = 1 << 11;
 /// Rows below which handing work to another thread costs more than it saves.
 const PIECE_ROWS: usize = 1 << 13;
 /// Pieces for each thread, so that a slow thread does not hold the others up.
-const PIECES: usize = 4;
+const PIECES: usize = 2;
 
 type Table = [u64; BINS];
 
