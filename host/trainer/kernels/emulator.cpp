@@ -26,6 +26,7 @@ struct Fiber {
     Status status;
     unsigned mask;
     int line;
+    bool is_made;
 };
 
 typedef void (*Kernel)(Job, u32);
@@ -78,16 +79,19 @@ void emulated_pause() {
     if (machine.order != 0 && draw() % 8 == 0) leave(READY);
 }
 
+// A fiber runs its thread of one block after another: making one costs far more than switching to it.
 static void body() {
-    machine.kernel(*machine.job, machine.step);
-    emulated.fiber->status = DONE;
-    _longjmp(machine.home_place, 1);
+    for (;;) {
+        machine.kernel(*machine.job, machine.step);
+        leave(DONE);
+    }
 }
 
-static void resume(Fiber* fiber, bool is_new) {
+static void resume(Fiber* fiber) {
     emulated.fiber = fiber;
     if (_setjmp(machine.home_place)) return;
-    if (!is_new) _longjmp(fiber->place, 1);
+    if (fiber->is_made) _longjmp(fiber->place, 1);
+    fiber->is_made = true;
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = fiber->stack.data();
     fiber->context.uc_stack.ss_size = fiber->stack.size();
@@ -142,7 +146,6 @@ static void run_block(unsigned threads) {
         machine.fibers[i]->status = READY;
     }
     for (Warp& warp : machine.warps) warp.generation = 0;
-    std::vector<char> begun(threads, 0);
     unsigned done = 0;
     while (done < threads && !machine.fault) {
         bool moved = false;
@@ -150,8 +153,7 @@ static void run_block(unsigned threads) {
         for (unsigned i : order) {
             Fiber* fiber = machine.fibers[i];
             if (fiber->status != READY) continue;
-            resume(fiber, !begun[i]);
-            begun[i] = 1;
+            resume(fiber);
             moved = true;
             done += fiber->status == DONE;
         }
@@ -191,7 +193,10 @@ extern "C" const char* airlock_emulate(
     for (unsigned at : sequence) {
         emulated.block = dim3{at % blocks, at / blocks, 0};
         run_block(threads);
-        if (machine.fault) return machine.fault;
+        if (!machine.fault) continue;
+        // They are somewhere within the kernel and are of no more use.
+        for (Fiber* fiber : machine.fibers) fiber->is_made = false;
+        return machine.fault;
     }
     return nullptr;
 }

@@ -104,6 +104,19 @@ pub fn atomic_clocks(card: &Card) -> Result<AtomicClocks, TrainError> {
 /// # Errors
 /// [`TrainError::Invalid`] for a wish that makes no sense, [`TrainError::NoDevice`] that names what there is and what was wanted.
 pub fn matching<'a>(wish: &GpuWish, cards: &'a [Card]) -> Result<Vec<&'a Card>, TrainError> {
+    let mut fitting = all_fitting(wish, cards)?;
+    fitting.truncate(usize::from(wish.count));
+    Ok(fitting)
+}
+
+/// All cards that fit, the freest first; as many as `wish` counts at least.
+///
+/// # Errors
+/// As [`matching`].
+pub(crate) fn all_fitting<'a>(
+    wish: &GpuWish,
+    cards: &'a [Card],
+) -> Result<Vec<&'a Card>, TrainError> {
     let invalid = |text: String| Err(TrainError::Invalid(text));
     if !(1..=MAX_CARDS).contains(&wish.count) {
         return invalid(format!("{} GPUs; a run has 1 to {MAX_CARDS}", wish.count));
@@ -117,11 +130,9 @@ pub fn matching<'a>(wish: &GpuWish, cards: &'a [Card]) -> Result<Vec<&'a Card>, 
     let mut fitting: Vec<&Card> = cards.iter().filter(|card| fits(wish, card)).collect();
     // The order of two equally free cards is that of their numbers.
     fitting.sort_by_key(|card| (std::cmp::Reverse(card.memory_free), card.ordinal));
-    let count = usize::from(wish.count);
-    if fitting.len() < count {
+    if fitting.len() < usize::from(wish.count) {
         return Err(TrainError::NoDevice(unmet(wish, cards, fitting.len())));
     }
-    fitting.truncate(count);
     Ok(fitting)
 }
 

@@ -21,6 +21,9 @@ pub const MAX_FEATURES: usize = 16_384;
 pub const MAX_BINS: u16 = 255;
 /// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
 pub(crate) const LANES: usize = 8;
+/// On a device: features whose bins lie together, and histograms of a tree of the default depth (4 KiB a feature each).
+const DEVICE_GROUP: u64 = 16;
+const DEVICE_HISTOGRAMS: u64 = 32;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -278,8 +281,9 @@ impl Matrix {
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
             host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
-            device_shared: n * (32 * f.div_ceil(32) + f + 1),
-            device_per_run: n * 20 + 32 * f * 4096,
+            device_shared: n * (f + DEVICE_GROUP * f.div_ceil(DEVICE_GROUP)) + optional,
+            device_per_run: 24 * n
+                + DEVICE_HISTOGRAMS * DEVICE_GROUP * f.div_ceil(DEVICE_GROUP) * 4096,
         }
     }
 

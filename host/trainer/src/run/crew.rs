@@ -30,8 +30,7 @@ impl Work {
     /// Whether both train at once: variants of gradient boosting on the same cards do.
     pub(super) fn goes_with(&self, other: &Self) -> bool {
         let boosts = |work: &Self| matches!(work.config.algorithm, Algorithm::Gbdt(_));
-        let on_cards = self.place != Place::Processor && self.place == other.place;
-        on_cards && boosts(self) && boosts(other)
+        self.place.has_cards_of(&other.place) && boosts(self) && boosts(other)
     }
 }
 

@@ -17,11 +17,13 @@ const ANY_CARD: GpuWish = GpuWish {
 };
 
 /// Where a run trains.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) enum Place {
     Processor,
     Cards {
         cards: Vec<Card>,
+        /// Other cards that would do as well, for the other variants of a search.
+        others: Vec<Card>,
         /// Of each card, over 0 and at most 1.
         share: f32,
         /// Only if nothing stands in the way: the wish was `best`.
@@ -45,12 +47,55 @@ impl Place {
 
     fn cards(wish: &GpuWish, else_processor: bool) -> Result<Self, TrainError> {
         let there = device::list()?;
-        let cards = device::matching(wish, &there)?;
+        let mut fitting = device::all_fitting(wish, &there)?.into_iter().cloned();
+        let cards = fitting.by_ref().take(usize::from(wish.count)).collect();
         Ok(Self::Cards {
-            cards: cards.into_iter().cloned().collect(),
+            cards,
+            others: if wish.count == 1 {
+                fitting.collect()
+            } else {
+                Vec::new()
+            },
             share: wish.share,
             else_processor,
         })
+    }
+
+    /// Whether two runs have the same cards. How free a card is may have changed in between.
+    pub(super) fn has_cards_of(&self, other: &Self) -> bool {
+        let key = |place: &Self| match place {
+            Self::Processor => None,
+            Self::Cards {
+                cards,
+                share,
+                else_processor,
+                ..
+            } => {
+                let uuids: Vec<String> = cards.iter().map(|card| card.uuid.clone()).collect();
+                Some((uuids, share.to_bits(), *else_processor))
+            }
+        };
+        key(self).is_some_and(|own| Some(own) == key(other))
+    }
+
+    /// This place, and the same on each other card that would do as well.
+    pub(super) fn spread(&self) -> Vec<Self> {
+        let mut places = vec![self.clone()];
+        if let Self::Cards {
+            others,
+            share,
+            else_processor,
+            ..
+        } = self
+        {
+            places.extend(others.iter().map(|card| Self::Cards {
+                cards: vec![card.clone()],
+                others: Vec::new(),
+                share: *share,
+                else_processor: *else_processor,
+            }));
+        }
+        places
     }
 
     /// For people.
@@ -73,6 +118,10 @@ impl Place {
             Self::Processor => Ok(None),
             Self::Cards { cards, share, .. } => cuda::open(cards, *share, plans).map(Some),
         }
+    }
+
+    pub(super) fn is_cards(&self) -> bool {
+        matches!(self, Self::Cards { .. })
     }
 
     pub(super) fn may_fall_back(&self) -> bool {

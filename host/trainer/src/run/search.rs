@@ -13,10 +13,13 @@ pub const MAX_VARIANTS: usize = 4_096;
 
 /// Most variants that train at once on a card: its grid holds so many of them with the most classes, and more would be no faster.
 const BATCH_MAX: usize = 64;
+/// Most batches that train at once on cards: each has a thread that waits for its card.
+const CARDS_AT_ONCE: usize = 16;
 
 /// Starts a run for each of `configs`, in their order, `parallel` at a time with `threads` threads split between them (one each at
 /// least). Each is byte for byte what [`super::start`] would train. A variant that cannot be trained has its own error.
-/// On cards all variants that fit train at once, whatever `parallel` says.
+/// On cards all variants that fit train at once, whatever `parallel` says, shared between
+/// the cards that fit equally well.
 ///
 /// # Errors
 /// What concerns all of them: [`TrainError::Invalid`] for numbers out of range, [`TrainError::WorkerLost`] where the system gives no
@@ -48,7 +51,14 @@ pub fn start_search(
             shared
         }));
     }
-    let places = parallel.min(line.len());
+    let line: Vec<Vec<Work>> = line.into_iter().flat_map(deal).collect();
+    // Every card works at once; the processor as often as was asked for.
+    let on_cards = line
+        .iter()
+        .flatten()
+        .filter(|work| work.place.is_cards())
+        .count();
+    let places = parallel.max(on_cards.min(CARDS_AT_ONCE)).min(line.len());
     let crew = Arc::new(Crew::begin(line, &split(threads, places))?);
     let run = |shared| Run {
         shared,
@@ -67,6 +77,27 @@ fn join(line: &mut Vec<Vec<Work>>, work: Work) {
         Some(batch) => batch.push(work),
         None => line.push(vec![work]),
     }
+}
+
+/// Shares a batch between the cards that fit equally well.
+fn deal(batch: Vec<Work>) -> Vec<Vec<Work>> {
+    let places = batch
+        .first()
+        .map(|work| work.place.spread())
+        .unwrap_or_default();
+    let count = places.len().min(batch.len()).max(1);
+    let each = batch.len().div_ceil(count);
+    let mut dealt: Vec<Vec<Work>> = Vec::with_capacity(count);
+    for (number, mut work) in batch.into_iter().enumerate() {
+        if let Some(place) = places.get(number / each) {
+            work.place = place.clone();
+        }
+        match dealt.last_mut().filter(|_| !number.is_multiple_of(each)) {
+            Some(own) => own.push(work),
+            None => dealt.push(vec![work]),
+        }
+    }
+    dealt
 }
 
 /// Threads of each of `places`, one at least, the first ones the odd ones more.
