@@ -65,13 +65,13 @@ impl Mapping {
     /// Maps all of a sealed file.
     #[expect(unsafe_code, reason = "maps a file")]
     fn new(file: OwnedFd) -> Result<Self, TrainError> {
-        let seals = fcntl_get_seals(&file).map_err(|error| unusable(&error))?;
+        let seals = fcntl_get_seals(&file).map_err(unusable)?;
         if !seals.contains(sealed()) {
             return Err(TrainError::Data(
                 "a shared matrix is not sealed: its bytes could change during training".to_owned(),
             ));
         }
-        let bytes = rustix::fs::fstat(&file).map_err(|error| unusable(&error))?;
+        let bytes = rustix::fs::fstat(&file).map_err(unusable)?;
         let bytes = usize::try_from(bytes.st_size).unwrap_or(0);
         if bytes == 0 {
             return Err(damaged("it is empty"));
@@ -89,7 +89,7 @@ impl Mapping {
             )
         };
         let start = start
-            .map_err(|error| no_room(error.into(), bytes as u64))?
+            .map_err(|error| no_room(&error.into(), bytes as u64))?
             .cast();
         Ok(Self { start, bytes, file })
     }
@@ -175,7 +175,7 @@ impl Sink {
     /// Begins a file with its header.
     pub(super) fn new(header: &[u8], needed: u64) -> Result<Self, TrainError> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let file = memfd_create("airlock-matrix", flags).map_err(|error| unusable(&error))?;
+        let file = memfd_create("airlock-matrix", flags).map_err(unusable)?;
         let mut sink = Self {
             file: File::from(file),
             at: 0,
@@ -201,7 +201,7 @@ impl Sink {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
         let written = self.file.write_all(bytes);
-        written.map_err(|error| no_room(error, self.needed))?;
+        written.map_err(|error| no_room(&error, self.needed))?;
         self.at += bytes.len();
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Sink {
     /// Seals the file.
     pub(super) fn finish(self) -> Result<OwnedFd, TrainError> {
         let file = OwnedFd::from(self.file);
-        fcntl_add_seals(&file, sealed()).map_err(|error| unusable(&error))?;
+        fcntl_add_seals(&file, sealed()).map_err(unusable)?;
         Ok(file)
     }
 }
@@ -273,13 +273,13 @@ pub(super) fn damaged(what: &str) -> TrainError {
     TrainError::Data(format!("a shared matrix is damaged: {what}"))
 }
 
-fn unusable(error: &Errno) -> TrainError {
+fn unusable(error: Errno) -> TrainError {
     TrainError::WorkerLost(format!(
         "this system shares no memory between processes (memfd): {error}"
     ))
 }
 
-fn no_room(error: io::Error, needed: u64) -> TrainError {
+fn no_room(error: &io::Error, needed: u64) -> TrainError {
     match error.kind() {
         io::ErrorKind::OutOfMemory | io::ErrorKind::StorageFull => TrainError::OutOfMemory {
             needed,
