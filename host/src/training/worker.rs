@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// A worker is heard at least so often.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// Longer than any run: waiting ends with an event or the run.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Private memory that a worker may hold beside what its runs were granted, bytes: stacks, the allocator's own, small data.
 pub(super) const SLACK_BYTES: u64 = 256 << 20;
@@ -212,8 +212,9 @@ impl Desk {
         let runs = match started {
             Ok(runs) => runs,
             Err(error) => {
-                ids.into_iter()
-                    .for_each(|run| self.end(run, Err(error.clone())));
+                for run in ids {
+                    self.end(run, Err(error.clone()));
+                }
                 return;
             }
         };
