@@ -49,7 +49,9 @@ fn line(notice: &Notice) -> Option<String> {
         Notice::TaskInstances {
             state: TaskInstanceState::None | TaskInstanceState::Scheduled,
             ..
-        } => None,
+        }
+        // Where nothing is drawn, the log's own lines tell how far it is.
+        | Notice::Progress { .. } => None,
         Notice::TaskInstances {
             task_id,
             from,
@@ -75,8 +77,6 @@ fn line(notice: &Notice) -> Option<String> {
             ))
         }
         Notice::Run { state, at, .. } => Some(format!("{}  run {state}", at.strftime("%H:%M:%S"))),
-        // Where nothing is drawn, the log's own lines tell it.
-        Notice::Progress { .. } => None,
     }
 }
 

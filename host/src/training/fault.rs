@@ -28,7 +28,7 @@ pub enum FaultKind {
 pub struct Fault {
     /// What breaks.
     pub kind: FaultKind,
-    /// When a measurement of this round, or a later one, would be told.
+    /// When a checkpoint of this round, or a later one, was told: what comes after it is lost.
     pub round: u32,
 }
 

@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a worker may write to its standard error, bytes; more is lost.
-const LAST_WORDS_MAX: u64 = 16 << 10;
+const LAST_WORDS_MAX: u16 = 16 << 10;
 /// How long the end of a killed process is waited for, and between two looks.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 const FAREWELL_PAUSE: Duration = Duration::from_millis(5);
@@ -119,7 +119,7 @@ impl Launch for OwnProgram {
 fn last_words_file() -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = memfd_create("airlock-worker-stderr", flags)?;
-    ftruncate(&file, LAST_WORDS_MAX)?;
+    ftruncate(&file, u64::from(LAST_WORDS_MAX))?;
     fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SHRINK)?;
     Ok(File::from(file))
 }
@@ -159,7 +159,7 @@ impl Worker for ChildWorker {
         // Its socket is closed, so it is ending; what still holds it up must not hold up its runs.
         self.kill();
         let status = self.end_within(FAREWELL_MAX);
-        let mut bytes = vec![0; LAST_WORDS_MAX as usize];
+        let mut bytes = vec![0; usize::from(LAST_WORDS_MAX)];
         let read = self.last_words.read_at(&mut bytes, 0).unwrap_or(0);
         bytes.truncate(read);
         let text = String::from_utf8_lossy(&bytes);

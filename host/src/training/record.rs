@@ -63,6 +63,10 @@ pub(super) struct Record {
     changed: Condvar,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts that do not exclude each other"
+)]
 struct Heard {
     events: VecDeque<Event>,
     started: bool,

@@ -132,9 +132,9 @@ impl Supervisor {
         drop(one_at_a_time);
         if left.is_some() {
             let cause = Cause::Lost("its worker ended as soon as it was started".to_owned());
-            records
-                .iter()
-                .for_each(|record| self.move_on(record, &cause));
+            for record in records {
+                self.move_on(record, &cause);
+            }
         }
         Ok(())
     }

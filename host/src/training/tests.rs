@@ -149,8 +149,9 @@ fn a_run_whose_worker_ends_goes_on_elsewhere_with_the_same_bytes() {
 fn a_worker_that_is_silent_is_given_up_at_its_limit_and_not_before() {
     let trainers = Trainers::in_threads(None, &[Some("hang@11")]);
     let run = trainers.start(&request(), config(Device::Cpu)).unwrap();
-    // The worker says nothing after the checkpoint of the round before; nothing is known of it yet.
-    while !matches!(run.next(LONG), Some(Event::Progress(point)) if point.round == 10) {}
+    // The worker says nothing after this checkpoint; nothing is known of that yet.
+    let reached = |bytes: &[u8]| Model::from_bytes(bytes).unwrap().rounds() >= 11;
+    while !matches!(run.next(LONG), Some(Event::Checkpointed(bytes)) if reached(&bytes)) {}
     let now = Instant::now();
     let silence = Options::default().silence_max;
     trainers.check(now + silence / 2);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// A worker is heard at least so often.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// Longer than any run: waiting ends with an event or the run.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// Private memory that a worker may hold beside what its runs were granted, bytes: stacks, the allocator's own, small data.
 pub(super) const SLACK_BYTES: u64 = 256 << 20;
@@ -212,8 +212,9 @@ impl Desk {
         let runs = match started {
             Ok(runs) => runs,
             Err(error) => {
-                ids.into_iter()
-                    .for_each(|run| self.end(run, Err(error.clone())));
+                for run in ids {
+                    self.end(run, Err(error.clone()));
+                }
                 return;
             }
         };
@@ -242,13 +243,14 @@ impl Desk {
             }
         }
         while let Some(event) = run.next(FOREVER) {
-            if self.breaks(id, &event) {
-                run.cancel();
-                lock(&self.live).remove(&id);
-                return;
-            }
+            let fault = self.due(&event);
             let event = self.named(event);
             self.say(&FromWorker::Event { run: id, event });
+            if let Some(fault) = fault {
+                run.cancel();
+                lock(&self.live).remove(&id);
+                return self.break_down(id, fault);
+            }
         }
         let end = run.wait().map(|outcome| End {
             outcome,
@@ -311,13 +313,19 @@ impl Desk {
         }
     }
 
-    /// Whether a planned fault comes now; then nothing more is said of the run.
-    fn breaks(&self, run: RunId, event: &Event) -> bool {
-        let Event::Progress(point) = event else {
-            return false;
+    /// The planned fault, if it comes now: its checkpoint is told, and nothing more of the run.
+    fn due(&self, event: &Event) -> Option<Fault> {
+        let Event::Checkpointed(bytes) = event else {
+            return None;
         };
-        let due = lock(&self.planned).take_if(|fault| point.round >= fault.round);
-        let Some(fault) = due else { return false };
+        let mut planned = lock(&self.planned);
+        let reached = |fault: &mut Fault| {
+            Model::from_bytes(bytes).is_ok_and(|model| model.rounds() >= fault.round as usize)
+        };
+        planned.take_if(reached)
+    }
+
+    fn break_down(&self, run: RunId, fault: Fault) {
         match fault.kind {
             FaultKind::Fault => {
                 let end = Err(TrainError::DeviceFault("a planned fault".to_owned()));
@@ -345,7 +353,6 @@ impl Desk {
                 }
             }
         }
-        true
     }
 }
 

@@ -1,6 +1,6 @@
 //! A matrix in shared memory is the matrix it was made from, and nothing else passes for one.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use airlock_trainer::{Config, Gbdt, Matrix, MatrixInput, TrainError, start};
 use std::fs::File;

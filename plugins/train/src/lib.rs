@@ -15,6 +15,7 @@ use boosted::{GbdtConfig, SearchConfig};
 use data::{Data, Matrices};
 use others::{ForestConfig, LogisticConfig, MlpConfig};
 use recipe::Recipe;
+use serde_json::Map;
 use session::{Session, Trained};
 
 /// How long the runs of a search are waited for in one turn, ms, all together.
@@ -63,7 +64,9 @@ fn search(config: SearchConfig, task: &Task) -> Result<Value, TaskError> {
             Ok(value)
         }
         Err(error) => {
-            sessions.iter().for_each(|session| session.fail(&error));
+            for session in &sessions {
+                session.fail(&error);
+            }
             Err(error)
         }
     }
@@ -80,7 +83,9 @@ fn one(data: &Data, recipe: Recipe, task: &Task) -> Result<Value, TaskError> {
             session.watch(&run)?;
             let trained = session.end(&run)?;
             let version = record(data, task, &session, &run, &trained)?;
-            Ok(result(task, &matrices, &session, &trained, &version))
+            Ok(Value::Object(result(
+                task, &matrices, &session, &trained, &version,
+            )))
         })
         .inspect_err(|error| session.fail(error))?;
     session.finish()?;
@@ -120,19 +125,20 @@ fn search_in(
     };
     let version = record(data, task, session, run, trained)?;
     let mut value = result(task, matrices, session, trained, &version);
-    value["best"] = json!(best);
-    value["results"] = sessions
+    value.insert("best".to_owned(), json!(best));
+    let results: Vec<Value> = sessions
         .iter()
         .zip(&all)
         .map(|(session, ended)| match ended {
-            Ok(trained) => described(session, trained),
+            Ok(trained) => Value::Object(described(session, trained)),
             Err(error) => {
                 warn!("A variant was not trained: {error}");
                 json!({"run_id": session.run.id, "error": error.to_string()})
             }
         })
         .collect();
-    Ok(value)
+    value.insert("results".to_owned(), json!(results));
+    Ok(Value::Object(value))
 }
 
 /// Tells what happens until all runs have ended, and passes a cancellation on.
@@ -187,19 +193,18 @@ fn best(sessions: &[Session], all: &[Result<Trained, TaskError>]) -> Option<usiz
 }
 
 /// The hyperparameters and what came of them.
-fn described(session: &Session, trained: &Trained) -> Value {
-    let mut value = json!({
-        "run_id": session.run.id,
-        "device": session.device,
-        "rounds": trained.outcome.best_round,
-    });
+fn described(session: &Session, trained: &Trained) -> Map<String, Value> {
+    let mut all = Map::new();
+    all.insert("run_id".to_owned(), json!(session.run.id));
+    all.insert("device".to_owned(), json!(session.device));
+    all.insert("rounds".to_owned(), json!(trained.outcome.best_round));
     for (name, hyper) in &session.recipe.hyper {
-        value[*name] = hyper.clone();
+        all.insert((*name).to_owned(), hyper.clone());
     }
     for (metric, score) in &trained.metrics {
-        value[format!("val_{}", metric_name(*metric))] = json!(score);
+        all.insert(format!("val_{}", metric_name(*metric)), json!(score));
     }
-    value
+    all
 }
 
 fn result(
@@ -208,12 +213,12 @@ fn result(
     session: &Session,
     trained: &Trained,
     version: &ModelVersion,
-) -> Value {
-    let mut value = described(session, trained);
-    value["train_date"] = json!(task.ds());
-    value["model_version"] = json!(version.version);
-    value["feature_count"] = json!(matrices.columns.len());
-    value
+) -> Map<String, Value> {
+    let mut all = described(session, trained);
+    all.insert("train_date".to_owned(), json!(task.ds()));
+    all.insert("model_version".to_owned(), json!(version.version));
+    all.insert("feature_count".to_owned(), json!(matrices.columns.len()));
+    all
 }
 
 /// Names the model in its tracking run and registers it.

@@ -145,7 +145,10 @@ impl LogisticConfig {
 impl MlpConfig {
     /// What is trained; what the host would refuse is refused here, with the member's name.
     pub(crate) fn recipe(&self) -> Result<Recipe, TaskError> {
-        let hidden = self.hidden_layer_sizes.clone().unwrap_or_else(|| vec![64, 32]);
+        let hidden = self
+            .hidden_layer_sizes
+            .clone()
+            .unwrap_or_else(|| vec![64, 32]);
         let epochs = self.epochs.unwrap_or(20);
         let batch = self.batch_size.unwrap_or(256);
         let learning_rate = self.learning_rate.unwrap_or(1e-3);

@@ -25,10 +25,10 @@ pub(crate) struct Session {
     pub(crate) recipe: Recipe,
     pub(crate) device: String,
     checkpoint: Option<String>,
-    began: Instant,
-    /// The round it began at, as far as it is known.
-    from: Option<u32>,
-    told: Option<Instant>,
+    /// The first measurement: from there the time that is left is reckoned.
+    first: Option<(Instant, u32)>,
+    /// The last line: when, and of which round.
+    told: Option<(Instant, u32)>,
 }
 
 /// What one training brought.
@@ -59,8 +59,7 @@ impl Session {
             checkpoint: tagged
                 .map(|(_, artifact)| artifact)
                 .filter(|text| !text.is_empty()),
-            began: Instant::now(),
-            from: None,
+            first: None,
             told: None,
         })
     }
@@ -141,12 +140,16 @@ impl Session {
     fn measured(&mut self, point: &Point) -> Result<(), TaskError> {
         let name = metric_name(point.metric);
         let rounds = self.recipe.rounds.max(1);
-        let from = *self.from.get_or_insert(point.round.saturating_sub(1));
-        let due = self.told.is_none_or(|told| told.elapsed() >= LINE_EVERY);
-        if point.metric == self.recipe.metric() && (due || point.round >= rounds) {
-            self.told = Some(Instant::now());
+        let now = Instant::now();
+        let (began, from) = *self.first.get_or_insert((now, point.round));
+        let due = self.told.is_none_or(|(at, round)| {
+            let ends = point.round >= rounds && round < rounds;
+            ends || now.duration_since(at) >= LINE_EVERY
+        });
+        if point.metric == self.recipe.metric() && due {
+            self.told = Some((now, point.round));
             let valid = point.valid.unwrap_or(f64::NAN);
-            let left = left(self.began.elapsed(), from, point.round, rounds);
+            let left = left(now.duration_since(began), from, point.round, rounds);
             let unit = self.recipe.unit;
             let line = format!(
                 "{unit} {} of {rounds}: valid {name} {valid:.4}{left}",
