@@ -3,9 +3,11 @@
 
 mod linear;
 mod size;
+mod train;
 
 pub use linear::{LinearReport, linear};
 pub use size::{SizeReport, Start, fill, start};
+pub use train::{TrainData, TrainReport, TrainShape, train};
 
 use crate::app::{App, RegisteredDag, TriggerRequest};
 use crate::error::{ErrorKind, UserError};

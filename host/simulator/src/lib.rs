@@ -5,6 +5,7 @@
 
 mod audit;
 mod draw;
+mod people;
 mod shell;
 mod sim;
 mod trace;

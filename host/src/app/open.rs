@@ -14,6 +14,7 @@ use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
+use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -151,6 +152,7 @@ impl App {
             store: store.clone(),
             dag_state: Arc::new(StoreDagState::new(store.clone())),
             secrets: secrets.clone(),
+            trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),

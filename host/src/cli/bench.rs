@@ -4,7 +4,9 @@ use super::args::{Bench, Global};
 use super::output::{print, print_json, say};
 use super::settings::{Need, block_on, config};
 use crate::app::{App, Config, Data, PoolRow};
-use crate::bench::{LinearReport, Report, Shape, SizeReport, Start, fill, linear, measure, start};
+use crate::bench::{
+    LinearReport, Report, Shape, SizeReport, Start, TrainShape, fill, linear, measure, start, train,
+};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
 use std::path::Path;
@@ -20,6 +22,9 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     }
     if args.size {
         return size(global, args);
+    }
+    if args.train {
+        return training(global, args);
     }
     let base = config(global, Need::Execution)?;
     let threads = args.threads.unwrap_or(base.threads);
@@ -92,6 +97,21 @@ fn bench<T>(
         .await?;
         measure(&app).await
     })?
+}
+
+fn training(global: &Global, args: &Bench) -> Result<(), UserError> {
+    let all = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let report = train(TrainShape {
+        data: args.train_data,
+        rounds: args.rounds,
+        threads: args.threads.unwrap_or(all),
+        repeats: args.repeats,
+    })?;
+    if global.json {
+        print_json(&report)
+    } else {
+        print(&report.text())
+    }
 }
 
 /// Fills a store, then lets processes of their own start on it and on an empty one.

@@ -133,6 +133,7 @@ async fn prepare(
             own_run,
             secrets,
             vault: vault.clone(),
+            cards: Vec::new(),
             log: Box::new(parts.logs.open_callback(call)),
         },
     );

@@ -8,6 +8,7 @@ mod limits;
 mod log_file;
 mod mails;
 mod outbox;
+mod reporting;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
@@ -16,6 +17,7 @@ pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
 
 use attempt_secrets::AttemptSecrets;
+use reporting::Reporting;
 
 use crate::capability::{
     self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
@@ -29,6 +31,7 @@ use crate::scheduler::{Attempt, Executor, Handle, RunView, RunsAround};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
+use crate::training::Trainers;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -55,6 +58,8 @@ pub struct Parts {
     pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
     pub secrets: Arc<Secrets>,
+    /// Who trains.
+    pub trainers: Trainers,
     /// Experiments.
     pub tracking: Arc<Tracking>,
     /// Models.
@@ -306,6 +311,7 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let log = Reporting::new(log, parts.handle.clone(), attempt.run.number, attempt.ti);
     let own_run = Arc::new(run_port::AttemptRunPort::new(
         parts.handle.clone(),
         attempt.clone(),
@@ -319,6 +325,7 @@ async fn prepare(
             own_run,
             secrets,
             vault: vault.clone(),
+            cards: attempt.gpus.clone(),
             log: Box::new(log),
         },
     );
@@ -348,6 +355,7 @@ struct Shared {
     own_run: Arc<dyn OwnRun>,
     secrets: Arc<AttemptSecrets>,
     vault: Vault,
+    cards: Vec<String>,
     log: Box<dyn LogPort>,
 }
 
@@ -361,6 +369,8 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         dag_runs: parts.dag_runs.clone(),
         dag_state: parts.dag_state.clone(),
         store: parts.store.clone(),
+        trainers: parts.trainers.clone(),
+        cards: shared.cards,
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
         secrets: shared.secrets,

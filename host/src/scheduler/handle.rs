@@ -196,6 +196,11 @@ impl Handle {
         });
     }
 
+    /// Says how far an attempt is, to those who watch its run.
+    pub fn report(&self, run: RunNumber, ti: TaskInstanceKey, message: String) {
+        let _ = self.tell(Message::Report { run, ti, message });
+    }
+
     /// Says that the owner of an attempt is gone: the same try is started again.
     pub fn lose(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence) {
         let _ = self.tell(Message::Lose { run, ti, fence });

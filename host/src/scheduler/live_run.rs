@@ -94,6 +94,22 @@ impl LiveRun {
         self.view.set_answer(ti, answer);
     }
 
+    /// Tells watchers how far an attempt is.
+    pub(super) fn report(&self, ti: TaskInstanceKey, message: String) {
+        let Some(task) = self.view.dag.task(ti.task) else {
+            return;
+        };
+        let notice = Notice::Progress {
+            task_id: task.task_id.to_string(),
+            map_index: ti.map_index,
+            message,
+        };
+        for watcher in &self.watchers {
+            // One that went away is forgotten at the next event.
+            let _ = watcher.send(notice.clone());
+        }
+    }
+
     /// What a watcher hears of an event, if anything.
     #[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
     pub(super) fn notice(&self, event: &Event) -> Option<Notice> {

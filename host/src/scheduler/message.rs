@@ -71,6 +71,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// How far an attempt is, for whoever watches now; kept nowhere.
+    Report {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        message: String,
+    },
     /// The owner of an attempt is gone.
     Lose {
         run: RunNumber,
@@ -289,6 +295,12 @@ pub enum Notice {
         try_number: u32,
         at: Timestamp,
         error: Option<String>,
+    },
+    /// How far an attempt says it is.
+    Progress {
+        task_id: String,
+        map_index: i32,
+        message: String,
     },
     /// The run has this state now.
     Run {
