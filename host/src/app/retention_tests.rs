@@ -22,12 +22,14 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
+type RemoveFn = dyn Fn(Vec<Removal>) -> Result<Vec<bool>, UserError>;
+
 /// A store with one DAG, and runs as the state machine makes them.
 struct House {
     store: Arc<MemoryStore>,
     logs: LogStore,
     folder: tempfile::TempDir,
-    remove: Box<dyn Fn(Vec<Removal>) -> Result<Vec<bool>, UserError>>,
+    remove: Box<RemoveFn>,
 }
 
 impl House {

@@ -4,7 +4,9 @@
 
 use super::cpu_seconds;
 use crate::error::{ErrorKind, UserError};
-use airlock_trainer::{Config, Gbdt, Matrix, MatrixInput, Model, Run, TrainError, start, start_search};
+use airlock_trainer::{
+    Config, Gbdt, Matrix, MatrixInput, Model, Run, TrainError, start, start_search,
+};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Instant;
@@ -98,10 +100,20 @@ pub fn train(shape: TrainShape) -> Result<TrainReport, UserError> {
     };
     let mut digests = Vec::new();
     let turn = |threads| spend(|| subject.one(threads));
-    let (one, many) = in_turns(shape.repeats, &mut digests, || turn(1), || turn(shape.threads))?;
+    let (one, many) = in_turns(
+        shape.repeats,
+        &mut digests,
+        || turn(1),
+        || turn(shape.threads),
+    )?;
     let same_bytes = digests.array_windows().all(|[one, next]| one == next);
     let turn = |parallel| spend(|| subject.search(shape.threads, parallel));
-    let (at_once, in_turn) = in_turns(shape.repeats, &mut Vec::new(), || turn(VARIANTS), || turn(1))?;
+    let (at_once, in_turn) = in_turns(
+        shape.repeats,
+        &mut Vec::new(),
+        || turn(VARIANTS),
+        || turn(1),
+    )?;
     let (_, model) = spend(|| subject.trained())?;
     let (scored, _) = spend(|| model.score(&subject.data))?;
     let (rows, features) = (subject.data.rows(), subject.data.features());

@@ -42,7 +42,7 @@ pub use records::{
 pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
-pub use stored::current_version;
+pub use stored::{CurrentVersion, current_version};
 pub use view::{RunView, task_instance_name};
 
 use crate::store::Store;

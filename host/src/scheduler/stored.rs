@@ -73,14 +73,17 @@ pub(super) fn dag_version(
     Ok(row.map(|row| Arc::new(row.dag)))
 }
 
-/// The version of a DAG that new runs take, with its digest.
+/// A version of a DAG and its digest.
+pub type CurrentVersion = (Arc<Dag>, [u8; 32]);
+
+/// The version of a DAG that new runs take.
 ///
 /// # Errors
 /// When the store does not answer, or what it has cannot be read.
 pub fn current_version(
     store: &dyn Store,
     dag_id: &DagId,
-) -> Result<Option<(Arc<Dag>, [u8; 32])>, RecoveryError> {
+) -> Result<Option<CurrentVersion>, RecoveryError> {
     let Some(row) = store.get(Table::Dag, dag_id.as_str().as_bytes())? else {
         return Ok(None);
     };

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Nothing that a test waits for takes longer, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A store that remembers what was submitted, and holds it back while it is shut.
 #[derive(Default)]

@@ -187,22 +187,12 @@ impl Engine {
                 reason,
                 reply,
             } => {
-                let result = self
-                    .number(&dag_id, &run_id)
-                    .and_then(|run| self.step(run, Input::Cancel { reason }, batch));
+                let result = self.cancel((&dag_id, &run_id), reason, batch);
                 batch.effect(Effect::Reply(reply, result));
             }
-            Message::SetPool { name, size, reply } => {
-                set_pool(&mut self.dispatcher, name, size);
-                batch.effect(Effect::Reply(reply, Ok(())));
-            }
-            Message::SetGpus { gpus, reply } => {
-                self.learn_gpus(gpus);
-                batch.effect(Effect::Reply(reply, Ok(())));
-            }
-            Message::Gpus { reply } => {
-                let _ = reply.send(Ok(self.gpu_uses()));
-            }
+            of_slots @ (Message::SetPool { .. }
+            | Message::SetGpus { .. }
+            | Message::Gpus { .. }) => self.handle_slots(of_slots, batch),
             Message::Watch {
                 dag_id,
                 run_id,
@@ -217,11 +207,7 @@ impl Engine {
             } => self.change(&dag_id, &run_id, change, reply, batch),
             Message::Closed { run } => self.closed(run),
             Message::RemoveRuns { removals, reply } => self.remove_runs(removals, reply),
-            Message::Removed(ids) => {
-                for id in ids {
-                    self.removing.remove(&id);
-                }
-            }
+            Message::Removed(ids) => self.removed(&ids),
             Message::Backfill {
                 dag_id,
                 change,
@@ -244,6 +230,34 @@ impl Engine {
             Message::Shutdown => {}
             of_attempt => self.handle_attempt(of_attempt, batch),
         }
+    }
+
+    /// What task instances take their slots and cards from.
+    fn handle_slots(&mut self, message: Message, batch: &mut Batch) {
+        match message {
+            Message::SetPool { name, size, reply } => {
+                set_pool(&mut self.dispatcher, name, size);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::SetGpus { gpus, reply } => {
+                self.learn_gpus(gpus);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::Gpus { reply } => {
+                let _ = reply.send(Ok(self.gpu_uses()));
+            }
+            _ => {}
+        }
+    }
+
+    fn cancel(
+        &mut self,
+        (dag_id, run_id): (&DagId, &RunId),
+        reason: String,
+        batch: &mut Batch,
+    ) -> Result<(), SchedulerError> {
+        let run = self.number(dag_id, run_id)?;
+        self.step(run, Input::Cancel { reason }, batch)
     }
 
     /// What attempts say and ask; a stale fence is dropped by the run.

@@ -36,6 +36,13 @@ impl Engine {
         self.parts.store.submit(commits, done);
     }
 
+    /// These are gone, or stay.
+    pub(super) fn removed(&mut self, ids: &[(DagId, RunId)]) {
+        for id in ids {
+            self.removing.remove(id);
+        }
+    }
+
     fn is_looked_at(&self, id: &(DagId, RunId)) -> bool {
         self.numbers.contains_key(id) || self.past.is_followed(id)
     }
