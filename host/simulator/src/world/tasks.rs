@@ -99,7 +99,8 @@ fn scarcity(draw: &mut Draw, task: &mut Task) -> Result<(), String> {
     if draw.chance(25) {
         task.pool = pool_name(draw.one_of(&["gpu", "free"], "gpu"))?;
     }
-    draw.one_of(&QUEUES, DEFAULT_QUEUE).clone_into(&mut task.queue);
+    draw.one_of(&QUEUES, DEFAULT_QUEUE)
+        .clone_into(&mut task.queue);
     task.pool_slots = draw.one_of(&[1, 1, 1, 2, 3], 1);
     task.priority_weight = draw.one_of(&[1, 1, 5, 100, -3], 1);
     let rules = [
@@ -141,6 +142,19 @@ fn retry_rule(draw: &mut Draw) -> RetryRule {
         kinds,
         message_contains: message.to_owned(),
         action,
+    }
+}
+
+/// Another version of a task.
+pub(super) fn change(draw: &mut Draw, task: &mut Task) {
+    if draw.chance(30) && !task.is_teardown {
+        task.trigger_rule = draw.one_of(&RULES, TriggerRule::AllSuccess);
+    }
+    if draw.chance(30) {
+        retries(draw, task);
+    }
+    if draw.chance(20) {
+        task.pool_slots = draw.one_of(&[1, 2, 3], 1);
     }
 }
 
