@@ -16,3 +16,4 @@ pub mod scheduler;
 pub mod secrets;
 pub mod store;
 pub mod tracking;
+pub mod training;

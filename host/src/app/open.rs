@@ -5,7 +5,7 @@ use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts};
+use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::gpus::GpuSource;
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -14,6 +14,7 @@ use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
+use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -149,7 +150,9 @@ impl App {
                 gpus: gpus.clone(),
             }),
             store: store.clone(),
+            dag_state: Arc::new(StoreDagState::new(store.clone())),
             secrets: secrets.clone(),
+            trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),

@@ -63,6 +63,11 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
+    if let Command::TrainerWorker(worker) = command {
+        // It has its host's settings in its arguments, and reads no file of the folder it is started in.
+        crate::training::worker_main(worker.parent, &worker.device, worker.fault.as_deref())?;
+        return Ok(0);
+    }
     let global = settings_file::merge(global)?;
     let preview = |command: Command, more| match forward(&global, &command, Some(more))? {
         Some(code) => Ok(code),
@@ -144,5 +149,7 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
+        // Carried out before settings are read.
+        Command::TrainerWorker(_) => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::message::{
     BackfillChange, BackfillReply, Change, ChangedInstance, GpuUse, Message, Notice, PoolSize,
-    Reply, SchedulerError,
+    Removal, Reply, SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
@@ -101,6 +101,15 @@ impl Handle {
         .await
     }
 
+    /// Removes runs that have ended; the answer says of each whether it went. Blocks: not for async threads.
+    pub fn remove_runs(&self, removals: Vec<Removal>) -> Result<Vec<bool>, SchedulerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::RemoveRuns { removals, reply })?;
+        answer
+            .blocking_recv()
+            .unwrap_or(Err(SchedulerError::Stopped))
+    }
+
     /// Makes, changes or shows a backfill.
     pub async fn backfill(
         &self,
@@ -185,6 +194,11 @@ impl Handle {
             fence,
             fields,
         });
+    }
+
+    /// Says how far an attempt is, to those who watch its run.
+    pub fn report(&self, run: RunNumber, ti: TaskInstanceKey, message: String) {
+        let _ = self.tell(Message::Report { run, ti, message });
     }
 
     /// Says that the owner of an attempt is gone: the same try is started again.

@@ -5,6 +5,7 @@
 
 use super::records::DagRow;
 use super::view::RunView;
+use crate::store::Commit;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::failed_deps::FailedDep;
@@ -70,6 +71,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// How far an attempt is, for whoever watches now; kept nowhere.
+    Report {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        message: String,
+    },
     /// The owner of an attempt is gone.
     Lose {
         run: RunNumber,
@@ -107,8 +114,15 @@ pub enum Message {
         change: Change,
         reply: Reply<Vec<ChangedInstance>>,
     },
-    /// The last commit of a run is durable: it may be read back.
-    Closed { dag_id: DagId, run_id: RunId },
+    /// A commit with a run's end, or with a change after it, is durable: it may be read back.
+    Closed { run: RunNumber },
+    /// Remove runs that have ended.
+    RemoveRuns {
+        removals: Vec<Removal>,
+        reply: Reply<Vec<bool>>,
+    },
+    /// These runs are gone, or stay.
+    Removed(Vec<(DagId, RunId)>),
     /// Make, change or show a backfill.
     Backfill {
         dag_id: DagId,
@@ -169,6 +183,17 @@ pub enum Version {
     Original,
     /// The one that new runs take.
     Latest,
+}
+
+/// A run that is to go, with all that is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Its DAG.
+    pub dag_id: DagId,
+    /// Its id.
+    pub run_id: RunId,
+    /// What takes it away; expects its row as whoever asks has seen it.
+    pub commit: Commit,
 }
 
 /// What a person changes about a run.
@@ -270,6 +295,12 @@ pub enum Notice {
         try_number: u32,
         at: Timestamp,
         error: Option<String>,
+    },
+    /// How far an attempt says it is.
+    Progress {
+        task_id: String,
+        map_index: i32,
+        message: String,
     },
     /// The run has this state now.
     Run {
