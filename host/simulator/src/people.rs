@@ -34,6 +34,7 @@ impl Sim {
                 let state = self.draw.one_of(&states, TaskInstanceState::Success);
                 Change::Mark(self.selection(tasks), state)
             }
+            8..=10 => Change::ClearOnNewer(self.selection(tasks)),
             _ => Change::Clear(self.selection(tasks)),
         };
         self.deliver(Message::Change { run, change });

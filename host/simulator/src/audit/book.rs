@@ -72,6 +72,8 @@ pub(super) struct Book {
     pub(super) votes_beside: BTreeMap<TaskInstanceKey, BTreeSet<TaskIndex>>,
     /// Mapped groups of which an expanded task was cleared: their lists are looked at again.
     pub(super) revising: BTreeSet<GroupIndex>,
+    /// It goes by the newer version of its DAG.
+    pub(super) is_newer: bool,
     /// What task instances asked people in their current try.
     pub(super) questions: BTreeMap<TaskInstanceKey, Question>,
     /// SLAs that were neither missed nor met, by task.
@@ -103,6 +105,7 @@ impl Book {
             past_met: BTreeSet::new(),
             votes_beside: BTreeMap::new(),
             revising: BTreeSet::new(),
+            is_newer: false,
             questions: BTreeMap::new(),
             slas: BTreeMap::new(),
             deadlines: BTreeMap::new(),

@@ -24,7 +24,11 @@ impl Book {
             _ => Vec::new(),
         };
         let removed = self.removed(&expanded);
-        if let Err(error) = self.shadow.apply(event) {
+        let applied = match event {
+            Event::VersionChanged { .. } => self.shadow.apply_version(dag.clone(), event),
+            _ => self.shadow.apply(event),
+        };
+        if let Err(error) = applied {
             let sentence = "An event that a run recorded can be applied where it was recorded.";
             let illegal = Violation::new("recorded_events_are_legal", sentence);
             return Err(illegal.because(format!("{error}: {event:?}")));
@@ -64,6 +68,10 @@ impl Book {
             }
             Event::GroupExpanded { group, .. } => {
                 self.revising.remove(group);
+            }
+            Event::VersionChanged { .. } => {
+                self.is_newer = true;
+                self.dirty.extend(indexes(dag));
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ mod people;
 mod promises;
 mod settled;
 mod stepped;
+mod version;
 
 use crate::shell::{LiveRun, Selection, Settings, Shell};
 use crate::world::{DagModel, RunKey, World};
@@ -112,7 +113,7 @@ impl Audit {
 
     fn open_book(&mut self, world: &World, key: RunKey) -> Checked<()> {
         let missing = || Violation::new("the_world_is_whole", "Every run has a DAG.");
-        let model = world.model(key).ok_or_else(missing)?;
+        let model = world.version(key, false).ok_or_else(missing)?;
         self.books.insert(key, Book::new(model.dag.clone()));
         self.ledger.forget(key);
         Ok(())
@@ -126,7 +127,11 @@ impl Audit {
         event: &Event,
         now: Option<Timestamp>,
     ) -> Checked<()> {
-        let (Some(model), Some(book)) = (world.model(key), self.books.get(&key)) else {
+        let Some(book) = self.books.get(&key) else {
+            return Ok(());
+        };
+        let is_newer = book.is_newer || matches!(event, Event::VersionChanged { .. });
+        let Some(model) = world.version(key, is_newer) else {
             return Ok(());
         };
         if let Some(now) = now {
@@ -254,10 +259,9 @@ impl Audit {
     /// Everything that was recorded gives, folded from nothing, the live states again.
     pub(crate) fn check_replay(&self, world: &World, shell: &Shell) -> Checked<()> {
         for run in shell.runs.values() {
-            let (Some(model), Some(book)) = (world.model(run.key), self.books.get(&run.key)) else {
-                continue;
-            };
-            stepped::check_replay(model, book, run)?;
+            if let Some(book) = self.books.get(&run.key) {
+                stepped::check_replay(world, book, run)?;
+            }
         }
         Ok(())
     }

@@ -209,9 +209,12 @@ fn a_mark_stays(scene: &Scene<'_>, _: &LiveRun, input: &Input, _: &Step) -> bool
         .all(|ti| scene.book.state(ti) == Some(*state))
 }
 
-fn an_ended_run_is_judged_again(scene: &Scene<'_>, run: &LiveRun, _: &Input, _: &Step) -> bool {
+fn an_ended_run_is_judged_again(scene: &Scene<'_>, run: &LiveRun, input: &Input, _: &Step) -> bool {
+    // Tasks that a newer version brought are no reason to judge.
+    let is_judged =
+        !scene.book.is_newer || !matches!(input, Input::EditXCom { .. } | Input::Clear { .. });
     match scene.book.finished {
-        Some(state) => state == right_end(scene) && state == run.state.state(),
+        Some(state) => (!is_judged || state == right_end(scene)) && state == run.state.state(),
         None => !run.state.state().is_finished(),
     }
 }

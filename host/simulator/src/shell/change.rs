@@ -26,8 +26,15 @@ impl Sim {
             return Ok(());
         };
         self.stats.changes += 1;
-        let input = self.input_of(number, change)?;
-        let taken = self.step(number, &input, batch)?;
+        let may_go_on = match &change {
+            Change::ClearOnNewer(_) => self.take_newer_version(number, batch)?,
+            _ => true,
+        };
+        let mut taken = false;
+        if may_go_on {
+            let input = self.input_of(number, change)?;
+            taken = self.step(number, &input, batch)?;
+        }
         self.let_go_if_ended(number, batch)?;
         if taken {
             self.promise(key, false, batch);
@@ -64,7 +71,7 @@ impl Sim {
     fn input_of(&mut self, number: RunNumber, change: Change) -> Checked<Input> {
         let by = "ana".to_owned();
         Ok(match change {
-            Change::Clear(selection) => Input::Clear {
+            Change::Clear(selection) | Change::ClearOnNewer(selection) => Input::Clear {
                 instances: self.selected(number, &selection, true)?,
             },
             Change::Mark(selection, state) => Input::Mark {

@@ -8,6 +8,7 @@ mod recover;
 mod slots;
 mod step;
 mod turn;
+mod version;
 
 use crate::world::{RunKey, World};
 use airlock_core::dispatch::{Dispatcher, RunNumber, Slots};
@@ -73,6 +74,8 @@ pub(crate) enum Message {
 pub(crate) enum Change {
     /// Task instances begin anew.
     Clear(Selection),
+    /// The same with the newer version of the DAG, if there is one.
+    ClearOnNewer(Selection),
     /// Task instances get a state.
     Mark(Selection, TaskInstanceState),
     /// The run ends in a state.

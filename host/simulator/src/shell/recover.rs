@@ -26,9 +26,16 @@ impl Sim {
         self.shell = Shell::new(owner, &self.world, &self.settings);
         self.audit.begin(&self.settings);
         self.audit.forget_runs();
+        self.world.on_newer.clear();
         let mut runs = Vec::new();
         for key in self.journal.runs() {
             let (state, events) = self.replay(key)?;
+            if events
+                .iter()
+                .any(|event| matches!(event, Event::VersionChanged { .. }))
+            {
+                self.world.on_newer.insert(key);
+            }
             self.audit.replayed(&self.world, key, &events)?;
             runs.push((key, state, events.len()));
         }
@@ -66,7 +73,7 @@ impl Sim {
     }
 
     /// Slots that deferred task instances of a run kept over the restart.
-    fn hold_deferred(&mut self, number: RunNumber) {
+    pub(super) fn hold_deferred(&mut self, number: RunNumber) {
         let Some(run) = self.shell.runs.get(&number) else {
             return;
         };
@@ -126,12 +133,12 @@ impl Sim {
         let events = self.journal.read(key).map_err(unreadable)?;
         let model = self
             .world
-            .model(key)
+            .version(key, false)
             .ok_or_else(|| unreadable("its DAG is gone".to_owned()))?;
         let mut state = RunState::new(model.dag.clone());
         for event in &events {
-            state
-                .apply(event)
+            self.world
+                .apply(key, &mut state, event)
                 .map_err(|error| unreadable(error.to_string()))?;
         }
         Ok((state, events))

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// A template is `xcom:N` or `{{ xcom_pull('tN') }}`, the `return_value` of task N (a list of all values where N is mapped),
 /// or `error`.
-struct Templates;
+pub(super) struct Templates;
 
 impl ExpandEvaluator for Templates {
     fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {

@@ -1,7 +1,7 @@
 //! Random DAGs: their size, their edges, their limits. What single tasks are like is drawn in `tasks`.
 
 use super::family::Family;
-use super::{DagModel, Habit, groups, tasks};
+use super::{DagModel, Habit, groups, tasks, versions};
 use crate::draw::Draw;
 use airlock_core::dag;
 use airlock_core::dag::spec::{Dag, Task};
@@ -16,8 +16,12 @@ const UPSTREAM_MAX: usize = 4;
 /// What every drawn DAG begins as: the parser gives all that is not drawn its default.
 const TEMPLATE: &str = "dag_id: d\ntasks:\n  - task_id: t\n    operator: probe\n";
 
-/// A DAG of at most `largest` tasks.
-pub(super) fn generate(draw: &mut Draw, place: usize, largest: usize) -> Result<DagModel, String> {
+/// A DAG of at most `largest` tasks, and perhaps a newer version of it.
+pub(super) fn generate(
+    draw: &mut Draw,
+    place: usize,
+    largest: usize,
+) -> Result<(DagModel, Option<DagModel>), String> {
     let base = dag::parse(TEMPLATE)
         .dag
         .ok_or("the simulator's template of a DAG does not parse")?;
@@ -51,12 +55,18 @@ pub(super) fn generate(draw: &mut Draw, place: usize, largest: usize) -> Result<
             ..base
         },
     );
-    Ok(DagModel {
+    let model = DagModel {
         family: Family::new(&dag),
         dag: Arc::new(dag),
         habits,
         failures: draw.one_of(&[0, 5, 20, 50], 5),
-    })
+    };
+    let newer = if draw.chance(40) {
+        Some(versions::newer(draw, &model, &template)?)
+    } else {
+        None
+    };
+    Ok((model, newer))
 }
 
 fn limits(draw: &mut Draw, dag: Dag) -> Dag {

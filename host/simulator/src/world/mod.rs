@@ -4,13 +4,16 @@ mod dags;
 pub(crate) mod family;
 mod groups;
 mod tasks;
+mod versions;
 
 use crate::draw::Draw;
 use crate::shell::{PoolSize, Settings};
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::Slots;
 use airlock_core::ids::{PoolName, RunId, TaskIndex};
-use airlock_core::run::event::{RunHeader, RunType};
+use airlock_core::run::IllegalEvent;
+use airlock_core::run::event::{Event, RunHeader, RunType};
+use airlock_core::run::state::RunState;
 use family::Family;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +105,10 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) dags: Vec<DagModel>,
+    /// Newer versions of DAGs, by their place.
+    pub(crate) newer: BTreeMap<usize, DagModel>,
+    /// The runs that went on with the newer version.
+    pub(crate) on_newer: BTreeSet<RunKey>,
     pub(crate) settings: Settings,
     pub(crate) parallelism: u32,
     pub(crate) arrivals: Vec<Arrival>,
@@ -117,11 +124,13 @@ impl World {
             paused: BTreeSet::new(),
         };
         let mut dags = Vec::new();
+        let mut newer = BTreeMap::new();
         let mut arrivals = Vec::new();
         let mut room = TASK_INSTANCES_MAX;
         for place in 0..=draw.below(DAGS_MAX) {
             let largest = if place == 0 { TASKS_MAX } else { room };
-            let model = dags::generate(draw, place, largest)?;
+            let (model, newer_version) = dags::generate(draw, place, largest)?;
+            newer.extend(newer_version.map(|version| (place, version)));
             let size = model.dag.tasks.len();
             let runs = (room / size.max(1)).clamp(1, RUNS_MAX);
             let runs = 1 + draw.below(runs);
@@ -136,6 +145,8 @@ impl World {
         }
         Ok(Self {
             dags,
+            newer,
+            on_newer: BTreeSet::new(),
             settings,
             parallelism: draw.one_of(&[1, 2, 4, 8, 32], 32),
             arrivals,
@@ -147,8 +158,33 @@ impl World {
         self.arrivals.get(run.0 as usize)
     }
 
+    /// The version of its DAG that a run goes by.
     pub(crate) fn model(&self, run: RunKey) -> Option<&DagModel> {
-        self.dags.get(self.arrival(run)?.dag)
+        self.version(run, self.on_newer.contains(&run))
+    }
+
+    pub(crate) fn version(&self, run: RunKey, is_newer: bool) -> Option<&DagModel> {
+        let place = self.arrival(run)?.dag;
+        if is_newer {
+            self.newer.get(&place)
+        } else {
+            self.dags.get(place)
+        }
+    }
+
+    /// Folds an event of a run into a state of it, with the version that it names.
+    pub(crate) fn apply(
+        &self,
+        run: RunKey,
+        state: &mut RunState,
+        event: &Event,
+    ) -> Result<(), IllegalEvent> {
+        match (event, self.version(run, true)) {
+            (Event::VersionChanged { .. }, Some(newer)) => {
+                state.apply_version(newer.dag.clone(), event)
+            }
+            _ => state.apply(event),
+        }
     }
 }
 

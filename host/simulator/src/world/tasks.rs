@@ -145,6 +145,19 @@ fn retry_rule(draw: &mut Draw) -> RetryRule {
     }
 }
 
+/// Another version of a task.
+pub(super) fn change(draw: &mut Draw, task: &mut Task) {
+    if draw.chance(30) && !task.is_teardown {
+        task.trigger_rule = draw.one_of(&RULES, TriggerRule::AllSuccess);
+    }
+    if draw.chance(30) {
+        retries(draw, task);
+    }
+    if draw.chance(20) {
+        task.pool_slots = draw.one_of(&[1, 2, 3], 1);
+    }
+}
+
 /// What the run before has to have left.
 pub(super) fn past(draw: &mut Draw, task: &mut Task) {
     task.wait_for_downstream = draw.chance(15);
