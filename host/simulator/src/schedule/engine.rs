@@ -1,0 +1,260 @@
+//! What the modelled host does with what the core's schedules say, as the real one does: a run is a commit of its own, the
+//! schedule's row goes with the last run that it made, and what is on its way to the store may be lost.
+
+use super::audit::{Audit, recorded};
+use super::plan::Plan;
+use super::sim::Sim;
+use super::store::{Commit, Run, Write, encode};
+use crate::audit::Checked;
+use airlock_core::ids::RunId;
+use airlock_core::run::event::{AssetEvent, RunType};
+use airlock_core::schedule::{ClearRun, CreateRun, ScheduleEffect};
+use airlock_core::task_instance::state::DagRunState;
+use airlock_core::timetable::Timetable;
+use jiff::Timestamp;
+use std::cmp::Reverse;
+use std::rc::Rc;
+
+/// The commits of one turn, in order.
+#[derive(Debug, Default)]
+pub(super) struct Turn(Vec<Commit>);
+
+impl Turn {
+    /// Writes a run in its commit of this turn, or in a new one; yields the commit's place.
+    pub(super) fn run(&mut self, dag: usize, run: Run) -> usize {
+        let place = self
+            .0
+            .iter()
+            .position(|commit| commit.holds(dag, &run.run_id));
+        let place = place.unwrap_or(self.0.len());
+        self.write(Some(place), dag, Write::Run(run))
+    }
+
+    /// Writes a row in the commit at `place`, or in one of its own at the end.
+    fn write(&mut self, place: Option<usize>, dag: usize, write: Write) -> usize {
+        let place = place.unwrap_or(self.0.len());
+        match self.0.get_mut(place) {
+            Some(commit) => commit.0.push((dag, write)),
+            None => self.0.push(Commit(vec![(dag, write)])),
+        }
+        place
+    }
+}
+
+impl Sim {
+    /// Hands a turn over to the store.
+    pub(super) fn submit(&mut self, turn: Turn) {
+        if !turn.0.is_empty() {
+            self.host.in_flight.push_back(turn.0);
+        }
+    }
+
+    /// Makes what is due, and asks to be woken. `anchor` is the commit that led here.
+    pub(super) fn make_runs(
+        &mut self,
+        dag: usize,
+        anchor: Option<usize>,
+        turn: &mut Turn,
+    ) -> Checked<()> {
+        let now = self.now;
+        let Some(live) = self.host.dags.get_mut(dag) else {
+            return Ok(());
+        };
+        let (active, dates) = (live.active(), live.dates());
+        let before = live.schedule.clone();
+        let existing = |date: Timestamp| dates.get(&date).cloned();
+        let (plan, timetable) = (live.plan.clone(), &live.timetable);
+        let effects = live
+            .schedule
+            .due(&plan.dag, timetable, now, active, &existing);
+        let changed = live.schedule != before;
+        self.audit.due(dag, now, &effects, &live.schedule)?;
+        self.stats.asked += 1;
+        let mut last = anchor;
+        for effect in effects {
+            last = self.carry_out(dag, effect, turn).or(last);
+        }
+        if changed {
+            self.store_schedule(dag, last, turn);
+        }
+        self.start_runs(dag, turn)?;
+        self.wake_dag(dag)
+    }
+
+    pub(super) fn wake_dag(&mut self, dag: usize) -> Checked<()> {
+        let Some(live) = self.host.dags.get(dag) else {
+            return Ok(());
+        };
+        let (plan, active) = (&live.plan.dag, live.active());
+        let wake = live
+            .schedule
+            .next_wake(plan, &live.timetable, self.now, active);
+        self.audit.wakes(dag, self.now, wake)?;
+        if let Some(at) = wake {
+            self.host.timers.push(Reverse((at, dag)));
+        }
+        Ok(())
+    }
+
+    /// Yields the place of the commit that a run got.
+    fn carry_out(&mut self, dag: usize, effect: ScheduleEffect, turn: &mut Turn) -> Option<usize> {
+        match effect {
+            ScheduleEffect::Create(run) => self.create(dag, &run, turn),
+            ScheduleEffect::Clear(clear) => self.clear(dag, &clear, turn),
+            ScheduleEffect::Paused { .. } | ScheduleEffect::BackfillEnded(_) => None,
+        }
+    }
+
+    fn create(&mut self, dag: usize, run: &CreateRun, turn: &mut Turn) -> Option<usize> {
+        self.say(|| format!("d{dag}  makes {} for {:?}", run.run_id, run.logical_date));
+        self.stats.runs += 1;
+        let live = self.host.dags.get_mut(dag)?;
+        let run = recorded(run);
+        live.queued.push_back(run.run_id.clone());
+        live.runs.insert(run.run_id.clone(), run.clone());
+        Some(turn.run(dag, run))
+    }
+
+    fn clear(&mut self, dag: usize, clear: &ClearRun, turn: &mut Turn) -> Option<usize> {
+        self.say(|| format!("d{dag}  clears {}", clear.run_id));
+        let live = self.host.dags.get_mut(dag)?;
+        let run = live.runs.get_mut(&clear.run_id)?;
+        run.state = DagRunState::Queued;
+        run.run_type = RunType::Backfill;
+        run.backfill_id = Some(clear.backfill_id);
+        live.queued.push_back(run.run_id.clone());
+        Some(turn.run(dag, run.clone()))
+    }
+
+    pub(super) fn store_schedule(&mut self, dag: usize, anchor: Option<usize>, turn: &mut Turn) {
+        let (Some(live), Some(page)) = (self.host.dags.get(dag), self.audit.page(dag)) else {
+            return;
+        };
+        let write = Write::Schedule(encode(&live.schedule), Box::new(page.clone()));
+        turn.write(anchor, dag, write);
+    }
+
+    pub(super) fn start_runs(&mut self, dag: usize, turn: &mut Turn) -> Checked<()> {
+        loop {
+            let Some(live) = self.host.dags.get_mut(dag) else {
+                return Ok(());
+            };
+            let Some(run_id) = live.next_to_start() else {
+                return self.audit.all_started(dag);
+            };
+            live.queued.retain(|queued| *queued != run_id);
+            let run = live.runs.get_mut(&run_id).map(|run| {
+                run.state = DagRunState::Running;
+                run.clone()
+            });
+            self.say(|| format!("d{dag}  starts {run_id}"));
+            self.audit.starts(dag, &run_id)?;
+            if let Some(run) = run {
+                turn.run(dag, run);
+            }
+        }
+    }
+
+    /// A run ends: its schedule hears of it, its outlets are updated, the next one is made.
+    pub(super) fn end_run(
+        &mut self,
+        dag: usize,
+        run_id: &RunId,
+        state: DagRunState,
+        turn: &mut Turn,
+    ) -> Checked<()> {
+        self.say(|| format!("d{dag}  {run_id} ends in {state}"));
+        let now = self.now;
+        let Some(live) = self.host.dags.get_mut(dag) else {
+            return Ok(());
+        };
+        live.queued.retain(|queued| queued != run_id);
+        let Some(run) = live.runs.get_mut(run_id) else {
+            return Ok(());
+        };
+        run.state = state;
+        let place = turn.run(dag, run.clone());
+        let before = live.schedule.clone();
+        let effects = live.schedule.run_ended(&live.plan.dag, run_id, state, now);
+        let changed = live.schedule != before;
+        self.audit
+            .run_ended(dag, run_id, state, &effects, &live.schedule)?;
+        let outlet = live.plan.outlet.filter(|_| state == DagRunState::Success);
+        for effect in effects {
+            if let ScheduleEffect::Paused { .. } = effect {
+                self.say(|| format!("d{dag}  is paused: too many failures"));
+                turn.write(Some(place), dag, Write::Paused);
+            }
+        }
+        if changed {
+            self.store_schedule(dag, Some(place), turn);
+        }
+        if let Some(uri) = outlet {
+            self.update_asset(uri, Some(place), turn)?;
+        }
+        self.make_runs(dag, Some(place), turn)
+    }
+
+    /// An asset is updated: every schedule that waits for it keeps the event, in the commit of what updated it.
+    pub(super) fn update_asset(
+        &mut self,
+        uri: &str,
+        anchor: Option<usize>,
+        turn: &mut Turn,
+    ) -> Checked<()> {
+        self.stats.events += 1;
+        let event = AssetEvent {
+            uri: uri.to_owned(),
+            at: self.now,
+            source: format!("e{}", self.stats.events),
+            extra: "{}".to_owned(),
+        };
+        self.say(|| format!("{} of {uri}", event.source));
+        let mut anchor = anchor;
+        let mut waiting = Vec::new();
+        for (dag, live) in self.host.dags.iter_mut().enumerate() {
+            let kept = live.schedule.asset_updated(&live.plan.dag, event.clone());
+            self.audit.asset_updated(dag, &event, kept)?;
+            if kept {
+                waiting.push(dag);
+            }
+        }
+        for dag in &waiting {
+            let (Some(live), Some(page)) = (self.host.dags.get(*dag), self.audit.page(*dag)) else {
+                continue;
+            };
+            let write = Write::Schedule(encode(&live.schedule), Box::new(page.clone()));
+            anchor = Some(turn.write(anchor, *dag, write));
+        }
+        for dag in waiting {
+            self.make_runs(dag, None, turn)?;
+        }
+        Ok(())
+    }
+
+    /// A new version, or the DAG was paused or unpaused: stored by whoever asked, then told.
+    pub(super) fn put_dag(
+        &mut self,
+        dag: usize,
+        plan: &Rc<Plan>,
+        is_paused: bool,
+        turn: &mut Turn,
+    ) -> Checked<()> {
+        let timetable = Timetable::new(&plan.dag);
+        Audit::whole(timetable.is_ok(), || format!("d{dag}: {timetable:?}"))?;
+        let (Some(live), Ok(timetable)) = (self.host.dags.get_mut(dag), timetable) else {
+            return Ok(());
+        };
+        let before = live.schedule.clone();
+        live.plan = plan.clone();
+        live.timetable = timetable;
+        live.schedule.set_paused(is_paused);
+        let changed = live.schedule != before;
+        self.audit.put(dag, plan, is_paused)?;
+        if changed {
+            self.store_schedule(dag, None, turn);
+        }
+        self.start_runs(dag, turn)?;
+        self.make_runs(dag, None, turn)
+    }
+}
