@@ -96,9 +96,17 @@ impl App {
         let schedule = self.schedule(dag_id)?;
         let schedule = schedule.unwrap_or_else(|| DagSchedule::new(&dag));
         let existing = |date| {
-            let RunRow { run_id, state, .. } =
-                run_at(self.store.as_ref(), dag_id, date).ok().flatten()?;
-            Some(ExistingRun { run_id, state })
+            let RunRow {
+                run_id,
+                state,
+                backfill_id,
+                ..
+            } = run_at(self.store.as_ref(), dag_id, date).ok().flatten()?;
+            Some(ExistingRun {
+                run_id,
+                state,
+                backfill_id,
+            })
         };
         schedule
             .backfill_dry_run(&dag, request, Timestamp::now(), &existing)

@@ -78,14 +78,18 @@ impl DagSchedule {
 
     /// The run that the timetable makes next, due or not, whatever the limits.
     pub fn next_scheduled(&self, timetable: &Timetable, now: Timestamp) -> Option<DueRun> {
-        let run = timetable.next(self.last.as_ref(), now)?;
-        match &self.last {
-            Some(last) if run.logical_date <= last.logical_date => timetable
-                .is_continuous()
-                .then(|| after(last, now))
-                .flatten(),
-            _ => Some(run),
+        let Some(last) = &self.last else {
+            return timetable.next(None, now);
+        };
+        let run = timetable
+            .next(Some(last), now)
+            .filter(|run| run.logical_date > last.logical_date);
+        if !timetable.is_continuous() {
+            return run;
         }
+        // Ids are made of run_after: it goes forward, also in the microsecond of the last run and after a clock was set back.
+        run.filter(|_| last.run_after < now)
+            .or_else(|| after(last, now).filter(|run| !timetable.is_over(run.run_after)))
     }
 
     fn due_by_assets(&mut self, dag: &Dag, now: Timestamp) -> Option<CreateRun> {
@@ -129,8 +133,8 @@ impl DagSchedule {
     }
 }
 
-/// A continuous run after one with the same logical date, or after a clock that was set back: it goes on where the last one
-/// ended, under a date of its own.
+/// A continuous run after one with the same logical date or of the same microsecond, or after a clock that was set back: it
+/// goes on where the last one ended, under a date of its own.
 fn after(last: &DueRun, now: Timestamp) -> Option<DueRun> {
     let taken = last.logical_date.max(last.data_interval_end);
     let at = now.max(taken.checked_add(SignedDuration::from_micros(1)).ok()?);

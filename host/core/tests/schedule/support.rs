@@ -108,6 +108,7 @@ impl Host {
             Some(ExistingRun {
                 run_id: row.run.run_id.clone(),
                 state: row.state,
+                backfill_id: row.backfill_id,
             })
         };
         let active = self.active();

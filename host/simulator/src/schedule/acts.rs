@@ -213,7 +213,7 @@ impl Sim {
             };
         }
         let plan = Rc::new(plan);
-        self.say(|| format!("d{dag}  is now {:?}", plan.dag));
+        self.say(|| format!("d{dag}  is now {plan}"));
         self.stats.versions += 1;
         Audit::upcoming(&plan, self.now)?;
         let Some(rows) = self.store.dags.get_mut(dag) else {

@@ -23,6 +23,13 @@ pub(super) struct Calendar {
     days: RefCell<BTreeMap<Date, Rc<[Timestamp]>>>,
 }
 
+impl std::fmt::Display for Calendar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let zone = self.zone.iana_name().unwrap_or("?");
+        write!(f, "{:?} in {zone}", self.cron.text)
+    }
+}
+
 impl Calendar {
     pub(super) fn new(cron: Cron, zone: TimeZone) -> Self {
         Self {

@@ -69,6 +69,7 @@ impl LiveDag {
             let existing = ExistingRun {
                 run_id: run.run_id.clone(),
                 state: run.state,
+                backfill_id: run.backfill_id,
             };
             Some((run.logical_date?, existing))
         });

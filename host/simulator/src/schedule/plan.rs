@@ -44,6 +44,20 @@ pub(super) struct Plan {
     pub(super) outlet: Option<&'static str>,
 }
 
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.rule)?;
+        if let Some(assets) = &self.assets {
+            write!(f, ", by {assets:?}")?;
+        }
+        let (most, failures) = (
+            self.dag.max_active_runs,
+            self.dag.max_consecutive_failed_dag_runs,
+        );
+        write!(f, ", max_active_runs {most}, paused after {failures} failures, updates {:?}", self.outlet)
+    }
+}
+
 impl Plan {
     /// How many of its runs may be unfinished: one of a continuous schedule, whatever the DAG says.
     pub(super) fn max_active_runs(&self) -> u32 {
@@ -112,7 +126,8 @@ impl Setting {
             } else {
                 0
             };
-            let at = after(now, self.units(draw.between(from, to)));
+            let whole = Timestamp::from_second(now.as_second()).unwrap_or(now);
+            let at = after(whole, self.units(draw.between(from, to)));
             after(at, SignedDuration::from_secs(seconds))
         };
         let start = draw.chance(75).then(|| near(draw, -25, 6));

@@ -33,6 +33,17 @@ pub(super) struct Rule {
     pub(super) catchup: bool,
 }
 
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.ticks {
+            Ticks::Cron(calendar) => write!(f, "{calendar}")?,
+            ticks => write!(f, "{ticks:?}")?,
+        }
+        let (kind, catchup) = (self.kind, self.catchup);
+        write!(f, " {kind:?} from {:?} to {:?}, catchup {catchup}", self.start, self.end)
+    }
+}
+
 impl Rule {
     /// The run after `last`, due or not.
     pub(super) fn next(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
@@ -135,7 +146,7 @@ impl Rule {
         }
     }
 
-    /// It goes on where the last run ended; what a clock that was set back makes equal is a microsecond later.
+    /// It goes on where the last run ended; what would have its date or its run_after is a microsecond later.
     fn continuous(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
         let Some(last) = last else {
             let start = self.start.unwrap_or(now);
@@ -143,7 +154,7 @@ impl Rule {
             return self.ends_in_time(run);
         };
         let ended = last.data_interval_end;
-        if ended <= now && ended > last.logical_date {
+        if ended < now && ended > last.logical_date {
             return self.ends_in_time(DueRun::interval(ended, now));
         }
         let at = now.max(ended.max(last.logical_date).checked_add(MICROSECOND).ok()?);

@@ -131,7 +131,7 @@ impl Sim {
         for dag in 0..self.host.dags.len() {
             let plan = self.host.dags.get(dag).map(|live| live.plan.clone());
             if let Some(plan) = plan {
-                self.say(|| format!("d{dag} is {:?}", plan.dag));
+                self.say(|| format!("d{dag} is {plan}"));
                 Audit::upcoming(&plan, self.now)?;
             }
         }

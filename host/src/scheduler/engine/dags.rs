@@ -203,6 +203,7 @@ impl Engine {
         row.map(|row| ExistingRun {
             run_id: row.run_id,
             state: row.state,
+            backfill_id: row.backfill_id,
         })
     }
 

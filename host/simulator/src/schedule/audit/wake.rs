@@ -15,7 +15,7 @@ impl Audit {
         let moment = book.due_moment(now);
         let told = || {
             format!(
-                "d{dag} at {now} wakes at {wake:?}, due at {moment:?}, anchor {:?}, {:?}",
+                "d{dag} at {now} wakes at {wake:?}, due at {moment:?}, anchor {:?}, {}",
                 book.page.anchor, book.plan.rule
             )
         };
