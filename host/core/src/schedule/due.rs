@@ -4,6 +4,7 @@ use super::backfill::ExistingRun;
 use super::run_id::{run_id, whole_microsecond};
 use super::{ActiveRuns, CreateRun, DagSchedule, RUNS_A_CALL_MAX, ScheduleEffect, max_active_runs};
 use crate::dag::spec::Dag;
+use crate::ids::RunId;
 use crate::run::event::RunType;
 use crate::timetable::{DueRun, Timetable};
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ impl DagSchedule {
     /// [`Self::next_wake`] says so, when a run of the DAG has ended, and when an asset was updated.
     ///
     /// `existing` finds the run with a logical date, of whatever type: its date is not run by the timetable again. The anchor
-    /// may move without an effect, so store the schedule if it changed.
+    /// may move without an effect, so store the schedule if it changed. `is_taken` says whether a run has an id.
     pub fn due(
         &mut self,
         dag: &Dag,
@@ -24,6 +25,7 @@ impl DagSchedule {
         now: Timestamp,
         active: ActiveRuns,
         existing: &dyn Fn(Timestamp) -> Option<ExistingRun>,
+        is_taken: &dyn Fn(&RunId) -> bool,
     ) -> Vec<ScheduleEffect> {
         if self.is_paused {
             return Vec::new();
@@ -40,7 +42,7 @@ impl DagSchedule {
             // A date that this call gave to the timetable is in flight.
             let made = made_in(&effects);
             let taken = |date: Timestamp| existing(date).or_else(|| made(date));
-            let steps = backfill.due(&taken, RUNS_A_CALL_MAX);
+            let steps = backfill.due(&taken, is_taken, RUNS_A_CALL_MAX);
             effects.extend(steps);
         }
         effects.extend(self.end_backfill(now));

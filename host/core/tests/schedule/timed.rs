@@ -247,6 +247,39 @@ fn a_clock_that_jumps_back_makes_no_second_run_and_one_that_jumps_forward_is_lik
 }
 
 #[test]
+fn a_continuous_dag_whose_clock_was_set_back_waits_no_longer_than_for_the_last_run() {
+    let mut host = Host::new(dag("schedule: '@continuous'\nmax_active_runs: 1"));
+    let start = at("2025-06-16T09:00:00Z");
+    host.turns(start);
+    host.end_all(Success, start);
+    let end = start + hours(1);
+    assert_eq!(host.turns(end).len(), 1);
+    host.end_all(Success, end);
+    let wake = host.next_wake(end - hours(0) - SignedDuration::from_mins(30));
+    assert!(
+        wake.is_some_and(|wake| wake <= end + SignedDuration::from_micros(1)),
+        "{wake:?}"
+    );
+}
+
+#[test]
+fn a_continuous_run_of_the_same_microsecond_has_an_id_of_its_own() {
+    let mut host = Host::new(dag("schedule: '@continuous'\nmax_active_runs: 1"));
+    let start = at("2025-06-16T09:00:00Z");
+    host.turns(start);
+    host.end_all(Success, start);
+    let end = start + hours(1);
+    host.turns(end);
+    host.end_all(Success, end);
+    assert_eq!(host.turns(end), [""; 0]);
+    let later = end + SignedDuration::from_micros(1);
+    assert_eq!(
+        host.turns(later),
+        ["scheduled__2025-06-16T10:00:00.000001+00:00"]
+    );
+}
+
+#[test]
 fn an_edited_schedule_goes_on_after_the_last_run() {
     let mut host = Host::new(dag(&format!("{DAILY}\ncatchup: true")));
     host.turns(at("2025-06-11T03:00:00Z"));

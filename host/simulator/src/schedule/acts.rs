@@ -3,6 +3,7 @@
 
 use super::audit::Audit;
 use super::engine::Turn;
+use super::host::existing;
 use super::plan::ASSETS;
 use super::sim::Sim;
 use super::store::Run;
@@ -14,6 +15,9 @@ use airlock_core::schedule::{BackfillRequest, ReprocessBehavior};
 use airlock_core::task_instance::state::DagRunState;
 use jiff::{SignedDuration, Timestamp};
 use std::rc::Rc;
+
+/// A world lasts about so many units of its tempo: what catches up has as many ticks.
+const WORLD_UNITS: i64 = 40;
 
 /// What can happen next.
 #[derive(Debug, Clone, Copy)]
@@ -98,12 +102,20 @@ impl Sim {
         Act::Time
     }
 
+    /// The next timer, unless it lies so far ahead that whoever catches up would never end.
+    pub(super) fn near_timer(&self) -> Option<Timestamp> {
+        let end = after(self.setting.epoch, self.setting.units(2 * WORLD_UNITS));
+        self.host.next_timer().filter(|at| *at <= end)
+    }
+
     /// The clock goes on: to the next timer, just short of it, a little, some ticks, or as long as nobody was there.
     fn pass_time(&mut self) {
-        let timer = self.host.next_timer().map(|at| at.max(self.now));
+        let timer = self.near_timer().map(|at| at.max(self.now));
         let units = self.draw.between(1, 4);
+        let is_late = self.now > after(self.setting.epoch, self.setting.units(WORLD_UNITS));
         let by = match self.draw.below(12) {
-            0 => self.setting.units(self.draw.between(10, 40)),
+            _ if is_late => SignedDuration::from_millis(self.draw.between(1, 100_000)),
+            0 => self.setting.units(self.draw.between(10, 30)),
             1..=3 => SignedDuration::from_micros(self.draw.between(1, 90_000_000)),
             4 => SignedDuration::from_nanos(self.draw.between(1, 5_000)),
             _ => self.setting.units(units),
@@ -145,7 +157,7 @@ impl Sim {
             1 => Some(now),
             _ => next.or(anchor).map(|run| run.logical_date),
         };
-        let is_taken = date.is_some_and(|date| live.dates().contains_key(&date));
+        let is_taken = date.is_some_and(|date| existing(&live.runs, date).is_some());
         let text = format!("manual__{}_{}", date.unwrap_or(now), live.runs.len());
         let (Ok(run_id), false) = (RunId::parse(&text), is_taken) else {
             return Ok(());
@@ -258,13 +270,10 @@ impl Sim {
             return Ok(());
         };
         // What ticks too often for the range is not asked for.
-        let anchor = live.schedule.last_scheduled().map(|run| run.logical_date);
-        let anchor = anchor.or(live.plan.rule.start);
         if live.plan.rule.ticks_faster_than(self.setting.tempo) {
             return Ok(());
         }
-        let dates = live.dates();
-        let existing = |date: Timestamp| dates.get(&date).cloned();
+        let existing = |date: Timestamp| existing(&live.runs, date);
         let plan = live.plan.clone();
         let planned = live
             .schedule
@@ -272,7 +281,6 @@ impl Sim {
         let began = live
             .schedule
             .create_backfill(&plan.dag, id, request.clone(), now);
-        let _ = anchor;
         self.audit
             .backfill_asked(dag, id, &request, now, &planned, &began)?;
         if began.is_err() {

@@ -2,6 +2,7 @@
 //! schedule's row goes with the last run that it made, and what is on its way to the store may be lost.
 
 use super::audit::{Audit, recorded};
+use super::host::existing;
 use super::plan::Plan;
 use super::sim::Sim;
 use super::store::{Commit, Run, Write, encode};
@@ -60,19 +61,24 @@ impl Sim {
         let Some(live) = self.host.dags.get_mut(dag) else {
             return Ok(());
         };
-        let (active, dates) = (live.active(), live.dates());
+        let active = live.active();
         let before = live.schedule.clone();
-        let existing = |date: Timestamp| dates.get(&date).cloned();
-        let (plan, timetable) = (live.plan.clone(), &live.timetable);
-        let effects = live
-            .schedule
-            .due(&plan.dag, timetable, now, active, &existing);
+        let (plan, timetable, runs) = (live.plan.clone(), &live.timetable, &live.runs);
+        let existing = |date: Timestamp| existing(runs, date);
+        let is_taken = |run_id: &RunId| runs.contains_key(run_id);
+        let schedule = &mut live.schedule;
+        let effects = schedule.due(&plan.dag, timetable, now, active, &existing, &is_taken);
         let changed = live.schedule != before;
-        self.audit.due(dag, now, &effects, &live.schedule)?;
+        let left_before = self.audit.due(dag, now, &effects, &live.schedule)?;
         self.stats.asked += 1;
         let mut last = anchor;
+        let said = effects.len();
         for effect in effects {
             last = self.carry_out(dag, effect, turn).or(last);
+        }
+        if let Some(live) = self.host.dags.get(dag) {
+            self.audit
+                .carried_out(dag, now, said, left_before, &live.schedule)?;
         }
         if changed {
             self.store_schedule(dag, last, turn);
@@ -109,6 +115,9 @@ impl Sim {
         self.say(|| format!("d{dag}  makes {} for {:?}", run.run_id, run.logical_date));
         self.stats.runs += 1;
         let live = self.host.dags.get_mut(dag)?;
+        if live.runs.contains_key(&run.run_id) {
+            return None;
+        }
         let run = recorded(run);
         live.queued.push_back(run.run_id.clone());
         live.runs.insert(run.run_id.clone(), run.clone());

@@ -62,19 +62,16 @@ impl LiveDag {
         }
         None
     }
+}
 
-    /// The runs by logical date, as the core asks for them.
-    pub(super) fn dates(&self) -> BTreeMap<Timestamp, ExistingRun> {
-        let dated = self.runs.values().filter_map(|run| {
-            let existing = ExistingRun {
-                run_id: run.run_id.clone(),
-                state: run.state,
-                backfill_id: run.backfill_id,
-            };
-            Some((run.logical_date?, existing))
-        });
-        dated.collect()
-    }
+/// The run with a logical date, as the core asks for it.
+pub(super) fn existing(runs: &BTreeMap<RunId, Run>, date: Timestamp) -> Option<ExistingRun> {
+    let run = runs.values().find(|run| run.logical_date == Some(date))?;
+    Some(ExistingRun {
+        run_id: run.run_id.clone(),
+        state: run.state,
+        backfill_id: run.backfill_id,
+    })
 }
 
 /// See the module's documentation.

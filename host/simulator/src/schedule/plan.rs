@@ -54,7 +54,11 @@ impl std::fmt::Display for Plan {
             self.dag.max_active_runs,
             self.dag.max_consecutive_failed_dag_runs,
         );
-        write!(f, ", max_active_runs {most}, paused after {failures} failures, updates {:?}", self.outlet)
+        write!(
+            f,
+            ", max_active_runs {most}, paused after {failures} failures, updates {:?}",
+            self.outlet
+        )
     }
 }
 

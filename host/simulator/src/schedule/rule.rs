@@ -40,7 +40,11 @@ impl std::fmt::Display for Rule {
             ticks => write!(f, "{ticks:?}")?,
         }
         let (kind, catchup) = (self.kind, self.catchup);
-        write!(f, " {kind:?} from {:?} to {:?}, catchup {catchup}", self.start, self.end)
+        write!(
+            f,
+            " {kind:?} from {:?} to {:?}, catchup {catchup}",
+            self.start, self.end
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use super::audit::{Audit, Page};
 use super::engine::Turn;
 use super::host::Host;
 use super::plan::{Plan, Setting};
-use super::store::{Commit, DagRows, Store};
+use super::store::{Commit, DagRows, Run, Store};
 use crate::audit::Checked;
 use crate::draw::Draw;
 use crate::trace::Detail;
@@ -18,8 +18,8 @@ use std::rc::Rc;
 /// The most DAGs of a world.
 const DAGS_MAX: usize = 6;
 /// Turns after the faults stopped: more is not coming to rest.
-const CALM_TURNS_MAX: usize = 20_000;
-/// How often the clock goes on to the next timer after everything came to rest.
+const CALM_TURNS_MAX: usize = 2_500;
+/// How often the clock goes on to the next timer at most, after everything came to rest.
 const CALM_WAKES: usize = 3;
 
 /// What is counted in a world of schedules.
@@ -142,7 +142,7 @@ impl Sim {
         self.calm_down()?;
         self.come_to_rest()?;
         for _ in 0..CALM_WAKES {
-            let Some(at) = self.host.next_timer() else {
+            let Some(at) = self.near_timer() else {
                 break;
             };
             self.now = self.now.max(at);
@@ -266,13 +266,10 @@ impl Sim {
     pub(super) fn running_run(&mut self) -> Option<(usize, RunId)> {
         let mut running = Vec::new();
         for (dag, (rows, live)) in self.store.dags.iter().zip(&self.host.dags).enumerate() {
-            let is_running = |run: &&super::store::Run| {
-                let here = live.runs.get(&run.run_id);
-                run.state == DagRunState::Running
-                    && here.is_some_and(|here| here.state == DagRunState::Running)
-            };
-            let runs = rows.runs.values().filter(is_running);
-            running.extend(runs.map(|run| (dag, &run.run_id)));
+            let is_running = |run: &Run| run.state == DagRunState::Running;
+            let here = live.runs.values().filter(|run| is_running(run));
+            let known = here.filter(|run| rows.runs.get(&run.run_id).is_some_and(is_running));
+            running.extend(known.map(|run| (dag, &run.run_id)));
         }
         let place = self.draw.below(running.len());
         let (dag, run_id) = running.get(place)?;

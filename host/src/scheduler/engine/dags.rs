@@ -12,7 +12,7 @@ use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::ids::DagId;
+use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::RunHeader;
 use airlock_core::schedule::{
     ActiveRuns, ClearRun, CreateRun, DagSchedule, DeadlineFacts, ExistingRun, ScheduleEffect,
@@ -142,8 +142,9 @@ impl Engine {
         let effects = match &live.timetable {
             Some(timetable) => {
                 let existing = |date| self.existing(dag_id, date);
-                live.schedule
-                    .due(&live.dag, timetable, now, active, &existing)
+                let is_taken = |run_id: &RunId| self.is_taken(dag_id, run_id);
+                let schedule = &mut live.schedule;
+                schedule.due(&live.dag, timetable, now, active, &existing, &is_taken)
             }
             None => Vec::new(),
         };
@@ -207,6 +208,14 @@ impl Engine {
         })
     }
 
+    /// Whether a run, live or in the store, has an id.
+    fn is_taken(&self, dag_id: &DagId, run_id: &RunId) -> bool {
+        let key = run_key(dag_id, run_id);
+        let id = (dag_id.clone(), run_id.clone());
+        self.numbers.contains_key(&id)
+            || matches!(self.parts.store.get(Table::Run, &key), Ok(Some(_)))
+    }
+
     /// Does what a schedule said; yields the run that was made. What is only written goes into the commit of `anchor`, where
     /// the schedule goes too: a backfill that has ended is in one of the two places, never in both or none.
     pub(super) fn carry_out_schedule(
@@ -245,12 +254,7 @@ impl Engine {
     ) -> Option<RunNumber> {
         let live = self.dags.get(dag_id)?;
         let (dag, dag_version) = (live.dag.clone(), live.dag_version);
-        let key = run_key(dag_id, &run.run_id);
-        let is_known = self
-            .numbers
-            .contains_key(&(dag_id.clone(), run.run_id.clone()))
-            || matches!(self.parts.store.get(Table::Run, &key), Ok(Some(_)));
-        if is_known {
+        if self.is_taken(dag_id, &run.run_id) {
             return None;
         }
         let header = self.filled_header(&dag, run)?;
@@ -329,7 +333,7 @@ impl Engine {
     pub(super) fn schedule_run_ended(
         &mut self,
         dag_id: &DagId,
-        run_id: &airlock_core::ids::RunId,
+        run_id: &RunId,
         state: airlock_core::task_instance::state::DagRunState,
         anchor: Option<RunNumber>,
         batch: &mut Batch,

@@ -119,7 +119,12 @@ impl Book {
                 WhatHappens::Clear => Fate::Clear,
                 WhatHappens::AlreadyExists | WhatHappens::InFlight => Fate::LeftAlone,
             };
-            let expected = self.fate(&page, planned.run.logical_date);
+            let expected = self.fate(&page, &planned.run);
+            // The dry run looks at dates alone.
+            let expected = match expected {
+                Fate::IdTaken => Fate::Create,
+                other => other,
+            };
             laws::BACKFILL_PLAN
                 .require(fate == expected, || format!("{planned:?}, {expected:?}"))?;
         }
@@ -170,14 +175,15 @@ impl Book {
         };
         laws::BACKFILL_PAUSED.require(!backfill.is_paused && id == Some(backfill.id), told)?;
         let mut date = backfill.take();
-        while let Some(at) = date.map(|date| date.logical_date) {
-            let found = self.fate(&backfill, at);
+        while let Some(due) = date {
+            let (at, found) = (due.logical_date, self.fate(&backfill, &due));
             if found == fate {
                 break;
             }
-            laws::BACKFILL_ORDER.require(matches!(found, Fate::LeftAlone | Fate::Ours), || {
-                format!("{found:?} of {at}, but {}", told())
-            })?;
+            laws::BACKFILL_ORDER.require(
+                matches!(found, Fate::LeftAlone | Fate::IdTaken | Fate::Ours),
+                || format!("{found:?} of {at}, but {}", told()),
+            )?;
             self.passed(&mut backfill, at, found);
             date = backfill.take();
         }
@@ -223,20 +229,26 @@ impl Book {
             return Err(laws::BACKFILL_ENDS.broken(format!("it is gone, and left is {backfill:?}")));
         };
         while backfill.left.len() > live.left() as usize {
-            let date = backfill.take().map(|date| date.logical_date);
-            let fate = date.map(|date| self.fate(&backfill, date));
-            let is_left = matches!(fate, Some(Fate::LeftAlone | Fate::Ours));
+            let date = backfill.take();
+            let fate = date.map(|date| self.fate(&backfill, &date));
+            let is_left = matches!(fate, Some(Fate::LeftAlone | Fate::IdTaken | Fate::Ours));
             laws::BACKFILL_LEFT_ALONE.require(is_left, || format!("{fate:?} of {date:?}"))?;
             if let (Some(date), Some(fate)) = (date, fate) {
-                self.passed(&mut backfill, date, fate);
+                self.passed(&mut backfill, date.logical_date, fate);
             }
         }
         let told = || format!("{backfill:?} and {live:?}");
         let same = live.active().eq(backfill.active.iter());
         laws::BACKFILL_LIMIT.require(same && live.left() as usize == backfill.left.len(), told)?;
-        laws::BACKFILL_ENDS.require(!backfill.is_done(), told)?;
         self.page.backfill = Some(backfill);
         Ok(())
+    }
+
+    /// What is over does not stay.
+    pub(super) fn backfill_is_open(&self) -> Checked<()> {
+        let backfill = self.page.backfill.as_ref();
+        let is_open = backfill.is_none_or(|backfill| !backfill.is_done());
+        laws::BACKFILL_ENDS.require(is_open, || format!("{backfill:?}"))
     }
 
     pub(super) fn backfill_ended(&mut self, ended: &Backfill) -> Checked<()> {
@@ -244,11 +256,11 @@ impl Book {
         let Some(mut backfill) = self.page.backfill.take() else {
             return Err(laws::BACKFILL_ENDS.broken(told));
         };
-        while let Some(date) = backfill.take().map(|date| date.logical_date) {
-            let fate = self.fate(&backfill, date);
-            let is_left = matches!(fate, Fate::LeftAlone | Fate::Ours);
-            laws::BACKFILL_LEFT_ALONE.require(is_left, || format!("{fate:?} of {date}"))?;
-            self.passed(&mut backfill, date, fate);
+        while let Some(date) = backfill.take() {
+            let fate = self.fate(&backfill, &date);
+            let is_left = matches!(fate, Fate::LeftAlone | Fate::IdTaken | Fate::Ours);
+            laws::BACKFILL_LEFT_ALONE.require(is_left, || format!("{fate:?} of {date:?}"))?;
+            self.passed(&mut backfill, date.logical_date, fate);
         }
         let counts = ended.counts();
         let seen = counts.created + counts.cleared + counts.already_exists + counts.in_flight;

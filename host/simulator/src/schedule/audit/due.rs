@@ -11,20 +11,31 @@ use airlock_core::schedule::{CreateRun, DagSchedule, ScheduleEffect};
 use airlock_core::timetable::DueRun;
 use jiff::Timestamp;
 
+/// What a schedule had to do before it was asked.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::schedule) struct Before {
+    was_due: bool,
+    anchor: Option<DueRun>,
+    left: usize,
+}
+
 impl Audit {
-    /// A schedule was asked at `now` and is `after` now what it was not before.
+    /// A schedule was asked at `now` and said so; yields what it had to do before.
     pub(in crate::schedule) fn due(
         &mut self,
         dag: usize,
         now: Timestamp,
         effects: &[ScheduleEffect],
         after: &DagSchedule,
-    ) -> Checked<()> {
+    ) -> Checked<Before> {
         let book = self.book(dag)?;
         let is_quiet = !book.page.is_paused || effects.is_empty();
         laws::PAUSED.require(is_quiet, || format!("d{dag} at {now}: {effects:?}"))?;
-        let was_due = book.due_moment(now).is_some_and(|at| at <= now);
-        let (anchor, left) = (book.page.anchor, book.left());
+        let before = Before {
+            was_due: book.due_moment(now).is_some_and(|at| at <= now),
+            anchor: book.page.anchor,
+            left: book.left(),
+        };
         for effect in effects {
             match effect {
                 ScheduleEffect::Create(run) => book.made(run, now)?,
@@ -36,13 +47,23 @@ impl Audit {
             }
         }
         book.passes(after.last_scheduled(), now)?;
+        Ok(before)
+    }
+
+    /// What it said was carried out.
+    pub(in crate::schedule) fn carried_out(
+        &mut self,
+        dag: usize,
+        now: Timestamp,
+        said: usize,
+        before: Before,
+        after: &DagSchedule,
+    ) -> Checked<()> {
+        let book = self.book(dag)?;
         book.backfill_passes(after)?;
-        let moved = book.page.anchor != anchor || book.left() != left;
-        laws::DUE.require(!was_due || moved || !effects.is_empty(), || {
-            format!(
-                "d{dag} at {now}, anchor {anchor:?}: {:?}",
-                book.plan.dag.schedule
-            )
+        let moved = book.page.anchor != before.anchor || book.left() != before.left;
+        laws::DUE.require(!before.was_due || moved || said > 0, || {
+            format!("d{dag} at {now} after {:?}: {}", before.anchor, book.plan)
         })
     }
 }
@@ -50,10 +71,9 @@ impl Audit {
 impl Book {
     fn made(&mut self, run: &CreateRun, now: Timestamp) -> Checked<()> {
         let told = || format!("{} at {now}, anchor {:?}", run.run_id, self.page.anchor);
-        laws::NOT_EARLY.require(
-            run.run_after <= now || run.run_type == RunType::AssetTriggered,
-            told,
-        )?;
+        // A backfill's dates had come when it began, if by a clock that was set back since.
+        let has_come = run.run_after <= now || run.run_type != RunType::Scheduled;
+        laws::NOT_EARLY.require(has_come, told)?;
         let is_free = !self.runs.contains_key(&run.run_id);
         laws::UNIQUE_ID.require(is_free, told)?;
         let is_named = is_expected_id(run.run_type, run.run_after, &run.run_id);

@@ -53,7 +53,8 @@ impl Audit {
         )?;
         laws::FAILURES.require(after.failed_in_a_row() == failed, told)?;
         book.page.is_paused |= pauses;
-        book.backfill_passes(after)
+        book.backfill_passes(after)?;
+        book.backfill_is_open()
     }
 
     /// A backfill was cancelled, and this is what its schedule said to that.
@@ -70,6 +71,7 @@ impl Audit {
                 _ => return Err(laws::BACKFILL_ENDS.broken(format!("d{dag}: {effects:?}"))),
             }
         }
-        book.backfill_passes(after)
+        book.backfill_passes(after)?;
+        book.backfill_is_open()
     }
 }

@@ -5,7 +5,7 @@ use super::super::rule::MICROSECOND;
 use super::super::store::Run;
 use airlock_core::dag::spec::AssetExpression;
 use airlock_core::ids::RunId;
-use airlock_core::run::event::AssetEvent;
+use airlock_core::run::event::{AssetEvent, RunType};
 use airlock_core::schedule::{BackfillRequest, ReprocessBehavior};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable::DueRun;
@@ -54,6 +54,8 @@ pub(super) enum Fate {
     Create,
     Clear,
     LeftAlone,
+    /// Between two backfills the schedule was edited: another date's run has the id.
+    IdTaken,
     /// It was made or cleared by this backfill, and the schedule that said so was lost.
     Ours,
 }
@@ -125,9 +127,15 @@ impl Book {
         expression.is_some_and(|expression| holds(expression, &waits))
     }
 
-    pub(super) fn fate(&self, backfill: &BackfillPage, date: Timestamp) -> Fate {
-        let Some(run) = self.at(date) else {
-            return Fate::Create;
+    pub(super) fn fate(&self, backfill: &BackfillPage, date: &DueRun) -> Fate {
+        let Some(run) = self.at(date.logical_date) else {
+            let id = super::expected_id(RunType::Backfill, date.run_after);
+            let is_taken = self.runs.keys().any(|run_id| run_id.as_str() == id);
+            return if is_taken {
+                Fate::IdTaken
+            } else {
+                Fate::Create
+            };
         };
         let again = backfill.request.reprocess_behavior;
         match run.state {
