@@ -23,16 +23,6 @@ pub struct ExistingRun {
     pub backfill_id: Option<u64>,
 }
 
-impl ExistingRun {
-    pub(super) fn queued(run_id: RunId) -> Self {
-        Self {
-            run_id,
-            state: DagRunState::Queued,
-            backfill_id: None,
-        }
-    }
-}
-
 /// What became of a backfill's dates so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackfillCounts {

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 const TICKS_PASSED_MAX: usize = 1_000;
 
 impl DagSchedule {
-    /// What is to be done now; nothing while the DAG is paused. At most [`RUNS_A_CALL_MAX`] runs of each kind: ask again when
+    /// What is to be done now; nothing while the DAG is paused. At most [`RUNS_A_CALL_MAX`] runs, of one kind: ask again when
     /// [`Self::next_wake`] says so, when a run of the DAG has ended, and when an asset was updated.
     ///
     /// `existing` finds the run with a logical date, of whatever type: its date is not run by the timetable again. The anchor
@@ -31,19 +31,20 @@ impl DagSchedule {
             return Vec::new();
         }
         let now = whole_microsecond(now);
-        let mut effects: Vec<ScheduleEffect> = Vec::new();
-        effects.extend(self.due_by_assets(dag, now).map(ScheduleEffect::Create));
+        // The row that remembers a run goes with the last run of a call. What a host that died between the two could not tell
+        // from a run of its own making goes alone: a run by assets, whose events are in that row; a run whose date is `now`.
+        if let Some(run) = self.due_by_assets(dag, now) {
+            return vec![ScheduleEffect::Create(run)];
+        }
         let unfinished = active.running.saturating_add(active.queued);
-        let made = u32::try_from(effects.len()).unwrap_or(u32::MAX);
-        let room = max_active_runs(dag).saturating_sub(unfinished.saturating_add(made));
+        let room = max_active_runs(dag).saturating_sub(unfinished);
         let scheduled = self.due_by_time(dag, timetable, now, room, existing);
-        effects.extend(scheduled.into_iter().map(ScheduleEffect::Create));
+        if !scheduled.is_empty() {
+            return scheduled.into_iter().map(ScheduleEffect::Create).collect();
+        }
+        let mut effects = Vec::new();
         if let Some(backfill) = &mut self.backfill {
-            // A date that this call gave to the timetable is in flight.
-            let made = made_in(&effects);
-            let taken = |date: Timestamp| existing(date).or_else(|| made(date));
-            let steps = backfill.due(&taken, is_taken, RUNS_A_CALL_MAX);
-            effects.extend(steps);
+            effects.extend(backfill.due(existing, is_taken, RUNS_A_CALL_MAX));
         }
         effects.extend(self.end_backfill(now));
         effects
@@ -83,12 +84,18 @@ impl DagSchedule {
         let Some(last) = &self.last else {
             return timetable.next(None, now);
         };
-        let run = timetable
-            .next(Some(last), now)
-            .filter(|run| run.logical_date > last.logical_date);
+        let is_new = |run: &DueRun| run.logical_date > last.logical_date;
+        let run = timetable.next(Some(last), now);
         if !timetable.is_continuous() {
-            return run;
+            let run = run?;
+            if is_new(&run) {
+                return Some(run);
+            }
+            // An edit may put the tick before the end of the last interval before its date: then the tick after that date.
+            let next = timetable.next(Some(&DueRun::exact(last.logical_date)), now);
+            return next.filter(is_new);
         }
+        let run = run.filter(is_new);
         // Ids are made of run_after: it goes forward, also in the microsecond of the last run and after a clock was set back.
         run.filter(|_| last.run_after < now)
             .or_else(|| after(last, now).filter(|run| !timetable.is_over(run.run_after)))
@@ -146,20 +153,4 @@ fn after(last: &DueRun, now: Timestamp) -> Option<DueRun> {
         data_interval_end: at,
         run_after: at,
     })
-}
-
-fn made_in(effects: &[ScheduleEffect]) -> impl Fn(Timestamp) -> Option<ExistingRun> + use<> {
-    let made: Vec<(Timestamp, ExistingRun)> = effects
-        .iter()
-        .filter_map(|effect| match effect {
-            ScheduleEffect::Create(run) => {
-                Some((run.logical_date?, ExistingRun::queued(run.run_id.clone())))
-            }
-            _ => None,
-        })
-        .collect();
-    move |date| {
-        let found = made.iter().find(|(made, _)| *made == date);
-        found.map(|(_, run)| run.clone())
-    }
 }

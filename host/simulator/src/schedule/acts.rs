@@ -224,6 +224,13 @@ impl Sim {
                 outlet: old.outlet,
             };
         }
+        let oldest = after(self.now, self.setting.units(-2 * WORLD_UNITS));
+        let anchor = self.host.dags.get(dag);
+        let anchor = anchor.and_then(|live| live.schedule.last_scheduled());
+        if plan.rule.catchup && anchor.is_some_and(|last| last.run_after < oldest) {
+            // What went on from there would never catch up.
+            return Ok(());
+        }
         let plan = Rc::new(plan);
         self.say(|| format!("d{dag}  is now {plan}"));
         self.stats.versions += 1;

@@ -143,7 +143,7 @@ impl Rule {
             Ticks::Cron(calendar) => calendar.not_after(ended)?,
             _ => ended,
         };
-        if near > begun {
+        if near > begun.max(last.logical_date) {
             Some(near)
         } else {
             self.after(near)
