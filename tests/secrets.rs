@@ -483,3 +483,27 @@ fn g1_a_task_instance_is_shown_with_everything_about_it() {
         &["tasks", "show", "once", "run_1", "b"],
     );
 }
+
+#[test]
+fn i15_dags_test_with_a_data_folder_sees_what_is_set_there_and_without_one_nothing() {
+    let airlock = Airlock::new();
+    airlock.ok(&["variables", "set", "bucket", "s3://lake"]);
+    let uri = "http://robot@mlflow.internal:5000";
+    airlock.ok(&["connections", "set", "mlflow", "--conn-uri", uri]);
+    let value = "{{ var.value.bucket }} {{ conn.mlflow.host }}";
+    let dag = serde_json::json!({"dag_id": "sees", "tasks": [
+        {"task_id": "a", "operator": "probe", "config": {"value": value}},
+    ]});
+    let path = airlock.file("sees.yaml", &dag.to_string());
+    let test = ["dags", "test", path.to_str().unwrap(), "--json"];
+    let with = airlock.ok(&test).json();
+    let run_id = with["run_id"].as_str().unwrap();
+    let run = airlock
+        .ok(&["runs", "show", "sees", run_id, "--json"])
+        .json();
+    assert_eq!(run["xcoms"][0]["value"], "s3://lake mlflow.internal");
+    let without = airlock.run_bare(&test);
+    assert_eq!(without.code, 10, "{}", without.stderr);
+    let error = without.json()["task_instances"][0]["error"].to_string();
+    assert!(error.contains("variables set"), "{error}");
+}

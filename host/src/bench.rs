@@ -1,9 +1,13 @@
 //! Measures this machine: bare wasmtime against the same task through the whole orchestrator with durable commits.
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
+mod linear;
 mod size;
+mod train;
 
+pub use linear::{LinearReport, linear};
 pub use size::{SizeReport, Start, fill, start};
+pub use train::{TrainData, TrainReport, TrainShape, train};
 
 use crate::app::{App, RegisteredDag, TriggerRequest};
 use crate::error::{ErrorKind, UserError};

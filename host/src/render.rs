@@ -7,8 +7,8 @@ use crate::secrets::is_sensitive;
 use airlock_core::dag::spec::{Callback, Task};
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::template::{
-    Context, DagValues, Lookup, RunValues, TaskValues, TemplateError, XComSource, is_plain, render,
-    rendered_fields,
+    Context, DagValues, Lookup, RunHistory, RunValues, TaskValues, TemplateError, XComSource,
+    is_plain, render, rendered_fields,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -65,6 +65,20 @@ pub fn context(view: &Arc<RunView>, task: Option<TaskValues>, of: TaskInstanceKe
     Context::new(dag, run, task, Arc::new(pulled))
 }
 
+/// What templates read that the run itself does not hold.
+pub struct Outside {
+    /// Variables and connections.
+    pub lookup: Arc<dyn Lookup>,
+    /// Other runs of the DAG.
+    pub history: Arc<dyn RunHistory>,
+}
+
+impl Outside {
+    fn of(self, context: Context) -> Context {
+        context.with_lookup(self.lookup).with_history(self.history)
+    }
+}
+
 /// What rendering an attempt's config came to.
 pub struct Rendered {
     /// For the guest.
@@ -78,7 +92,7 @@ pub fn task_context(
     attempt: &Attempt,
     task: &Task,
     operator: String,
-    lookup: Arc<dyn Lookup>,
+    outside: Outside,
 ) -> Result<Rendered, TemplateError> {
     let view = &attempt.run;
     let header = &view.header;
@@ -90,7 +104,7 @@ pub fn task_context(
             value,
         })
     });
-    let (config, fields) = config(attempt, task, lookup)?;
+    let (config, fields) = config(attempt, task, outside)?;
     let context = TaskContext {
         operator,
         config,
@@ -118,12 +132,12 @@ pub fn callback_context(
     call: &CallbackCall,
     callback: &Callback,
     operator: String,
-    lookup: Arc<dyn Lookup>,
+    outside: Outside,
 ) -> Result<TaskContext, TemplateError> {
     let header = &view.header;
     let task = view.dag.task(of.task);
     let values = task.map(|task| values(task, of.map_index, call.try_number, 1));
-    let mut names = context(view, values, of).with_lookup(lookup);
+    let mut names = outside.of(context(view, values, of));
     if call.try_number > 0 {
         names = names.with("try_number", call.try_number.into());
     }
@@ -164,7 +178,7 @@ fn date(at: Option<Timestamp>) -> Option<String> {
 fn config(
     attempt: &Attempt,
     task: &Task,
-    lookup: Arc<dyn Lookup>,
+    outside: Outside,
 ) -> Result<(String, Option<String>), TemplateError> {
     let empty = matches!(&task.config, Value::Null);
     let (rendered, fields) = match &attempt.element {
@@ -174,7 +188,7 @@ fn config(
         _ if is_plain(&task.config) => (task.config.clone(), None),
         _ => {
             let values = task_values(attempt, task);
-            let context = context(&attempt.run, Some(values), attempt.ti).with_lookup(lookup);
+            let context = outside.of(context(&attempt.run, Some(values), attempt.ti));
             let rendered = render(&task.config, &context)?;
             let fields = rendered_fields(&task.config, &rendered, &is_sensitive);
             (rendered, Some(Value::Object(fields).to_string()))

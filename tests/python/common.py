@@ -14,25 +14,58 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 PLACE = TARGET / "python"
 
 
+def install(python, packages, *flags):
+    """Wheels only, and only those that are named: nothing is built here, and no release of today changes what is compared."""
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", "--no-deps"]
+    subprocess.run([*pip, *flags, *packages], check=True)
+
+
+def is_finished(place, packages):
+    """Another interpreter or another list of packages needs another folder."""
+    finished = place / "finished.json"
+    return finished.exists() and finished.read_text() == json.dumps([sys.version, packages])
+
+
+def finish(place, packages):
+    (place / "finished.json").write_text(json.dumps([sys.version, packages]))
+
+
 def environment(name, packages):
-    """The Python of the virtual environment `name` holding `packages`; one that was finished before is used again."""
+    """The Python of the virtual environment `name` holding exactly `packages`; one that was finished before is used again."""
     place = PLACE / name
-    python, finished = place / "bin" / "python", place / "finished.json"
-    # Another interpreter or another list of packages needs another environment.
-    wanted = json.dumps([sys.version, packages])
-    if finished.exists() and finished.read_text() == wanted:
-        return python
-    venv.create(place, clear=True, with_pip=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"]
-    subprocess.run([*pip, *packages], check=True)
-    finished.write_text(wanted)
+    python = place / "bin" / "python"
+    if not is_finished(place, packages):
+        venv.create(place, clear=True, with_pip=True)
+        install(python, packages)
+        finish(place, packages)
     return python
 
 
+def overlay(python, name, packages):
+    """A folder of further packages for PYTHONPATH, so that two versions of one package share an environment of large ones."""
+    place = PLACE / name
+    if not is_finished(place, packages):
+        install(python, packages, "--target", place, "--upgrade")
+        finish(place, packages)
+    return place
+
+
 def example():
-    """The path of the built example `train_f32`. The whole workspace is built, so that features are those of every other build."""
+    """The path of the built example `train_f32`. The whole workspace is built, so that features are those of every other build;
+    AIRLOCK_TRAIN_F32 names one that is there already."""
+    if path := os.environ.get("AIRLOCK_TRAIN_F32"):
+        return Path(path)
     subprocess.run(["cargo", "build", "--quiet", "--workspace", "--examples"], cwd=ROOT, check=True)
     return TARGET / "debug" / "examples" / "train_f32"
+
+
+def scorer_module():
+    """The path of the guest's scorer as a bare WebAssembly module."""
+    folder, target = ROOT / "sdk-guest" / "rust", TARGET / "guests-build"
+    command = ["cargo", "rustc", "--quiet", "--release", "--locked", "-p", "airlock-scorer", "--example", "module", "--target", "wasm32-wasip2"]
+    linking = ["--", "-C", "link-arg=--skip-wit-component", "-C", "link-arg=--no-entry"]
+    subprocess.run([*command, *linking], cwd=folder, env={**os.environ, "CARGO_TARGET_DIR": str(target)}, check=True)
+    return target / "wasm32-wasip2" / "release" / "examples" / "module.wasm"
 
 
 def write_raw(path, rows, labels):

@@ -53,6 +53,22 @@ fn i16_a_success_updates_its_assets_and_what_waits_for_them_runs() {
 }
 
 #[test]
+fn i16_what_was_updated_without_a_service_is_consumed_when_one_starts() {
+    let airlock = Airlock::new();
+    pair(&airlock);
+    airlock.serve().stop();
+    airlock.ok(&["dags", "trigger", "producer", "--run-id", "alone", "-q"]);
+    let runs = airlock.ok(&["runs", "list", "consumer", "--json"]).json();
+    assert_eq!(runs, json!([]), "nobody makes runs");
+    let service = airlock.serve();
+    until_consumed(&airlock, 1);
+    service.kill();
+    let _service = airlock.serve();
+    airlock.ok(&["dags", "trigger", "producer", "--run-id", "served", "-q"]);
+    until_consumed(&airlock, 2);
+}
+
+#[test]
 fn i16_people_report_updates_and_materialize_assets() {
     let airlock = Airlock::new();
     pair(&airlock);

@@ -72,6 +72,41 @@ fn a_service_killed_in_the_middle_of_a_backfill_makes_no_date_twice_and_forgets_
 }
 
 #[test]
+fn a_backfill_whose_run_ended_while_no_service_was_there_goes_on() {
+    let airlock = Airlock::new();
+    airlock.dag_file(&json!({
+        "dag_id": "daily", "schedule": "@daily", "start_date": "2024-01-01", "end_date": "2024-01-31",
+        "catchup": false, "tasks": [gate("g")],
+    }));
+    let service = airlock.serve();
+    let create = [
+        "backfill",
+        "create",
+        "--dag-id",
+        "daily",
+        "--max-active-runs",
+        "1",
+    ];
+    let dates = ["--from-date", "2024-01-10", "--to-date", "2024-01-11"];
+    airlock.ok(&[&create[..], &dates].concat());
+    let [first, second] = [10, 11].map(|day| format!("backfill__2024-01-{day}T00:00:00+00:00"));
+    asks(&airlock, "daily", &first, "g");
+    service.kill();
+    airlock.ok(&["tasks", "answer", "daily", &first, "g", "--approve"]);
+    airlock.ok(&["runs", "resume", "-q"]);
+    let run = airlock
+        .ok(&["runs", "show", "daily", &first, "--json"])
+        .json();
+    assert_eq!(run["state"], "success");
+    let _service = airlock.serve();
+    open_gate(&airlock, "daily", &second, "g");
+    let listed = airlock.until(&["backfill", "list"], |rows| {
+        rows[0]["state"] == "completed"
+    });
+    assert_eq!(listed[0]["counts"]["success"], 2, "{listed}");
+}
+
+#[test]
 fn a_service_killed_while_it_catches_up_makes_each_tick_once() {
     let airlock = Airlock::new();
     airlock.dag_file(&json!({

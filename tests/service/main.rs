@@ -4,6 +4,7 @@ mod assets;
 mod backfills;
 mod changes;
 mod files;
+mod gpus;
 mod kills;
 mod runs;
 

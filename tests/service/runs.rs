@@ -67,6 +67,29 @@ fn a11_runs_over_max_active_runs_wait_queued_until_one_ends() {
 }
 
 #[test]
+fn b14_a_host_runs_the_queues_that_it_serves_and_says_what_waits_for_another() {
+    let airlock = Airlock::new();
+    let mut heavy = probe("heavy", &json!({}), &[]);
+    heavy["queue"] = json!("gpu");
+    airlock
+        .dag_file(&json!({"dag_id": "mixed", "tasks": [heavy, probe("light", &json!({}), &[])]}));
+    airlock.file("airlock.toml", "queues = [\"default\"]\n");
+    let service = airlock.serve();
+    begin(&airlock, "mixed", "one", &[]);
+    let run = airlock.until(&["runs", "show", "mixed", "one"], |run| {
+        instance(run, "light")["state"] == "success"
+    });
+    assert_eq!(instance(&run, "heavy")["state"], "scheduled", "{run}");
+    let deps = airlock.ok(&["tasks", "failed-deps", "mixed", "one", "heavy"]);
+    assert!(deps.stdout.contains("gpu"), "{}", deps.stdout);
+    service.stop();
+    let wrong = airlock.run(&["serve", "--queues", "g p u"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    let _service = airlock.serve_with(&["--queues", "gpu,default"]);
+    until_run(&airlock, "mixed", "one", "success");
+}
+
+#[test]
 fn a14_a_paused_dag_starts_no_run_until_it_is_unpaused() {
     let airlock = Airlock::new();
     airlock.dag_file(&json!({"dag_id": "held", "tasks": [probe("a", &json!({}), &[])]}));
@@ -135,6 +158,35 @@ fn b9_a_task_waits_for_its_own_success_in_the_run_before() {
     assert_eq!(instance(&second, "a")["state"], "none", "{second}");
     airlock.ok(&["tasks", "mark-success", "past", "one", "a"]);
     until_run(&airlock, "past", "two", "success");
+}
+
+#[test]
+fn g2_a_run_sees_the_dates_of_the_last_run_that_ended_well() {
+    let airlock = Airlock::new();
+    let value = "{{ prev_data_interval_start_success | ds }} {{ prev_ds }} {{ next_ds }} \
+        {{ prev_end_date_success is not none and prev_start_date_success <= prev_end_date_success }}";
+    airlock.dag_file(&json!({"dag_id": "before", "tasks": [
+        probe("a", &json!({"value": value}), &[]),
+        probe("b", &json!({"result": "{{ 'fail' if ds == '2024-01-03' else 'success' }}"}), &["a"]),
+    ]}));
+    let _service = airlock.serve();
+    let seen = |day: u32| {
+        let (run_id, date) = (format!("day_{day}"), format!("2024-01-0{day}"));
+        let trigger = ["dags", "trigger", "before", "-q", "--run-id", &run_id];
+        airlock.run(&[&trigger[..], &["--logical-date", &date]].concat());
+        let show = ["runs", "show", "before", &run_id, "--json"];
+        super::xcom(&airlock.ok(&show).json(), "a").clone()
+    };
+    assert_eq!(seen(1), "None None None False");
+    assert_eq!(seen(3), "2024-01-01 2024-01-01 None True");
+    assert_eq!(
+        seen(4),
+        "2024-01-01 2024-01-03 None True",
+        "the third failed"
+    );
+    // By date, whenever it is made.
+    assert_eq!(seen(2), "2024-01-01 2024-01-01 None True");
+    assert_eq!(seen(5), "2024-01-04 2024-01-04 None True");
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Airlock {
             "AIRLOCK_DATA",
             "AIRLOCK_DAGS",
             "AIRLOCK_PLUGINS",
+            "AIRLOCK_QUEUES",
             "AIRLOCK_STORAGE_ROOT",
             "AIRLOCK_LOG",
             "AIRLOCK_SECRETS",

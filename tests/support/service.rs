@@ -32,6 +32,11 @@ impl Service {
         self.child.wait().expect("the service ends")
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     ///
     /// # Panics
@@ -76,10 +81,28 @@ impl Airlock {
     /// # Panics
     /// If it ends before.
     pub fn serve(&self) -> Service {
+        self.serve_with(&[])
+    }
+
+    /// The same, with further arguments.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    pub fn serve_with(&self, more: &[&str]) -> Service {
+        self.serve_in(&[], more)
+    }
+
+    /// The same, with further arguments, and more in its environment.
+    ///
+    /// # Panics
+    /// If it ends before it is ready.
+    pub fn serve_in(&self, environment: &[(&str, &str)], more: &[&str]) -> Service {
         let dags = self.folder().join("dags");
         std::fs::create_dir_all(&dags).expect("a folder for DAGs");
         let mut child = self
             .command(&["serve", "--quiet", "--dags", &dags.display().to_string()])
+            .envs(environment.iter().copied())
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -119,6 +142,27 @@ impl Airlock {
             done.stdout, done.stderr
         );
         done
+    }
+
+    /// Asks until the text of the answer is as wanted, and yields it.
+    ///
+    /// # Panics
+    /// If it is not within `PATIENCE`.
+    pub fn until_text(&self, arguments: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let done = self.run(arguments);
+            if done.code == 0 && wanted(&done.stdout) {
+                return done.stdout;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{arguments:?} never was as wanted; last: {} {}",
+                done.stdout,
+                done.stderr
+            );
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Asks with `--json` until the answer is as wanted, and yields it.

@@ -258,6 +258,9 @@ fn slots(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
         Blocked::PoolMissing { .. } | Blocked::PoolTooSmall { .. } | Blocked::PoolFull { .. } => {
             pool(facts, blocked)
         }
+        Blocked::PoolWithoutGpus { .. } | Blocked::NoSuchGpu { .. } | Blocked::GpusTaken { .. } => {
+            gpus(facts, blocked)
+        }
         Blocked::MaxActiveTasks { limit } => dep(
             "Task Instance Slots Available",
             format!("{limit} task instances of the run are active, its max_active_tasks"),
@@ -293,6 +296,34 @@ fn slots(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
             "wait, or raise its priority_weight in the DAG",
         ),
     }
+}
+
+fn gpus(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
+    let (reason, hint) = match blocked {
+        Blocked::PoolWithoutGpus { pool, wish } => (
+            format!("it wants {wish}, and pool {pool} is not of kind gpu: it will never run"),
+            format!("make it one: `airlock pools set {pool} -1 --kind gpu`, or name another pool in the DAG"),
+        ),
+        Blocked::NoSuchGpu { pool, wish, there } => (
+            format!("it wants {wish}; pool {pool} has {there}: it will never run here"),
+            "change `gpu` in the DAG, or run it where there is such a card; `airlock gpus` lists what is here".to_owned(),
+        ),
+        Blocked::GpusTaken { pool, wish, holders } => {
+            let holders: Vec<String> = holders
+                .iter()
+                .map(|(run, ti)| (facts.name)(*run, *ti))
+                .collect();
+            (
+                format!(
+                    "it wants {wish}, and the cards of pool {pool} are taken by {}",
+                    holders.join(", ")
+                ),
+                "wait for one to end, or ask for a smaller `share` of a card in the DAG".to_owned(),
+            )
+        }
+        _ => (String::new(), String::new()),
+    };
+    dep("GPU Available", reason, &hint)
 }
 
 fn pool(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {

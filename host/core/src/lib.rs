@@ -4,6 +4,7 @@
 pub mod dag;
 pub mod dispatch;
 pub mod failed_deps;
+pub mod gpu;
 pub mod grant;
 pub mod ids;
 pub mod run;

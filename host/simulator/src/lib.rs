@@ -5,6 +5,7 @@
 
 mod audit;
 mod draw;
+mod people;
 mod schedule;
 mod shell;
 mod sim;

@@ -38,8 +38,8 @@ fn main() -> ExitCode {
     }
     println!("schedules: {schedules}");
     println!(
-        "{} seeds, {} steps, {} crashes, {} stale messages, {} refused commits, 0 violations",
-        arguments.seeds, totals.steps, totals.crashes, totals.stale, totals.refused
+        "{} seeds, {} steps, {} changes by people, {} crashes, {} stale messages, {} refused commits, 0 violations",
+        arguments.seeds, totals.steps, totals.changes, totals.crashes, totals.stale, totals.refused
     );
     ExitCode::SUCCESS
 }
@@ -118,6 +118,7 @@ fn sum(one: Stats, other: Stats) -> Stats {
         crashes: one.crashes + other.crashes,
         stale: one.stale + other.stale,
         refused: one.refused + other.refused,
+        changes: one.changes + other.changes,
         owners: one.owners + other.owners,
     }
 }

@@ -4,15 +4,15 @@
 use crate::audit::{Audit, Checked, Violation};
 use crate::draw::Draw;
 use crate::shell::journal::Journal;
-use crate::shell::{Message, Shell};
+use crate::shell::{Message, PoolSize, Settings, Shell};
 use crate::trace::{Detail, Trace};
 use crate::workers::{self, Workers};
-use crate::world::{RunKey, World, after, epoch, pool_name};
+use crate::world::{QUEUES, RunKey, World, after, epoch, pool_name};
 use airlock_core::dispatch::Slots;
 use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::Fence;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Actions after the faults stopped, for each task instance that the world may have: more is not ending.
 const CALM_ACTIONS_EACH: usize = 400;
@@ -30,6 +30,8 @@ pub struct Stats {
     pub stale: u64,
     /// Commits that the store refused.
     pub refused: u64,
+    /// What people changed about runs.
+    pub changes: u64,
     /// Hosts that were started, which is also the last owner of a fence.
     pub owners: u64,
 }
@@ -44,6 +46,8 @@ enum Action {
     Time,
     Trigger,
     Fault,
+    /// Somebody helps a run that waits in vain.
+    Help,
 }
 
 /// See the module's documentation.
@@ -57,8 +61,8 @@ pub(crate) struct Sim {
     pub(crate) shell: Shell,
     pub(crate) journal: Journal,
     pub(crate) workers: Workers,
-    /// The pools as the store has them: a host that starts reads them from there.
-    pub(crate) pools: BTreeMap<PoolName, Slots>,
+    /// As the store has them: a host that starts reads them from there.
+    pub(crate) settings: Settings,
     pub(crate) audit: Audit,
     pub(crate) stats: Stats,
     pub(crate) trace: Trace,
@@ -72,10 +76,14 @@ impl Sim {
         let sentence = "Every seed has a world.";
         let world = World::generate(&mut draw)
             .map_err(|error| Violation::new("the_world_is_whole", sentence).because(error))?;
-        let pools = world.pools.iter().cloned().collect();
+        let settings = Settings {
+            pools: world.settings.pools.clone(),
+            queues: world.settings.queues.clone(),
+            ..Settings::default()
+        };
         let mut audit = Audit::default();
-        audit.begin(&pools);
-        let shell = Shell::new(1, world.parallelism, &pools);
+        audit.begin(&settings);
+        let shell = Shell::new(1, &world, &settings);
         Ok(Self {
             world,
             draw,
@@ -84,7 +92,7 @@ impl Sim {
             shell,
             journal: Journal::default(),
             workers: Workers::default(),
-            pools,
+            settings,
             audit,
             stats: Stats {
                 owners: 1,
@@ -129,8 +137,12 @@ impl Sim {
         }
         for name in ["default_pool", "gpu", "free"] {
             if let Ok(name) = pool_name(name) {
-                self.set_pool(name, Slots::Limited(8));
+                self.set_pool(name, Slots::Limited(8), false);
             }
+        }
+        self.serve(QUEUES.iter().map(|queue| (*queue).to_owned()).collect());
+        for place in std::mem::take(&mut self.settings.paused) {
+            self.deliver(Message::Pause(place, false));
         }
         Ok(())
     }
@@ -178,6 +190,10 @@ impl Sim {
                 Ok(())
             }
             Action::Fault => self.fault(),
+            Action::Help => {
+                self.somebody_helps();
+                Ok(())
+            }
         }
     }
 
@@ -200,6 +216,7 @@ impl Sim {
             (Action::Time, 5),
             (Action::Trigger, waits(arrives, 6)),
             (Action::Fault, waits(!self.calm, 15)),
+            (Action::Help, waits(self.calm, 4)),
         ];
         let total = weights.iter().map(|(_, weight)| weight).sum();
         let mut left = self.draw.below(total);
@@ -213,7 +230,7 @@ impl Sim {
     }
 
     /// A message reaches the inbox, at its end or, where the network reorders, anywhere.
-    fn deliver(&mut self, message: Message) {
+    pub(crate) fn deliver(&mut self, message: Message) {
         let length = self.shell.inbox.len();
         let reorders = !self.calm && self.draw.rarely(self.world.faults.reorder);
         let place = if reorders {
@@ -250,7 +267,8 @@ impl Sim {
     fn fault(&mut self) -> Checked<()> {
         let faults = &self.world.faults;
         let (crash, jump, stale) = (faults.crash, faults.clock_jump, faults.stale);
-        let (cancel, pool) = (faults.cancel, faults.pool_change);
+        let (cancel, pool, change) = (faults.cancel, faults.pool_change, faults.change);
+        let setting = faults.setting;
         // A shell that cannot commit is started again some time.
         if self.draw.rarely(crash) || (self.shell.failed && self.draw.chance(30)) {
             return self.crash();
@@ -267,19 +285,35 @@ impl Sim {
             let run = RunKey(self.draw.count(0, self.arrived));
             self.deliver(Message::Cancel(run));
         }
+        if self.draw.rarely(change) {
+            self.somebody_changes_a_run();
+        }
         if self.draw.rarely(pool)
             && let Ok(name) = pool_name(self.draw.one_of(&["default_pool", "gpu", "free"], "gpu"))
         {
             let slots = Slots::Limited(self.draw.count(0, 6));
-            self.set_pool(name, slots);
+            let include_deferred = self.draw.chance(40);
+            self.set_pool(name, slots, include_deferred);
+        }
+        if self.draw.rarely(setting) {
+            self.somebody_changes_a_setting();
         }
         Ok(())
     }
 
     /// Somebody stores a pool's size and tells the shell.
-    fn set_pool(&mut self, name: PoolName, slots: Slots) {
-        self.pools.insert(name.clone(), slots);
-        self.deliver(Message::SetPool(name, slots));
+    fn set_pool(&mut self, name: PoolName, slots: Slots, include_deferred: bool) {
+        let size = PoolSize {
+            slots,
+            include_deferred,
+        };
+        self.settings.pools.insert(name.clone(), size);
+        self.deliver(Message::SetPool(name, size));
+    }
+
+    pub(crate) fn serve(&mut self, queues: BTreeSet<String>) {
+        self.settings.queues.clone_from(&queues);
+        self.deliver(Message::Serve(queues));
     }
 
     /// Somebody speaks for an attempt that may never have been.

@@ -13,7 +13,10 @@ pub(crate) type AttemptKey = (RunKey, TaskInstanceKey, Fence);
 /// The most XComs that one attempt pushes before it ends.
 const PUSHES_MAX: usize = 3;
 
-const KINDS: [AttemptErrorKind; 8] = [
+/// What an error says.
+pub(crate) const MESSAGES: [&str; 2] = ["drawn", "the disk is full"];
+
+pub(crate) const KINDS: [AttemptErrorKind; 8] = [
     AttemptErrorKind::Transient,
     AttemptErrorKind::Permanent,
     AttemptErrorKind::InvalidInput,
@@ -28,6 +31,8 @@ const KINDS: [AttemptErrorKind; 8] = [
 struct Worker {
     attempt: AttemptKey,
     pushes: usize,
+    /// What it asks a person first.
+    asks: Option<String>,
     outcome: Outcome,
     /// It never answers; the shell will declare it lost.
     silent: bool,
@@ -60,9 +65,12 @@ impl Workers {
         };
         let outcome = outcome(draw, model, attempt.1.task, now, calm);
         let silent = !calm && draw.rarely(world.faults.lost_worker);
+        let is_asking = model.habit(attempt.1.task) == Habit::Asking;
+        let asks = is_asking.then(|| draw.one_of(&["\"why?\"", "\"who?\""], "").to_owned());
         self.0.push(Worker {
             attempt,
             pushes,
+            asks,
             outcome,
             silent,
         });
@@ -73,7 +81,7 @@ impl Workers {
         for worker in self.0.iter_mut().filter(|worker| worker.attempt == attempt) {
             worker.silent &= !calm && draw.chance(50);
             if draw.chance(80) {
-                worker.outcome = error(AttemptErrorKind::Cancelled);
+                worker.outcome = error(AttemptErrorKind::Cancelled, "stopped");
             }
         }
     }
@@ -112,6 +120,14 @@ impl Workers {
                 value,
             }];
         }
+        if let Some(request) = worker.asks.take().filter(|_| calm || draw.chance(90)) {
+            return vec![Message::Ask {
+                run,
+                ti,
+                fence,
+                request,
+            }];
+        }
         let outcome = worker.outcome.clone();
         let said = Message::Finish {
             run,
@@ -134,8 +150,8 @@ impl Workers {
     }
 }
 
-fn error(kind: AttemptErrorKind) -> Outcome {
-    let message = "drawn".to_owned();
+fn error(kind: AttemptErrorKind, message: &str) -> Outcome {
+    let message = message.to_owned();
     Outcome::Error(AttemptError { kind, message })
 }
 
@@ -154,7 +170,7 @@ pub(crate) fn outcome(
         } else {
             draw.one_of(&KINDS, AttemptErrorKind::Trap)
         };
-        return error(kind);
+        return error(kind, draw.one_of(&MESSAGES, MESSAGES[0]));
     }
     if draw.chance(4) {
         return Outcome::Skip("drawn".to_owned());
@@ -164,6 +180,10 @@ pub(crate) fn outcome(
         Habit::Deferring if !calm && draw.chance(60) => {
             Outcome::Defer(after(now, SignedDuration::from_secs(draw.between(-5, 90))))
         }
+        Habit::Asking if !calm && draw.chance(70) => Outcome::Defer(after(
+            now,
+            SignedDuration::from_secs(draw.between(60, 7_200)),
+        )),
         Habit::Branch => Outcome::Branch(chosen(draw, model, task)),
         Habit::ShortCircuit if draw.chance(50) => Outcome::ShortCircuit {
             ignore_downstream_trigger_rules: draw.chance(50),

@@ -96,17 +96,9 @@ impl App {
         let schedule = self.schedule(dag_id)?;
         let schedule = schedule.unwrap_or_else(|| DagSchedule::new(&dag));
         let existing = |date| {
-            let RunRow {
-                run_id,
-                state,
-                backfill_id,
-                ..
-            } = run_at(self.store.as_ref(), dag_id, date).ok().flatten()?;
-            Some(ExistingRun {
-                run_id,
-                state,
-                backfill_id,
-            })
+            let RunRow { run_id, state, .. } =
+                run_at(self.store.as_ref(), dag_id, date).ok().flatten()?;
+            Some(ExistingRun { run_id, state })
         };
         schedule
             .backfill_dry_run(&dag, request, Timestamp::now(), &existing)
@@ -120,7 +112,7 @@ impl App {
         request: BackfillRequest,
     ) -> Result<BackfillRow, UserError> {
         let dag = self.dag(dag_id.as_str())?;
-        check_pools(self.store.as_ref(), &dag.dag)?;
+        check_pools(self.store.as_ref(), &self.gpus, &dag.dag)?;
         let conf = serde_json::from_str(&request.conf)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?;
         check_params(&dag.dag, &conf).map_err(|errors| {

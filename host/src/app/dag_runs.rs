@@ -6,6 +6,7 @@ use super::pools::check_pools;
 use super::runs::{TriggerRequest, header};
 use crate::capability::{DagRunError, DagRunRequest, DagRunTrigger};
 use crate::error::{ErrorKind, UserError};
+use crate::gpus::GpuSource;
 use crate::sandbox::bindings::airlock::operator::dag_runs::Triggered;
 use crate::scheduler::{
     Change, Handle, INDEX, RunRow, SchedulerError, Selection, Version, date_key, decode_row,
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub(super) struct StoredDagRuns {
     pub(super) store: Arc<dyn Store>,
     pub(super) handle: Handle,
+    pub(super) gpus: Arc<GpuSource>,
 }
 
 impl StoredDagRuns {
@@ -97,7 +99,7 @@ impl StoredDagRuns {
             triggered_by: by(&request.triggered_by),
         };
         let header = header(&dag, trigger).map_err(refused)?;
-        check_pools(self.store.as_ref(), &dag.dag).map_err(refused)?;
+        check_pools(self.store.as_ref(), &self.gpus, &dag.dag).map_err(refused)?;
         let triggered = self.handle.trigger(dag.dag, dag.version, header).await;
         match triggered {
             Ok(()) => Ok(Triggered {

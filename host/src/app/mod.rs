@@ -10,6 +10,7 @@ mod dag_list;
 mod dag_runs;
 mod dags;
 mod folders;
+mod gpus;
 mod import;
 mod models;
 mod open;
@@ -40,6 +41,7 @@ pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStore, Outbox};
+use crate::gpus::GpuSource;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
@@ -60,6 +62,7 @@ pub struct App {
     secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
     outbox: Arc<Outbox>,
+    gpus: Arc<GpuSource>,
     _scratch: Option<open::Scratch>,
 }
 

@@ -5,7 +5,8 @@ use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts};
+use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
+use crate::gpus::GpuSource;
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
@@ -13,6 +14,7 @@ use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
 use crate::tracking::{Registry, Tracking};
+use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -45,6 +47,8 @@ pub struct Config {
     pub threads: usize,
     /// The queues whose tasks this host runs; `None` for every queue.
     pub queues: Option<BTreeSet<String>>,
+    /// A JSON file that lists the machine's GPUs instead of its driver.
+    pub gpus: Option<PathBuf>,
     /// Whether runs that an earlier process left are taken up.
     pub recover: bool,
     /// The secrets folder or file that is looked at before the environment and the store.
@@ -134,6 +138,7 @@ impl App {
         let secrets = Arc::new(Secrets::new(store.clone(), &folder, config.secrets));
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
+        let gpus = Arc::new(GpuSource::new(config.gpus));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -142,9 +147,12 @@ impl App {
             dag_runs: Arc::new(StoredDagRuns {
                 store: store.clone(),
                 handle: starter.handle(),
+                gpus: gpus.clone(),
             }),
             store: store.clone(),
+            dag_state: Arc::new(StoreDagState::new(store.clone())),
             secrets: secrets.clone(),
+            trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
             registry: registry.clone(),
             logs: logs.clone(),
@@ -159,10 +167,13 @@ impl App {
             )
         })?;
         let pools = pool_sizes(store.as_ref())?;
+        let needs_gpus = pools.iter().any(|(_, size)| size.gpus.is_some());
+        let cards = if needs_gpus { gpus.gpus()? } else { &[] };
         let options = Options {
             owner: random(),
             parallelism: config.parallelism,
             pools,
+            gpus: cards.to_vec(),
             recover: config.recover,
             queues: config.queues,
         };
@@ -185,6 +196,7 @@ impl App {
             registry,
             secrets,
             logs,
+            gpus,
             _scratch: scratch,
         })
     }

@@ -3,10 +3,12 @@
 use super::import::import;
 use super::{App, Exported, Imported, OnExisting};
 use crate::error::{ErrorKind, UserError};
+use crate::gpus::GpuSource;
 use crate::scheduler::{PoolSize, decode_row, encode_row};
 use crate::store::{Commit, RowWrite, Store, Table};
-use airlock_core::dag::spec::{DEFAULT_POOL, Dag};
+use airlock_core::dag::spec::{DEFAULT_POOL, Dag, Task};
 use airlock_core::dispatch::Slots;
+use airlock_core::gpu::GpuFilter;
 use airlock_core::ids::PoolName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -31,6 +33,9 @@ pub struct PoolRow {
     /// Whether deferred task instances keep their slots.
     #[serde(default)]
     pub include_deferred: bool,
+    /// A pool of kind gpu, and the cards that it gives out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<GpuFilter>,
 }
 
 impl PoolRow {
@@ -38,6 +43,7 @@ impl PoolRow {
         PoolSize {
             slots: self.size(),
             include_deferred: self.include_deferred,
+            gpus: self.gpus.clone(),
         }
     }
 
@@ -71,6 +77,7 @@ pub(super) fn stored_pools(store: &dyn Store) -> Result<Vec<PoolRow>, UserError>
                 slots: i64::from(DEFAULT_POOL_SLOTS),
                 description: "Default pool".to_owned(),
                 include_deferred: false,
+                gpus: None,
             },
         );
     }
@@ -125,6 +132,10 @@ impl App {
             rows: vec![(Table::Pool, write)],
             ..Commit::default()
         })?;
+        if pool.gpus.is_some() {
+            let gpus = self.gpus.gpus()?.to_vec();
+            self.scheduler.handle().set_gpus(gpus).await?;
+        }
         Ok(self
             .scheduler
             .handle()
@@ -219,7 +230,10 @@ impl App {
     pub fn export_pools(&self) -> Result<Exported, UserError> {
         let pools = self.pools()?.into_iter();
         let members = pools.map(|pool| {
-            let member = json!({"slots": pool.slots, "description": pool.description, "include_deferred": pool.include_deferred});
+            let mut member = json!({"slots": pool.slots, "description": pool.description, "include_deferred": pool.include_deferred});
+            if let (Some(gpus), Some(members)) = (&pool.gpus, member.as_object_mut()) {
+                members.insert("gpus".to_owned(), json!(gpus));
+            }
             (pool.name.to_string(), member)
         });
         Ok(Exported {
@@ -239,6 +253,7 @@ impl App {
                     slots: i64::from(task.pool_slots),
                     description,
                     include_deferred: false,
+                    gpus: task.gpu.as_ref().map(|_| GpuFilter::default()),
                 })
                 .await?;
             }
@@ -248,7 +263,7 @@ impl App {
 }
 
 /// A task whose pool does not exist or is too small would wait for ever; better said at once.
-pub(super) fn check_pools(store: &dyn Store, dag: &Dag) -> Result<(), UserError> {
+pub(super) fn check_pools(store: &dyn Store, gpus: &GpuSource, dag: &Dag) -> Result<(), UserError> {
     let pools = stored_pools(store)?;
     for task in &dag.tasks {
         let hint = |slots| format!("create it with `airlock pools set {} {slots}`", task.pool);
@@ -272,6 +287,40 @@ pub(super) fn check_pools(store: &dyn Store, dag: &Dag) -> Result<(), UserError>
             );
             return Err(UserError::new(ErrorKind::Conflict, message).hint(hint(task.pool_slots)));
         }
+        check_gpus(gpus, dag, task, pool)?;
     }
     Ok(())
+}
+
+/// A wish that no card of this machine can ever meet is told before there is a run.
+fn check_gpus(gpus: &GpuSource, dag: &Dag, task: &Task, pool: &PoolRow) -> Result<(), UserError> {
+    let who = || format!("task {} of dag {}", task.task_id, dag.dag_id);
+    let Some(filter) = &pool.gpus else {
+        let Some(wish) = &task.gpu else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} wants {wish}, and pool {} is not of kind gpu",
+            who(),
+            pool.name
+        );
+        return Err(UserError::new(ErrorKind::Conflict, message).hint(format!(
+            "make it one with `airlock pools set {} -1 --kind gpu`, or name another `pool` in the DAG",
+            pool.name
+        )));
+    };
+    let wish = task.gpu.clone().unwrap_or_default();
+    let there = gpus.free()?;
+    if there.could_ever(&wish, filter) {
+        return Ok(());
+    }
+    let message = format!(
+        "{} wants {wish}; pool {} has {} on this machine",
+        who(),
+        pool.name,
+        there.describe(filter)
+    );
+    Err(UserError::new(ErrorKind::Conflict, message).hint(
+        "change `gpu` in the DAG, or run it where there is such a card; `airlock gpus` lists what is here",
+    ))
 }

@@ -9,7 +9,7 @@ use super::App;
 use crate::error::UserError;
 use crate::executor::{LogStore, LogStream};
 use crate::scheduler::{
-    DagRow, DagVersionRow, INDEX, RunRow, date_key, decode_event, decode_row, encode_row,
+    DagRow, DagVersionRow, INDEX, Removal, RunRow, date_key, decode_event, decode_row, encode_row,
     replay_run, run_key, run_stream, runs_prefix, task_instance_rows,
 };
 use crate::store::{Commit, CommitError, Digest, Row, RowWrite, Store, Table};
@@ -83,8 +83,10 @@ impl App {
         limit: usize,
         from: Option<&DagId>,
     ) -> Result<Cleaned, UserError> {
+        let handle = self.scheduler.handle();
         Cleaner {
             store: self.store.as_ref(),
+            remove: &|removals| Ok(handle.remove_runs(removals)?),
             logs: &self.logs,
             now: Timestamp::now(),
         }
@@ -105,8 +107,13 @@ impl App {
     }
 }
 
+/// Removes runs; says of each whether it went.
+type Remove<'a> = &'a dyn Fn(Vec<Removal>) -> Result<Vec<bool>, UserError>;
+
 struct Cleaner<'a> {
     store: &'a dyn Store,
+    /// The scheduler does it: it knows which runs are in use.
+    remove: Remove<'a>,
     logs: &'a LogStore,
     now: Timestamp,
 }
@@ -144,10 +151,10 @@ impl Cleaner<'_> {
     }
 
     fn remove_runs(&self, batch: &[Candidate], cleaned: &mut Cleaned) -> Result<(), UserError> {
-        let mut commits = Vec::with_capacity(batch.len());
+        let mut removals = Vec::with_capacity(batch.len());
         for candidate in batch {
             match self.removal(candidate) {
-                Ok(commit) => commits.push(commit),
+                Ok(removal) => removals.push(removal),
                 Err(error) => {
                     let RunRow { dag_id, run_id, .. } = &candidate.run;
                     tracing::warn!(%dag_id, %run_id, %error, "a run that cannot be read is not cleaned");
@@ -155,19 +162,16 @@ impl Cleaner<'_> {
                 }
             }
         }
-        for result in commit_all(self.store, commits) {
-            match result {
-                Ok(_) => cleaned.runs += 1,
-                // Somebody took it up again between the look and the commit.
-                Err(CommitError::WrongVersion { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if !removals.is_empty() {
+            // One that somebody took up again since the look stays.
+            let went = (self.remove)(removals)?;
+            cleaned.runs += went.into_iter().filter(|went| *went).count();
         }
         Ok(())
     }
 
-    /// The commit that takes a run away.
-    fn removal(&self, candidate: &Candidate) -> Result<Commit, UserError> {
+    /// What takes a run away.
+    fn removal(&self, candidate: &Candidate) -> Result<Removal, UserError> {
         let RunRow { dag_id, run_id, .. } = &candidate.run;
         let replayed = replay_run(self.store, dag_id, run_id)?;
         let mut logs: BTreeMap<String, (i32, i32)> = BTreeMap::new();
@@ -198,10 +202,15 @@ impl Cleaner<'_> {
         if let Some(date) = candidate.run.logical_date {
             rows.push((INDEX, write(date_key(dag_id, date), None, None)));
         }
-        Ok(Commit {
+        let commit = Commit {
             rows,
             remove_streams: vec![run_stream(dag_id, run_id)],
             ..Commit::default()
+        };
+        Ok(Removal {
+            dag_id: dag_id.clone(),
+            run_id: run_id.clone(),
+            commit,
         })
     }
 

@@ -24,16 +24,26 @@ fn at(text: &str) -> Timestamp {
 
 /// A store with one DAG, and runs as the state machine makes them.
 struct House {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     logs: LogStore,
     folder: tempfile::TempDir,
+    remove: Box<dyn Fn(Vec<Removal>) -> Result<Vec<bool>, UserError>>,
 }
 
 impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let removes = store.clone();
+        // What the scheduler does where no run is in use.
+        let remove = move |removals: Vec<Removal>| {
+            let commits = removals.into_iter().map(|removal| removal.commit);
+            let results = commit_all(removes.as_ref(), commits.collect());
+            Ok(results.iter().map(Result::is_ok).collect())
+        };
         Self {
-            store: MemoryStore::default(),
+            store,
+            remove: Box::new(remove),
             logs: LogStore::new(folder.path().join("logs"), None),
             folder,
         }
@@ -41,7 +51,8 @@ impl House {
 
     fn cleaner(&self) -> Cleaner<'_> {
         Cleaner {
-            store: &self.store,
+            store: self.store.as_ref(),
+            remove: self.remove.as_ref(),
             logs: &self.logs,
             now: at("2027-01-01T00:00:00Z"),
         }
@@ -189,7 +200,7 @@ impl House {
 
     fn days(&self) -> Vec<String> {
         let dag = DagId::parse("d").unwrap();
-        let runs = candidates(&self.store, &dag).unwrap();
+        let runs = candidates(self.store.as_ref(), &dag).unwrap();
         let dates = runs.into_iter().filter_map(|one| one.run.logical_date);
         let mut days: Vec<_> = dates.map(|date| date.strftime("%d").to_string()).collect();
         days.sort();
@@ -261,7 +272,7 @@ fn a_date_counts_from_the_end_of_a_run_and_both_rules_must_agree() {
     let before = Some(at("2026-01-03T00:30:00Z"));
     let policy = |keep| RetentionPolicy { before, keep };
     let dag = DagId::parse("d").unwrap();
-    let count = |policy| removable(&candidates(&house.store, &dag).unwrap(), policy).len();
+    let count = |policy| removable(&candidates(house.store.as_ref(), &dag).unwrap(), policy).len();
     assert_eq!(count(policy(None)), 2);
     assert_eq!(count(policy(Some(4))), 1);
     assert_eq!(count(RetentionPolicy::default()), 0);
@@ -299,9 +310,9 @@ fn logs_that_a_step_left_when_it_was_cut_off_go_with_the_next() {
     let log = house.run(RunType::Scheduled, 1, DagRunState::Success);
     house.run(RunType::Scheduled, 2, DagRunState::Success);
     let dag = DagId::parse("d").unwrap();
-    let all = candidates(&house.store, &dag).unwrap();
-    let commit = house.cleaner().removal(&all[0]).unwrap();
-    house.store.commit(commit).unwrap();
+    let all = candidates(house.store.as_ref(), &dag).unwrap();
+    let removal = house.cleaner().removal(&all[0]).unwrap();
+    house.store.commit(removal.commit).unwrap();
     assert!(log.exists());
     house.cleaner().step(KEEP_2, 1, None).unwrap();
     assert!(!log.exists());
@@ -349,7 +360,7 @@ fn a_run_that_changed_since_it_was_looked_at_stays() {
     let house = House::new();
     house.run(RunType::Scheduled, 1, DagRunState::Success);
     let dag = DagId::parse("d").unwrap();
-    let seen = candidates(&house.store, &dag).unwrap();
+    let seen = candidates(house.store.as_ref(), &dag).unwrap();
     let row = encode_row(&seen[0].run).unwrap();
     house.commit(vec![(
         Table::Run,

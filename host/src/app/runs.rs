@@ -94,7 +94,7 @@ impl App {
         let header = header(dag, request)?;
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
-        check_pools(self.store.as_ref(), &dag.dag)?;
+        check_pools(self.store.as_ref(), &self.gpus, &dag.dag)?;
         self.scheduler
             .handle()
             .trigger(dag.dag.clone(), dag.version, header)

@@ -213,8 +213,9 @@ fn build(part: &Part, spec: &MatrixSpec, budget: &Budget) -> Answer<HeldMatrix> 
         weight: spec.weight.as_ref().map(numbers).transpose()?,
         max_bins: spec.max_bins,
     };
-    let matrix =
-        Matrix::build(input).map_err(|error| CapabilityError::Invalid(error.to_string()))?;
+    let matrix = Matrix::build(input)
+        .and_then(Matrix::into_shared)
+        .map_err(|error| CapabilityError::Invalid(error.to_string()))?;
     memory.grow_to(matrix.memory().host)?;
     Ok(HeldMatrix {
         matrix: Arc::new(matrix),

@@ -29,11 +29,9 @@ pub(super) fn config(config: wit::Config, checkpoint: Option<Vec<u8>>) -> traine
 fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
     match algorithm {
         wit::Algorithm::Gbdt(gbdt) => trainer::Algorithm::Gbdt(trainer::Gbdt {
-            objective: match gbdt.objective {
-                wit::Objective::BinaryLogistic => trainer::Objective::BinaryLogistic,
-                wit::Objective::SquaredError => trainer::Objective::SquaredError,
-                wit::Objective::Softmax => trainer::Objective::Softmax,
-            },
+            objective: objective(gbdt.objective),
+            classes: gbdt.classes,
+            class_weights: gbdt.class_weights,
             rounds: gbdt.rounds,
             learning_rate: gbdt.learning_rate,
             max_depth: gbdt.max_depth,
@@ -56,6 +54,8 @@ fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
             max_features: forest.max_features,
             min_leaf: forest.min_leaf,
             bootstrap: forest.bootstrap,
+            classes: forest.classes,
+            class_weights: forest.class_weights,
         }),
         wit::Algorithm::Logistic(linear) => trainer::Algorithm::Logistic(trainer::Linear {
             l2: linear.l2,
@@ -64,12 +64,22 @@ fn algorithm(algorithm: wit::Algorithm) -> trainer::Algorithm {
             standardize: linear.standardize,
         }),
         wit::Algorithm::Mlp(mlp) => trainer::Algorithm::Mlp(trainer::Mlp {
+            objective: objective(mlp.objective),
+            classes: mlp.classes,
             hidden: mlp.hidden,
             epochs: mlp.epochs,
             batch: mlp.batch,
             learning_rate: mlp.learning_rate,
             weight_decay: mlp.weight_decay,
         }),
+    }
+}
+
+fn objective(objective: wit::Objective) -> trainer::Objective {
+    match objective {
+        wit::Objective::BinaryLogistic => trainer::Objective::BinaryLogistic,
+        wit::Objective::SquaredError => trainer::Objective::SquaredError,
+        wit::Objective::Softmax => trainer::Objective::Softmax,
     }
 }
 
@@ -181,6 +191,26 @@ pub(super) fn describe(error: &wit::TrainError) -> String {
             shortfall.needed, shortfall.available
         ),
     }
+}
+
+fn format(format: wit::Format) -> trainer::Format {
+    match format {
+        wit::Format::Airlock => trainer::Format::Airlock,
+        wit::Format::XgboostJson => trainer::Format::XgboostJson,
+        wit::Format::Onnx => trainer::Format::Onnx,
+        wit::Format::Lightgbm => trainer::Format::LightgbmText,
+        wit::Format::Safetensors => trainer::Format::Safetensors,
+    }
+}
+
+/// A model's bytes in a format.
+pub(super) fn save(model: &trainer::Model, to: wit::Format) -> Result<Vec<u8>, wit::TrainError> {
+    model.export(format(to)).map_err(error)
+}
+
+/// A model from bytes of a format.
+pub(super) fn load(bytes: &[u8], from: wit::Format) -> Result<trainer::Model, wit::TrainError> {
+    trainer::Model::import(format(from), bytes).map_err(error)
 }
 
 /// Scores of every row.

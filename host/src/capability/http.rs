@@ -6,7 +6,7 @@ use super::handles::lock;
 use super::policy;
 use super::vault::{Site, Vault};
 use crate::sandbox::ports::{HTTP_BODY_BYTES_MAX, HttpError, HttpPort, HttpRequest, HttpResponse};
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Grants, is_global};
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, redirect};
@@ -147,8 +147,7 @@ impl Http {
         }
         // One private address among public ones is a rebinding name: none of them is used.
         for address in &addresses {
-            if !policy::is_global(*address) && !policy::names_address(&self.grants, *address, port)
-            {
+            if !is_global(*address) && !policy::names_address(&self.grants, *address, port) {
                 return Err(HttpError::Denied(format!(
                     "{host} is at an address that is not public; `http` must name that address and port literally"
                 )));

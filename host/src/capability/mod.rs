@@ -40,7 +40,7 @@ pub use human::{QUESTION_BYTES_MAX, QUESTION_MEMBERS_MAX, Question, Response};
 pub use own_run::OwnRun;
 pub use secrets::{SECRET_BYTES_MAX, SecretSource};
 pub use session::{SessionContext, session};
-pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX};
+pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX, SEARCH_RUNS_MAX};
 pub use vault::Vault;
 pub use xcom::{RunPort, XCOM_BYTES_MAX, XCOM_DEPTH_MAX, XCOM_KEY_BYTES_MAX, check_value};
 

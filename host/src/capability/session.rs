@@ -14,12 +14,13 @@ use super::own_run::OwnRun;
 use super::secrets::{SecretSource, Secrets};
 use super::storage::Storage;
 use super::tracking::TrackingCapability;
-use super::training::Training;
+use super::training::{self, Training};
 use super::vault::Vault;
 use super::xcom::{RunPort, Xcom};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
+use crate::training::Trainers;
 use airlock_core::grant::Grants;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +43,10 @@ pub struct SessionContext {
     pub dag_state: Arc<dyn DagStateSource>,
     /// Artifacts.
     pub store: Arc<dyn Store>,
+    /// Who trains.
+    pub trainers: Trainers,
+    /// The cards, by UUID, that a pool gave to the task instance.
+    pub cards: Vec<String>,
     /// Experiments.
     pub tracking: Tracking,
     /// Models.
@@ -75,8 +80,13 @@ pub fn session(context: SessionContext) -> Ports {
         storage: Box::new(Storage::new(files)),
         training: Box::new(Training::new(
             Arc::clone(&grants),
-            context.store,
-            Arc::new(dataset.clone()),
+            training::House {
+                name: context.actor.id.clone(),
+                cards: context.cards,
+                trainers: context.trainers,
+                store: context.store,
+                matrices: Arc::new(dataset.clone()),
+            },
             memory,
         )),
         dataset: Box::new(dataset),

@@ -161,6 +161,8 @@ fn house(grants: Grants) -> House {
         own_run: Arc::new(outside.clone()),
         dag_runs: Arc::new(outside.clone()),
         store: store.clone(),
+        trainers: crate::training::Trainers::in_threads(None, &[]),
+        cards: Vec::new(),
         tracking: Tracking::new(store.clone(), clock.clone()),
         registry: Registry::new(store.clone(), clock),
         secrets: Arc::new(outside.clone()),
@@ -263,7 +265,10 @@ async fn without_grants_everything_is_denied_and_says_what_would_help() {
         ports.dag_runs.state("child".into(), "r".into()).await,
         "`trigger_dags`",
     );
-    let load = ports.training.load("0".repeat(64)).await;
+    let load = ports
+        .training
+        .load("0".repeat(64), training::Format::Airlock)
+        .await;
     assert!(matches!(load, Err(TrainError::Denied(text)) if text.contains("`training`")));
     assert!(
         std::fs::read_dir(house.folder.path())
@@ -437,6 +442,8 @@ fn config(device: Device) -> training::Config {
     training::Config {
         algorithm: Algorithm::Gbdt(Gbdt {
             objective: Objective::BinaryLogistic,
+            classes: 0,
+            class_weights: Vec::new(),
             rounds: 20,
             learning_rate: 0.3,
             max_depth: 3,

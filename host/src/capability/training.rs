@@ -1,5 +1,6 @@
-//! `airlock:operator/training`: runs, models and scores by handle, under the training grant. The work is the trainer's; this port
-//! gives it threads and memory within the grant, keeps artifacts in the store, and stops every run when the attempt ends.
+//! `airlock:operator/training`: runs, models and scores by handle, under the training grant. Training is the business of worker
+//! processes (`crate::training`); this port gives it threads and memory within the grant, keeps artifacts in the store, and stops
+//! every run when the attempt ends. It refuses to train here.
 
 use super::blocking;
 use super::budget::{Budget, Reservation};
@@ -13,6 +14,7 @@ use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{Handle, TrainingPort};
 use crate::store::Store;
 use crate::tracking::parse_digest;
+use crate::training::{Request, Run, Trainers};
 use airlock_core::grant::{Grants, TrainingGrant};
 use airlock_trainer as trainer;
 use async_trait::async_trait;
@@ -21,15 +23,17 @@ use std::time::Duration;
 
 /// The longest wait for one event, milliseconds; a guest that wants more asks again.
 pub const EVENT_WAIT_MS_MAX: u32 = 10_000;
+/// The most runs of one search.
+pub const SEARCH_RUNS_MAX: usize = 256;
 /// The most scores of one slice.
 pub const SCORES_MAX: u32 = 65_536;
 
 type Trained<T> = Result<T, TrainError>;
 
 struct HeldRun {
-    run: trainer::Run,
-    /// Threads of the grant; given back when the run has ended or its handle is dropped.
-    threads: Mutex<Option<Reservation>>,
+    run: Run,
+    /// Threads of the grant, shared by the runs of a search; given back when the last one has ended or its handle is dropped.
+    threads: Mutex<Option<Arc<Reservation>>>,
 }
 
 struct HeldScores {
@@ -45,9 +49,23 @@ enum Held {
     Scores(Arc<HeldScores>),
 }
 
+/// Where training for one attempt finds what it works with.
+pub(super) struct House {
+    /// Which task instance it is for.
+    pub(super) name: String,
+    /// The cards, by UUID, that a pool gave it.
+    pub(super) cards: Vec<String>,
+    pub(super) trainers: Trainers,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) matrices: Arc<dyn Matrices>,
+}
+
 /// Training for one attempt.
 pub(super) struct Training {
     grants: Arc<Grants>,
+    name: String,
+    cards: Vec<String>,
+    trainers: Trainers,
     store: Arc<dyn Store>,
     matrices: Arc<dyn Matrices>,
     memory: Budget,
@@ -56,17 +74,15 @@ pub(super) struct Training {
 }
 
 impl Training {
-    pub(super) fn new(
-        grants: Arc<Grants>,
-        store: Arc<dyn Store>,
-        matrices: Arc<dyn Matrices>,
-        memory: Budget,
-    ) -> Self {
+    pub(super) fn new(grants: Arc<Grants>, house: House, memory: Budget) -> Self {
         let threads = grants.training.as_ref().map_or(0, |grant| grant.threads);
         Self {
             grants,
-            store,
-            matrices,
+            name: house.name,
+            cards: house.cards,
+            trainers: house.trainers,
+            store: house.store,
+            matrices: house.matrices,
             memory,
             threads: Budget::new(u64::from(threads)),
             held: Handles::new(),
@@ -119,42 +135,82 @@ impl Training {
     }
 
     /// All threads of the grant that the machine has; a second run waits until the first has ended.
-    fn take_threads(&self) -> Trained<(usize, Reservation)> {
-        let granted = self.grant()?.threads.max(1) as usize;
+    fn take_threads(&self) -> Trained<(u32, Reservation)> {
+        let granted = self.grant()?.threads.max(1);
         let there = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = granted.min(there);
-        let taken = self.threads.take(granted as u64).map_err(|_| {
+        let count = granted.min(u32::try_from(there).unwrap_or(u32::MAX));
+        let taken = self.threads.take(u64::from(granted)).map_err(|_| {
             TrainError::Denied(format!(
                 "the grant's {granted} threads are with a run that has not ended; wait for it or drop it first"
             ))
         })?;
         Ok((count, taken))
     }
+
+    /// What a start needs: matrices within the grant, and its threads.
+    fn request(&self, train: Handle, valid: Option<Handle>) -> Trained<(Request, Reservation)> {
+        let train = self.matrix(train)?;
+        let valid = valid.map(|handle| self.matrix(handle)).transpose()?;
+        let matrices: Vec<_> = std::iter::once(&train).chain(&valid).collect();
+        self.check_memory(&matrices)?;
+        let (threads, taken) = self.take_threads()?;
+        let request = Request {
+            name: self.name.clone(),
+            train: Arc::clone(&train.matrix),
+            valid: valid.map(|held| Arc::clone(&held.matrix)),
+            threads,
+            memory: self.grant()?.memory_bytes,
+            cards: self.cards.clone(),
+        };
+        Ok((request, taken))
+    }
+
+    fn keep_run(&self, run: Run, threads: Arc<Reservation>) -> Trained<Handle> {
+        self.keep(Held::Run(Arc::new(HeldRun {
+            run,
+            threads: Mutex::new(Some(threads)),
+        })))
+    }
 }
 
 #[async_trait]
 impl TrainingPort for Training {
     async fn start(&self, train: Handle, valid: Option<Handle>, config: Config) -> Trained<Handle> {
-        let train = self.matrix(train)?;
-        let valid = valid.map(|handle| self.matrix(handle)).transpose()?;
-        let matrices: Vec<_> = std::iter::once(&train).chain(&valid).collect();
-        self.check_memory(&matrices)?;
-        let (count, threads) = self.take_threads()?;
-        let store = Arc::clone(&self.store);
+        let (request, threads) = self.request(train, valid)?;
+        let (store, trainers) = (Arc::clone(&self.store), self.trainers.clone());
         let run = offload(move || {
-            let checkpoint = config.resume_from.clone();
-            let checkpoint = checkpoint
-                .map(|artifact| get(&*store, &artifact))
-                .transpose()?;
-            let config = engine::config(config, checkpoint);
-            let valid = valid.map(|held| Arc::clone(&held.matrix));
-            trainer::start(Arc::clone(&train.matrix), valid, config, count).map_err(engine::error)
+            let config = told(&*store, config)?;
+            trainers.start(&request, config).map_err(engine::error)
         })
         .await?;
-        self.keep(Held::Run(Arc::new(HeldRun {
-            run,
-            threads: Mutex::new(Some(threads)),
-        })))
+        self.keep_run(run, Arc::new(threads))
+    }
+
+    async fn start_search(
+        &self,
+        train: Handle,
+        valid: Option<Handle>,
+        configs: Vec<Config>,
+        parallel: u32,
+    ) -> Trained<Vec<Handle>> {
+        if configs.len() > SEARCH_RUNS_MAX {
+            return Err(TrainError::Invalid(format!(
+                "a search of {} runs is over the limit of {SEARCH_RUNS_MAX}; make several",
+                configs.len()
+            )));
+        }
+        let (request, threads) = self.request(train, valid)?;
+        let (store, trainers) = (Arc::clone(&self.store), self.trainers.clone());
+        let runs = offload(move || {
+            let configs = configs.into_iter().map(|config| told(&*store, config));
+            let configs = configs.collect::<Trained<Vec<_>>>()?;
+            let runs = trainers.start_search(&request, configs, parallel);
+            runs.map_err(engine::error)
+        })
+        .await?;
+        let threads = Arc::new(threads);
+        let keep = |run| self.keep_run(run, Arc::clone(&threads));
+        runs.into_iter().map(keep).collect()
     }
 
     async fn next(&self, run: Handle, timeout_ms: u32) -> Option<Event> {
@@ -198,34 +254,24 @@ impl TrainingPort for Training {
         self.keep(Held::Model(model))
     }
 
-    async fn load(&self, artifact: String) -> Trained<Handle> {
+    async fn load(&self, artifact: String, format: Format) -> Trained<Handle> {
         self.grant()?;
         let store = Arc::clone(&self.store);
-        let model = offload(move || {
-            let bytes = get(&*store, &artifact)?;
-            trainer::Model::from_bytes(&bytes).map_err(engine::error)
-        })
-        .await?;
+        let model = offload(move || engine::load(&get(&*store, &artifact)?, format)).await?;
         self.keep(Held::Model(Arc::new(model)))
     }
 
     async fn save(&self, model: Handle, format: Format) -> Trained<String> {
         let model = self.model_of(model)?;
         let store = Arc::clone(&self.store);
-        offload(move || {
-            let bytes = match format {
-                Format::Airlock => model.to_bytes(),
-                Format::XgboostJson => model.to_xgboost_json().into_bytes(),
-            };
-            put(&*store, &bytes)
-        })
-        .await
+        offload(move || put(&*store, &engine::save(&model, format)?)).await
     }
 
     async fn score(&self, model: Handle, data: Handle) -> Trained<Handle> {
         let (model, data) = (self.model_of(model)?, self.matrix(data)?);
         self.grant()?;
-        let memory = self.memory.take(4 * data.matrix.rows() as u64);
+        let numbers = data.matrix.rows() as u64 * model.outputs() as u64;
+        let memory = self.memory.take(4 * numbers);
         let memory = memory.map_err(unusable)?;
         let scores = offload(move || {
             let scores = engine::score(&model, &data.matrix)?;
@@ -249,20 +295,31 @@ impl TrainingPort for Training {
             .map_or_else(|_| String::new(), |model| engine::digest(&model))
     }
 
+    async fn outputs(&self, model: Handle) -> u32 {
+        self.model_of(model).map_or(0, |model| {
+            u32::try_from(model.outputs()).unwrap_or(u32::MAX)
+        })
+    }
+
     async fn evaluate(&self, scores: Handle, metrics: Vec<Metric>) -> Trained<Vec<(Metric, f64)>> {
         let held = self.scores(scores)?;
         offload(move || {
             let labels = held.data.matrix.label().ok_or_else(|| {
                 TrainError::Invalid("the matrix that was scored has no label".to_owned())
             })?;
+            let several = held.scores.len() > labels.len();
             let value = |metric| {
                 let known = engine::metric(metric);
-                (
-                    metric,
-                    trainer::metrics::evaluate(known, &held.scores, labels),
-                )
+                if several && !known.fits_classes() {
+                    return Err(TrainError::Invalid(format!(
+                        "{} is not defined for several classes; ask for log-loss or accuracy",
+                        known.word()
+                    )));
+                }
+                let value = trainer::metrics::evaluate(known, &held.scores, labels);
+                Ok((metric, value))
             };
-            Ok(metrics.into_iter().map(value).collect())
+            metrics.into_iter().map(value).collect()
         })
         .await
     }
@@ -307,6 +364,15 @@ async fn offload<T: Send + 'static>(
     blocking(move || Ok(work()))
         .await
         .unwrap_or_else(|error| Err(TrainError::WorkerLost(super::text_of(error))))
+}
+
+/// The config in the trainer's words, with the checkpoint that it names.
+fn told(store: &dyn Store, config: Config) -> Trained<trainer::Config> {
+    let checkpoint = config.resume_from.as_ref();
+    let checkpoint = checkpoint
+        .map(|artifact| get(store, artifact))
+        .transpose()?;
+    Ok(engine::config(config, checkpoint))
 }
 
 /// Reads an artifact by its SHA-256 in hex.

@@ -7,6 +7,7 @@ use super::args_admin::{Connections, Pools, Variables};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use crate::bench::TrainData;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -71,6 +72,16 @@ pub struct Global {
         help_heading = "Settings"
     )]
     pub secrets: Option<PathBuf>,
+    /// JSON file that lists this machine's GPUs; the driver is asked without
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "AIRLOCK_GPU_LIST",
+        hide_env_values = true,
+        help_heading = "Settings"
+    )]
+    pub gpu_list: Option<PathBuf>,
     /// Task instances that may run at once
     #[arg(
         long,
@@ -107,6 +118,9 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
+    #[arg(skip)]
+    pub queues: Vec<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -150,6 +164,8 @@ pub enum Command {
     /// Manage connections
     #[command(subcommand)]
     Connections(Connections),
+    /// List this machine's GPUs and what holds them
+    Gpus,
     /// Maintain the store
     #[command(subcommand)]
     Db(Db),
@@ -162,6 +178,26 @@ pub enum Command {
     },
     /// Print the man page
     Man,
+    /// Train for the host at the other end of the standard input; airlock starts this itself
+    #[command(hide = true)]
+    TrainerWorker(TrainerWorker),
+    /// Ask the GPU driver, for the process that started this one
+    #[command(hide = true)]
+    GpuProbe,
+}
+
+/// What a training worker is told.
+#[derive(Debug, Args)]
+pub struct TrainerWorker {
+    /// Process id of the host
+    #[arg(long, value_name = "PID")]
+    pub parent: u32,
+    /// Where to train: cpu, gpu:UUID
+    #[arg(long, value_name = "DEVICE")]
+    pub device: String,
+    /// A fault that a test planned
+    #[arg(long, value_name = "KIND@ROUND")]
+    pub fault: Option<String>,
 }
 
 impl Command {
@@ -174,7 +210,9 @@ impl Command {
             | Self::Bench(_)
             | Self::Plugins(_)
             | Self::Completions { .. }
-            | Self::Man => false,
+            | Self::Man
+            | Self::GpuProbe
+            | Self::TrainerWorker(_) => false,
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
             _ => true,
@@ -194,6 +232,15 @@ pub struct Serve {
         value_delimiter = ':'
     )]
     pub dags: Vec<PathBuf>,
+    /// Queue whose tasks this host runs; may be given several times [default: every queue]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "AIRLOCK_QUEUES",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub queues: Vec<String>,
 }
 
 /// Verbs of `airlock dags`.
@@ -477,9 +524,24 @@ pub struct Bench {
     /// Threads that run guests
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Measure whether the cost of a run is linear in its task instances, and nothing else
+    #[arg(long, conflicts_with = "size")]
+    pub linear: bool,
     /// Measure the start on a store full of finished runs, and nothing else
     #[arg(long)]
     pub size: bool,
+    /// Measure training, and nothing else
+    #[arg(long, conflicts_with = "size")]
+    pub train: bool,
+    /// The made-up rows
+    #[arg(long, value_enum, default_value = "churn", requires = "train")]
+    pub train_data: TrainData,
+    /// Trees of each model
+    #[arg(long, default_value_t = 300, requires = "train")]
+    pub rounds: u32,
+    /// Pairs of turns of each comparison
+    #[arg(long, default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub repeats: u32,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

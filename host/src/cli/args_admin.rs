@@ -50,6 +50,12 @@ pub enum Pools {
         /// Deferred task instances keep their slots
         #[arg(long)]
         include_deferred: bool,
+        /// A pool of kind gpu gives each of its task instances GPUs of this machine
+        #[arg(long, value_enum, default_value_t)]
+        kind: PoolKind,
+        /// Only cards with this in their product's name
+        #[arg(long, value_name = "TEXT")]
+        gpu_name: Option<String>,
     },
     /// Delete a pool that nothing waits for
     Delete {
@@ -63,6 +69,16 @@ pub enum Pools {
         /// The file to write; `-` is stdout
         file: PathBuf,
     },
+}
+
+/// What a pool gives out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PoolKind {
+    /// Slots alone
+    #[default]
+    Slots,
+    /// Slots, and with each GPUs
+    Gpu,
 }
 
 /// Verbs of `airlock variables`.

@@ -4,7 +4,9 @@ use super::args::{Bench, Global};
 use super::output::{print, print_json, say};
 use super::settings::{Need, block_on, config};
 use crate::app::{App, Config, Data, PoolRow};
-use crate::bench::{Shape, SizeReport, Start, fill, measure, start};
+use crate::bench::{
+    LinearReport, Report, Shape, SizeReport, Start, TrainShape, fill, linear, measure, start, train,
+};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
 use std::path::Path;
@@ -20,6 +22,9 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     }
     if args.size {
         return size(global, args);
+    }
+    if args.train {
+        return training(global, args);
     }
     let base = config(global, Need::Execution)?;
     let threads = args.threads.unwrap_or(base.threads);
@@ -46,30 +51,39 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     if !global.json {
         say("measuring; other work on this machine spoils the figures");
     }
-    let result = bench(
-        config,
-        &folder,
-        Shape {
-            fan_out: args.fan_out,
-            chain: args.chain,
-            mapped: args.mapped,
-            threads,
-        },
-    );
-    let _ = std::fs::remove_dir_all(&folder);
-    let report = result?;
-    if global.json {
-        print_json(&report)
+    let shape = Shape {
+        fan_out: args.fan_out,
+        chain: args.chain,
+        mapped: args.mapped,
+        threads,
+    };
+    let result = if args.linear {
+        bench(config, linear).map(|report| told(global, &report, LinearReport::text))
     } else {
-        print(&report.text())
+        let measured = bench(config, async |app: &App| measure(app, &folder, shape).await);
+        measured.map(|report| told(global, &report, Report::text))
+    };
+    let _ = std::fs::remove_dir_all(&folder);
+    result?
+}
+
+fn told<T: serde::Serialize>(
+    global: &Global,
+    report: &T,
+    text: fn(&T) -> String,
+) -> Result<(), UserError> {
+    if global.json {
+        print_json(report)
+    } else {
+        print(&text(report))
     }
 }
 
-fn bench(
+/// Opens what is measured, with a pool that holds nothing back.
+fn bench<T>(
     config: Config,
-    folder: &std::path::Path,
-    shape: Shape,
-) -> Result<crate::bench::Report, UserError> {
+    measure: impl AsyncFnOnce(&App) -> Result<T, UserError>,
+) -> Result<T, UserError> {
     let app = App::open(config)?;
     let name = PoolName::parse("bench").map_err(|error| UserError::new(ErrorKind::Bug, error))?;
     block_on(async {
@@ -78,10 +92,26 @@ fn bench(
             slots: -1,
             description: String::new(),
             include_deferred: false,
+            gpus: None,
         })
         .await?;
-        measure(&app, folder, shape).await
+        measure(&app).await
     })?
+}
+
+fn training(global: &Global, args: &Bench) -> Result<(), UserError> {
+    let all = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let report = train(TrainShape {
+        data: args.train_data,
+        rounds: args.rounds,
+        threads: args.threads.unwrap_or(all),
+        repeats: args.repeats,
+    })?;
+    if global.json {
+        print_json(&report)
+    } else {
+        print(&report.text())
+    }
 }
 
 /// Fills a store, then lets processes of their own start on it and on an empty one.

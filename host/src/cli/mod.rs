@@ -14,6 +14,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod gpus;
 mod instances;
 mod models;
 mod output;
@@ -62,6 +63,11 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<u8, UserError> {
     settings::start_tracing();
     let Cli { global, command } = cli;
+    if let Command::TrainerWorker(worker) = command {
+        // It has its host's settings in its arguments, and reads no file of the folder it is started in.
+        crate::training::worker_main(worker.parent, &worker.device, worker.fault.as_deref())?;
+        return Ok(0);
+    }
     let global = settings_file::merge(global)?;
     let preview = |command: Command, more| match forward(&global, &command, Some(more))? {
         Some(code) => Ok(code),
@@ -138,8 +144,12 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Pools(command) => pools::run(global, command),
         Command::Variables(command) => variables::run(global, command),
         Command::Connections(command) => connections::run(global, command),
+        Command::Gpus => gpus::run(global),
+        Command::GpuProbe => gpus::probe(),
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
+        // Carried out before settings are read.
+        Command::TrainerWorker(_) => Ok(()),
     }
 }

@@ -2,11 +2,12 @@
 
 use super::admin::{import_file, open_new, report, write_export};
 use super::args::Global;
-use super::args_admin::Pools;
+use super::args_admin::{PoolKind, Pools};
 use super::output::{print, print_json, say, table};
 use super::settings::{Need, block_on, open};
 use crate::app::PoolRow;
 use crate::error::{ErrorKind, UserError};
+use airlock_core::gpu::GpuFilter;
 use airlock_core::ids::PoolName;
 
 pub(super) fn run(global: &Global, command: Pools) -> Result<(), UserError> {
@@ -30,7 +31,13 @@ pub(super) fn run(global: &Global, command: Pools) -> Result<(), UserError> {
             slots,
             description,
             include_deferred,
+            kind,
+            gpu_name,
         } => {
+            if kind == PoolKind::Slots && gpu_name.is_some() {
+                let message = "--gpu-name is for a pool of kind gpu";
+                return Err(UserError::new(ErrorKind::Usage, message).hint("add `--kind gpu`"));
+            }
             let name =
                 PoolName::parse(&name).map_err(|error| UserError::new(ErrorKind::Usage, error))?;
             let pool = PoolRow {
@@ -38,6 +45,7 @@ pub(super) fn run(global: &Global, command: Pools) -> Result<(), UserError> {
                 slots,
                 description,
                 include_deferred,
+                gpus: (kind == PoolKind::Gpu).then_some(GpuFilter { name: gpu_name }),
             };
             pool.check()?;
             let done = format!("pool {}: {slots} slots", pool.name);
@@ -68,11 +76,16 @@ fn pools_table(pools: &[PoolRow]) -> String {
             pool.name.to_string(),
             pool.slots.to_string(),
             if pool.include_deferred { "yes" } else { "no" }.to_owned(),
+            match &pool.gpus {
+                None => "slots".to_owned(),
+                Some(GpuFilter { name: None }) => "gpu".to_owned(),
+                Some(GpuFilter { name: Some(name) }) => format!("gpu {name:?}"),
+            },
             pool.description.clone(),
         ]
     };
     table(
-        &["pool", "slots", "include_deferred", "description"],
+        &["pool", "slots", "include_deferred", "kind", "description"],
         &pools.iter().map(row).collect::<Vec<_>>(),
     )
 }

@@ -75,6 +75,8 @@ fn line(notice: &Notice) -> Option<String> {
             ))
         }
         Notice::Run { state, at, .. } => Some(format!("{}  run {state}", at.strftime("%H:%M:%S"))),
+        // Where nothing is drawn, the log's own lines tell it.
+        Notice::Progress { .. } => None,
     }
 }
 
@@ -163,6 +165,19 @@ impl Picture {
     }
 
     fn take(&mut self, notice: Notice) {
+        if let Notice::Progress {
+            task_id,
+            map_index,
+            message,
+        } = &notice
+        {
+            let detail = match map_index {
+                ..0 => message.clone(),
+                index => format!("[{index}] {message}"),
+            };
+            self.draw(task_id, Some(detail));
+            return;
+        }
         let Notice::TaskInstances {
             task_id,
             from,

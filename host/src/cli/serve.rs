@@ -5,9 +5,11 @@ use super::control::{Frame, Request, read_request, socket_path};
 use super::output::say;
 use super::session::{self, Screen, Session};
 use super::settings::{Need, config, data_folder, retention};
-use crate::app::{App, DagFolders, RetentionPolicy};
+use crate::app::{App, Config, DagFolders, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
+use airlock_core::ids::TaskId;
 use clap::Parser;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -28,7 +30,10 @@ const TERMINALS_MAX: usize = 64;
 
 pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
     let begun = Instant::now();
-    let app = Arc::new(App::open(config(global, Need::Execution)?)?);
+    let app = Arc::new(App::open(Config {
+        queues: queues(global, &command)?,
+        ..config(global, Need::Execution)?
+    })?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("serve")
@@ -36,6 +41,26 @@ pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
         .build()
         .map_err(|error| cannot("start a runtime", &error))?;
     runtime.block_on(serve(global, app, command, begun))
+}
+
+/// The queues that this host serves; `None` for every queue.
+fn queues(global: &Global, command: &Serve) -> Result<Option<BTreeSet<String>>, UserError> {
+    let named = if command.queues.is_empty() {
+        &global.queues
+    } else {
+        &command.queues
+    };
+    // As the DAGs' `queue` is read.
+    let parsed = named.iter().map(|name| TaskId::parse(name));
+    let parsed = parsed.collect::<Result<Vec<_>, _>>().map_err(|error| {
+        UserError::new(
+            ErrorKind::Usage,
+            format!("a queue has no valid name: {error}"),
+        )
+        .hint("`--queues default,gpu` serves two queues; without it every queue is served")
+    })?;
+    let queues: BTreeSet<String> = parsed.into_iter().map(String::from).collect();
+    Ok((!queues.is_empty()).then_some(queues))
 }
 
 fn cannot(what: &str, error: &dyn std::fmt::Display) -> UserError {

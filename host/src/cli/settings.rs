@@ -99,6 +99,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             .unwrap_or(crate::app::PARALLELISM_DEFAULT),
         threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
         queues: None,
+        gpus: global.gpu_list.clone(),
         recover: need == Need::Execution,
         echo,
     })

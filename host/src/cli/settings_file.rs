@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "data",
     "storage_root",
     "plugins",
@@ -17,8 +17,10 @@ const KEYS: [&str; 9] = [
     "smtp_url",
     "smtp_from",
     "parallelism",
+    "queues",
     "retention_days",
     "retention_runs",
+    "gpu_list",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -38,6 +40,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.storage_root = global.storage_root.or(Some(path(&key, value)?));
             }
             "secrets" => global.secrets = global.secrets.or(Some(path(&key, value)?)),
+            "gpu_list" => global.gpu_list = global.gpu_list.or(Some(path(&key, value)?)),
             "smtp_url" => global.smtp_url = Some(words(&key, value)?),
             "smtp_from" => global.smtp_from = Some(words(&key, value)?),
             "plugins" if global.plugin_folders.is_empty() => {
@@ -47,6 +50,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "parallelism" => {
                 global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
             }
+            "queues" => global.queues = texts(&key, value)?,
             "retention_days" => {
                 global.retention_days = global.retention_days.or(Some(number(&key, &value)?));
             }
@@ -83,9 +87,14 @@ fn words(key: &str, value: toml::Value) -> Result<String, UserError> {
 }
 
 fn paths(key: &str, value: toml::Value) -> Result<Vec<PathBuf>, UserError> {
+    let texts = texts(key, value)?;
+    Ok(texts.into_iter().map(PathBuf::from).collect())
+}
+
+fn texts(key: &str, value: toml::Value) -> Result<Vec<String>, UserError> {
     match value {
-        toml::Value::Array(values) => values.into_iter().map(|value| path(key, value)).collect(),
-        one => Ok(vec![path(key, one)?]),
+        toml::Value::Array(values) => values.into_iter().map(|value| words(key, value)).collect(),
+        one => Ok(vec![words(key, one)?]),
     }
 }
 

@@ -8,7 +8,9 @@ use crate::capability::Vault;
 use crate::render::{self, OF_THE_RUN};
 use crate::sandbox::ports::{LogLevel, LogPort, LogSource};
 use crate::sandbox::{AttemptLimits, CancelSignal, InterfaceSet, TaskRequest};
-use crate::scheduler::{Attempt, CallbackCall, CallbackKind, CallbackWork, RunView};
+use crate::scheduler::{
+    Attempt, CallbackCall, CallbackKind, CallbackWork, RunView, task_instance_name,
+};
 use crate::tracking::{Actor, ActorKind};
 use airlock_core::dag::spec::Callback;
 use airlock_core::ids::TaskInstanceKey;
@@ -113,7 +115,8 @@ async fn prepare(
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let of = task_instance(call, run);
-    let context = render::callback_context(run, of, call, callback, operator, secrets.clone())
+    let outside = super::outside(parts, run, &secrets);
+    let context = render::callback_context(run, of, call, callback, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     let limits = AttemptLimits {
         execution_timeout: Some(CALLBACK_TIMEOUT),
@@ -130,6 +133,7 @@ async fn prepare(
             own_run,
             secrets,
             vault: vault.clone(),
+            cards: Vec::new(),
             log: Box::new(parts.logs.open_callback(call)),
         },
     );
@@ -157,8 +161,8 @@ fn actor(call: &CallbackCall) -> Actor {
     let (dag_id, run_id, kind) = (&call.dag_id, &call.run_id, call.kind.as_str());
     let id = match &call.task_id {
         Some(task_id) => {
-            let (map_index, try_number) = (call.map_index, call.try_number);
-            format!("{dag_id}/{run_id}/{task_id}/{map_index}/{try_number}/{kind}")
+            let name = task_instance_name(dag_id, run_id, task_id.as_str(), call.map_index);
+            format!("{name}/{}/{kind}", call.try_number)
         }
         None => format!("{dag_id}/{run_id}/{kind}"),
     };

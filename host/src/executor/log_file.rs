@@ -225,10 +225,15 @@ impl LogPort for AttemptLog {
     }
 
     fn progress(&self, fraction: Option<f64>, message: &str) {
-        let text = match fraction {
-            Some(fraction) => format!("{:3.0} % {message}", fraction * 100.0),
-            None => message.to_owned(),
-        };
+        let text = progress_text(fraction, message);
         self.line(LogLevel::Debug, LogSource::Guest, &text);
+    }
+}
+
+/// How far an attempt is, for people: ` 42 % Round 126 of 300`.
+pub(super) fn progress_text(fraction: Option<f64>, message: &str) -> String {
+    match fraction {
+        Some(fraction) => format!("{:3.0} % {message}", fraction * 100.0),
+        None => message.to_owned(),
     }
 }

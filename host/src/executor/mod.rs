@@ -3,32 +3,35 @@
 
 mod attempt_secrets;
 mod callbacks;
+mod dag_state;
 mod limits;
 mod log_file;
 mod mails;
 mod outbox;
+mod reporting;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
+pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
-pub use run_port::StoreDagState;
 
 use attempt_secrets::AttemptSecrets;
+use reporting::Reporting;
 
 use crate::capability::{
     self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
-use crate::render;
+use crate::render::{self, Outside};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
-use crate::scheduler::{Attempt, Executor, Handle, RunView};
+use crate::scheduler::{Attempt, Executor, Handle, RunView, RunsAround};
 use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
-use airlock_core::dag::spec::Task;
+use crate::training::Trainers;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -47,12 +50,16 @@ pub struct Parts {
     pub plugins: Arc<Plugins>,
     /// Where outcomes go.
     pub handle: Handle,
-    /// States of other DAGs, blobs.
+    /// Blobs, other runs of the same DAG.
     pub store: Arc<dyn Store>,
+    /// States of other DAGs.
+    pub dag_state: Arc<StoreDagState>,
     /// Makes runs for tasks.
     pub dag_runs: Arc<dyn DagRunTrigger>,
     /// Variables and connections.
     pub secrets: Arc<Secrets>,
+    /// Who trains.
+    pub trainers: Trainers,
     /// Experiments.
     pub tracking: Arc<Tracking>,
     /// Models.
@@ -256,18 +263,11 @@ async fn resolve(
 }
 
 /// Who the audit trail names for what the attempt changes.
-fn actor(attempt: &Attempt, task: &Task) -> Actor {
-    let Attempt {
-        run,
-        ti,
-        try_number,
-        ..
-    } = attempt;
-    let (dag_id, run_id, task_id) = (&run.dag.dag_id, &run.header.run_id, &task.task_id);
-    let id = format!("{dag_id}/{run_id}/{task_id}/{}/{try_number}", ti.map_index);
+fn actor(attempt: &Attempt) -> Actor {
+    let name = attempt.run.task_instance_name(attempt.ti);
     Actor {
         kind: ActorKind::TaskInstance,
-        id,
+        id: format!("{name}/{}", attempt.try_number),
     }
 }
 
@@ -295,7 +295,8 @@ async fn prepare(
     };
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
-    let rendered = render::task_context(attempt, task, operator, secrets.clone())
+    let outside = outside(parts, &attempt.run, &secrets);
+    let rendered = render::task_context(attempt, task, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
         let (run, ti, fence) = (attempt.run.number, attempt.ti, attempt.fence);
@@ -310,6 +311,7 @@ async fn prepare(
         &task.task_id,
         attempt,
     );
+    let log = Reporting::new(log, parts.handle.clone(), attempt.run.number, attempt.ti);
     let own_run = Arc::new(run_port::AttemptRunPort::new(
         parts.handle.clone(),
         attempt.clone(),
@@ -318,11 +320,12 @@ async fn prepare(
         parts,
         Shared {
             grants,
-            actor: actor(attempt, task),
+            actor: actor(attempt),
             run_port: own_run.clone(),
             own_run,
             secrets,
             vault: vault.clone(),
+            cards: attempt.gpus.clone(),
             log: Box::new(log),
         },
     );
@@ -336,6 +339,14 @@ async fn prepare(
     })
 }
 
+/// What templates read that the run itself does not hold.
+fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> Outside {
+    Outside {
+        lookup: secrets.clone(),
+        history: Arc::new(RunsAround::new(parts.store.clone(), run.clone())),
+    }
+}
+
 /// What the ports of an attempt and of a callback differ in.
 struct Shared {
     grants: Grants,
@@ -344,6 +355,7 @@ struct Shared {
     own_run: Arc<dyn OwnRun>,
     secrets: Arc<AttemptSecrets>,
     vault: Vault,
+    cards: Vec<String>,
     log: Box<dyn LogPort>,
 }
 
@@ -355,8 +367,10 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         run_port: shared.run_port,
         own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),
-        dag_state: Arc::new(StoreDagState::new(parts.store.clone())),
+        dag_state: parts.dag_state.clone(),
         store: parts.store.clone(),
+        trainers: parts.trainers.clone(),
+        cards: shared.cards,
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
         secrets: shared.secrets,

@@ -153,6 +153,14 @@ pub trait TrainingPort: Send + Sync {
         valid: Option<Handle>,
         config: training::Config,
     ) -> Result<Handle, training::TrainError>;
+    /// Begins a run for each config, in their order.
+    async fn start_search(
+        &self,
+        train: Handle,
+        valid: Option<Handle>,
+        configs: Vec<training::Config>,
+        parallel: u32,
+    ) -> Result<Vec<Handle>, training::TrainError>;
     /// The next event, or none at the end of the run or of the time.
     async fn next(&self, run: Handle, timeout_ms: u32) -> Option<training::Event>;
     /// Asks the run to stop after its current tree.
@@ -162,7 +170,11 @@ pub trait TrainingPort: Send + Sync {
     /// The model of an ended run.
     async fn model(&self, run: Handle) -> Result<Handle, training::TrainError>;
     /// Reads a model artifact.
-    async fn load(&self, artifact: String) -> Result<Handle, training::TrainError>;
+    async fn load(
+        &self,
+        artifact: String,
+        format: training::Format,
+    ) -> Result<Handle, training::TrainError>;
     /// Stores a model as an artifact; yields its SHA-256 in hex.
     async fn save(
         &self,
@@ -175,6 +187,8 @@ pub trait TrainingPort: Send + Sync {
     async fn importance(&self, model: Handle) -> Vec<(String, f64)>;
     /// SHA-256 of the model's own format, in hex.
     async fn digest(&self, model: Handle) -> String;
+    /// Numbers that the model says of each row.
+    async fn outputs(&self, model: Handle) -> u32;
     /// Metrics of scores against the labels of the matrix they came from.
     async fn evaluate(
         &self,

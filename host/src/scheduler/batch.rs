@@ -1,11 +1,11 @@
-//! What one turn of the scheduler's loop produced: commits, and the effects that may happen only once they are durable.
+//! What one turn of the scheduler's loop produced: one commit, and the effects that may happen only once it is durable.
 
 use super::codec::encode_row;
 use super::handle::Handle;
 use super::message::{Attempt, Executor, Notice, Reply, SchedulerError};
 use super::records::{INDEX, RunRow, date_key, run_key, run_stream, unfinished_key};
 use super::view::RunView;
-use crate::store::{Commit, RowWrite, Seq, Store, Table};
+use crate::store::{Append, Commit, RowWrite, Seq, Store, Table};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::Fence;
@@ -13,7 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Something to do after the commits beside it are durable.
+/// Bytes of events and rows after which a turn ends early: what one more input adds is far from what a commit may hold.
+const TURN_BYTES_MAX: usize = 8 << 20;
+
+/// Something to do after the commit is durable.
 pub(super) enum Effect {
     Start(Attempt),
     Stop {
@@ -26,22 +29,36 @@ pub(super) enum Effect {
     Call(Arc<RunView>),
     Reply(Reply<()>, Result<(), SchedulerError>),
     Notify(mpsc::UnboundedSender<Notice>, Notice),
-    /// Told whether the commits were made.
+    /// Told whether the commit was made.
     Then(Box<dyn FnOnce(Result<(), SchedulerError>) + Send>),
 }
 
-/// Gathers a turn's changes; one commit a run.
+/// A row to be written or removed.
+struct Write {
+    /// The version that it must have.
+    expect: Option<u64>,
+    value: Option<Vec<u8>>,
+}
+
+/// Gathers a turn's changes. They are one commit: what happened in one run and what it led to in others is there together or
+/// not at all.
 #[derive(Default)]
 pub(super) struct Batch {
-    commits: BTreeMap<RunNumber, Commit>,
-    /// Rows that belong to no run's commit; they come last, so that what they refer to is there.
-    rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    streams: BTreeMap<RunNumber, Append>,
+    rows: BTreeMap<(Table, Vec<u8>), Write>,
     effects: Vec<Effect>,
+    /// About what the commit holds.
+    bytes: usize,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.commits.is_empty() && self.rows.is_empty() && self.effects.is_empty()
+        self.streams.is_empty() && self.rows.is_empty() && self.effects.is_empty()
+    }
+
+    /// Whether it is to be submitted before anything more is put into it.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= TURN_BYTES_MAX
     }
 
     pub(super) fn effect(&mut self, effect: Effect) {
@@ -50,126 +67,76 @@ impl Batch {
 
     /// Appends an event; `head` is the stream's head before this turn's events.
     pub(super) fn event(&mut self, run: RunNumber, row: &RunRow, head: Seq, payload: Vec<u8>) {
-        let commit = self.commits.entry(run).or_insert_with(|| Commit {
-            stream: Some((run_stream(&row.dag_id, &row.run_id), Some(head))),
-            ..Commit::default()
+        let append = self.streams.entry(run).or_insert_with(|| Append {
+            stream: run_stream(&row.dag_id, &row.run_id),
+            expect: Some(head),
+            events: Vec::new(),
         });
-        commit.events.push(payload);
+        self.bytes += payload.len();
+        append.events.push(payload);
     }
 
-    /// Writes the run's row, and its index rows when it begins or ends. Only after `event` in the same turn.
-    pub(super) fn run_row(&mut self, run: RunNumber, row: &RunRow) {
-        let Some(commit) = self.commits.get_mut(&run) else {
-            return;
-        };
+    /// Writes the run's row, and removes its index row when it ends.
+    pub(super) fn run_row(&mut self, row: &RunRow) {
         let Ok(value) = encode_row(row) else { return };
-        let key = run_key(&row.dag_id, &row.run_id);
-        commit
-            .rows
-            .retain(|(table, write)| *table != Table::Run || write.key != key);
-        commit.rows.push((
-            Table::Run,
-            RowWrite {
-                key,
-                expect: None,
-                value: Some(value),
-            },
-        ));
+        self.row(Table::Run, run_key(&row.dag_id, &row.run_id), Some(value));
         if row.state.is_finished() {
-            let key = unfinished_key(&row.dag_id, &row.run_id);
-            commit.rows.push((
-                INDEX,
-                RowWrite {
-                    key,
-                    expect: None,
-                    value: None,
-                },
-            ));
+            self.row(INDEX, unfinished_key(&row.dag_id, &row.run_id), None);
         }
     }
 
     /// The index row of a run that was reopened.
-    pub(super) fn unfinished(&mut self, run: RunNumber, row: &RunRow) {
-        let key = unfinished_key(&row.dag_id, &row.run_id);
+    pub(super) fn unfinished(&mut self, row: &RunRow) {
         let name = row.run_id.as_str().as_bytes().to_vec();
-        self.row(Some(run), INDEX, key, Some(name));
+        self.row(INDEX, unfinished_key(&row.dag_id, &row.run_id), Some(name));
     }
 
-    /// Writes or removes a row in the commit of the run `anchor` if this turn has one, else after all runs' commits. The last
-    /// write of a turn wins.
-    pub(super) fn row(
-        &mut self,
-        anchor: Option<RunNumber>,
-        table: Table,
-        key: Vec<u8>,
-        value: Option<Vec<u8>>,
-    ) {
-        let is_same = |(other, write): &(Table, RowWrite)| *other == table && write.key == key;
-        for commit in self.commits.values_mut() {
-            commit.rows.retain(|row| !is_same(row));
-        }
-        self.rows.remove(&(table, key.clone()));
-        match anchor.and_then(|run| self.commits.get_mut(&run)) {
-            Some(commit) => {
-                let expect = None;
-                commit.rows.push((table, RowWrite { key, expect, value }));
-            }
-            None => {
-                self.rows.insert((table, key), value);
-            }
-        }
+    /// Writes or removes a row. The last write of a turn wins.
+    pub(super) fn row(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.write(table, key, None, value);
     }
 
-    /// The index rows of a new run; a taken run id or logical date makes the commit fail.
-    pub(super) fn new_run(&mut self, run: RunNumber, row: &RunRow) {
-        let Some(commit) = self.commits.get_mut(&run) else {
-            return;
-        };
+    fn write(&mut self, table: Table, key: Vec<u8>, expect: Option<u64>, value: Option<Vec<u8>>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.rows.insert((table, key), Write { expect, value });
+    }
+
+    /// The index rows of a new run. The engine has seen that its id and its logical date are free; that they are is checked
+    /// once more where nothing can come between.
+    pub(super) fn new_run(&mut self, row: &RunRow) {
         let name = row.run_id.as_str().as_bytes().to_vec();
         let key = unfinished_key(&row.dag_id, &row.run_id);
-        commit.rows.push((
-            INDEX,
-            RowWrite {
-                key,
-                expect: Some(0),
-                value: Some(name.clone()),
-            },
-        ));
+        self.write(INDEX, key, Some(0), Some(name.clone()));
         if let Some(logical_date) = row.logical_date {
             let key = date_key(&row.dag_id, logical_date);
-            commit.rows.push((
-                INDEX,
-                RowWrite {
-                    key,
-                    expect: Some(0),
-                    value: Some(name),
-                },
-            ));
+            self.write(INDEX, key, Some(0), Some(name));
         }
     }
 
-    /// Submits the turn. Effects happen on the committer's thread, in order, if every commit was made; otherwise none happens and
-    /// the scheduler is told, because its state is then ahead of the truth and only a restart mends that.
+    /// Submits the turn. Effects happen on the committer's thread, in order, if the commit was made; otherwise none happens and
+    /// the scheduler is told, because its state is then ahead of the truth and only a restart mends that. It owns every run, so
+    /// nobody else can make a condition fail.
     pub(super) fn submit(
         self,
         store: &Arc<dyn Store>,
         executor: &Arc<dyn Executor>,
         handle: &Handle,
     ) {
-        let Self {
-            commits,
-            rows,
-            effects,
-        } = self;
         let executor = executor.clone();
         let handle = handle.clone();
-        let mut commits: Vec<Commit> = commits.into_values().collect();
-        if !rows.is_empty() {
-            commits.push(rows_alone(rows));
+        if self.streams.is_empty() && self.rows.is_empty() {
+            return act(self.effects, &executor);
         }
-        if commits.is_empty() {
-            return act(effects, &executor);
-        }
+        let write = |((table, key), write): (_, Write)| {
+            let Write { expect, value } = write;
+            (table, RowWrite { key, expect, value })
+        };
+        let commit = Commit {
+            more_streams: self.streams.into_values().collect(),
+            rows: self.rows.into_iter().map(write).collect(),
+            ..Commit::default()
+        };
+        let effects = self.effects;
         let done =
             Box::new(move |results: Vec<Result<_, crate::store::CommitError>>| {
                 match results.into_iter().find_map(Result::err) {
@@ -180,18 +147,7 @@ impl Batch {
                     }
                 }
             });
-        store.submit(commits, done);
-    }
-}
-
-fn rows_alone(rows: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>) -> Commit {
-    let write = |((table, key), value)| {
-        let expect = None;
-        (table, RowWrite { key, expect, value })
-    };
-    Commit {
-        rows: rows.into_iter().map(write).collect(),
-        ..Commit::default()
+        store.submit(vec![commit], done);
     }
 }
 

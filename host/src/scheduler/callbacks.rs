@@ -129,27 +129,67 @@ impl Happened<'_> {
     pub(super) fn calls(&self) -> Vec<CallbackCall> {
         let mut calls = Vec::new();
         for (seq, event) in (self.head..).zip(self.events) {
-            let Some(mut draft) = self.draft(event) else {
-                continue;
-            };
-            let works = std::mem::take(&mut draft.works);
-            for (place, (index, work)) in works.into_iter().enumerate() {
-                calls.push(self.call(&draft, seq, place, index, work));
+            let mut place = 0;
+            for mut draft in self.drafts(event) {
+                for (index, work) in std::mem::take(&mut draft.works) {
+                    calls.push(self.call(&draft, seq, place, index, work));
+                    place += 1;
+                }
             }
         }
         calls
     }
 
-    fn draft(&self, event: &Event) -> Option<Draft> {
-        match event {
+    fn drafts(&self, event: &Event) -> Vec<Draft> {
+        let one = match event {
             Event::AttemptFinished {
                 ti, outcome, at, ..
             } => self.attempt_finished(*ti, outcome, *at),
             Event::RunFinished { state, reason, at } => self.run_finished(*state, reason, *at),
             Event::SlaMissed { tasks, at } => self.sla_missed(tasks, *at),
             Event::DeadlineMissed { deadline, at } => self.deadline_missed(*deadline, *at),
+            Event::StateSet {
+                task,
+                from,
+                to,
+                state: TaskInstanceState::Failed,
+                at,
+                message,
+                ..
+            } => {
+                let instances = (*from..*to).map(|map_index| TaskInstanceKey {
+                    task: *task,
+                    map_index,
+                });
+                let failed = |ti| self.failed_unstarted(ti, message.as_deref(), *at);
+                return instances.filter_map(failed).collect();
+            }
             _ => None,
+        };
+        one.into_iter().collect()
+    }
+
+    /// A task instance failed without an attempt: what it was to be mapped over could not be had. What a person marks, and what
+    /// fails because something above it did, is not told, as in Airflow.
+    fn failed_unstarted(
+        &self,
+        ti: TaskInstanceKey,
+        message: Option<&str>,
+        at: Timestamp,
+    ) -> Option<Draft> {
+        let task = self.state.dag().task(ti.task)?;
+        let kind = CallbackKind::OnFailure;
+        let mut draft = Draft::new(kind, at, works(task, kind));
+        if draft.works.is_empty() {
+            return None;
         }
+        draft.task_id = Some(task.task_id.clone());
+        draft.map_index = ti.map_index;
+        // A try that never began is the first one to those who are told.
+        let instance = self.state.instance(ti);
+        draft.try_number = instance.map_or(1, |instance| instance.try_number().max(1));
+        draft.detail("exception", json!(message));
+        Some(draft)
     }
 
     /// What an attempt says that was told to stop, because its task instance was cleared or marked, counts for nothing.

@@ -64,7 +64,7 @@ impl Player {
     /// As the engine does it.
     fn tell(&mut self, input: Input) {
         let before = match &input {
-            Input::Finish { ti, .. } => self
+            Input::Finish { ti, .. } | Input::Lose { ti, .. } => self
                 .state
                 .instance(*ti)
                 .map(airlock_core::run::Instance::state),
@@ -194,6 +194,53 @@ tasks:
     );
     branched.attempt(1, Outcome::Branch(vec!["b".to_owned()]));
     assert_eq!(branched.told(), [""; 0]);
+}
+
+#[test]
+fn b8_a_task_that_cannot_be_mapped_has_failed_and_is_told() {
+    let mut run = Player::new(
+        "
+tasks:
+  - {task_id: t, operator: probe}
+  - task_id: each
+    operator: probe
+    depends_on: [t]
+    expand: {value: '{{ nothing_like_it }}'}
+    email: 'a@b'
+    on_failure_callback: {operator: lost}
+  - {task_id: below, operator: probe, depends_on: [each], on_failure_callback: {operator: below}}
+",
+    );
+    run.attempt(1, Outcome::Success(None));
+    assert_eq!(
+        run.told(),
+        [
+            "on_failure_callback each 1 lost",
+            "on_failure_callback each 1 a@b"
+        ]
+    );
+    let exception = run.calls[0].details["exception"].as_str().unwrap();
+    assert!(exception.contains("nothing_like_it"), "{exception}");
+}
+
+#[test]
+fn b8_a_task_whose_host_died_too_often_has_failed_and_is_told() {
+    let mut run = Player::new(
+        "
+tasks:
+  - {task_id: t, operator: probe, on_failure_callback: {operator: lost}}
+",
+    );
+    for number in 1..=u32::from(airlock_core::run::step::LOSSES_MAX) {
+        assert_eq!(run.told(), [""; 0]);
+        run.tell(Input::Admit {
+            ti: FIRST,
+            owner: 7,
+        });
+        let fence = fence(number);
+        run.tell(Input::Lose { ti: FIRST, fence });
+    }
+    assert_eq!(run.told(), ["on_failure_callback t 1 lost"]);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! The scheduler's front door: cloneable, safe from any thread, never blocks an async one.
 
 use super::message::{
-    BackfillChange, BackfillReply, Change, ChangedInstance, Message, Notice, PoolSize, Reply,
-    SchedulerError,
+    BackfillChange, BackfillReply, Change, ChangedInstance, GpuUse, Message, Notice, PoolSize,
+    Removal, Reply, SchedulerError,
 };
 use super::records::DagRow;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::gpu::Gpu;
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::event::{AssetEvent, Fence, Outcome, RunHeader};
 use airlock_core::task_instance::state::DagRunState;
@@ -100,6 +101,15 @@ impl Handle {
         .await
     }
 
+    /// Removes runs that have ended; the answer says of each whether it went. Blocks: not for async threads.
+    pub fn remove_runs(&self, removals: Vec<Removal>) -> Result<Vec<bool>, SchedulerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::RemoveRuns { removals, reply })?;
+        answer
+            .blocking_recv()
+            .unwrap_or(Err(SchedulerError::Stopped))
+    }
+
     /// Makes, changes or shows a backfill.
     pub async fn backfill(
         &self,
@@ -186,6 +196,11 @@ impl Handle {
         });
     }
 
+    /// Says how far an attempt is, to those who watch its run.
+    pub fn report(&self, run: RunNumber, ti: TaskInstanceKey, message: String) {
+        let _ = self.tell(Message::Report { run, ti, message });
+    }
+
     /// Says that the owner of an attempt is gone: the same try is started again.
     pub fn lose(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence) {
         let _ = self.tell(Message::Lose { run, ti, fence });
@@ -209,6 +224,16 @@ impl Handle {
     ) -> Result<(), SchedulerError> {
         self.ask(|reply| Message::SetPool { name, size, reply })
             .await
+    }
+
+    /// The machine's cards, if the scheduler was not told of them at its start.
+    pub async fn set_gpus(&self, gpus: Vec<Gpu>) -> Result<(), SchedulerError> {
+        self.ask(|reply| Message::SetGpus { gpus, reply }).await
+    }
+
+    /// The machine's cards and who holds how much of each.
+    pub async fn gpus(&self) -> Result<Vec<GpuUse>, SchedulerError> {
+        self.ask(|reply| Message::Gpus { reply }).await
     }
 
     /// Follows a live run; yields its state now. The channel closes after the run's end.

@@ -4,7 +4,7 @@ use super::expand::Evaluator;
 use super::message::{Attempt, Notice};
 use super::records::RunRow;
 use super::view::RunView;
-use crate::store::Seq;
+use crate::store::{Seq, Store};
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Fence, Outcome};
 use airlock_core::run::state::RunState;
@@ -25,6 +25,9 @@ pub(super) struct LiveRun {
     pub(super) head: Seq,
     /// Whether it counts against the limits of its DAG: it was taken up unfinished, or reopened.
     pub(super) is_counted: bool,
+    /// Commits with its end, or with a change after it, that are on their way. Until they are durable it stays in memory: what
+    /// is in the store is older than the run.
+    pub(super) closings: u32,
     pub(super) watchers: Vec<UnboundedSender<Notice>>,
     /// The last try that began, of task instances with `on_execute`; a restart of the host forgets it.
     pub(super) tries: BTreeMap<TaskInstanceKey, u32>,
@@ -32,9 +35,14 @@ pub(super) struct LiveRun {
 
 impl LiveRun {
     /// What expands mapped tasks of this run; `ends` is the task instance whose attempt ends in the step.
-    pub(super) fn evaluator(&self, ends: Option<TaskInstanceKey>) -> Evaluator {
+    pub(super) fn evaluator(
+        &self,
+        store: &Arc<dyn Store>,
+        ends: Option<TaskInstanceKey>,
+    ) -> Evaluator {
         Evaluator {
             view: self.view.clone(),
+            store: store.clone(),
             ends,
         }
     }
@@ -84,6 +92,22 @@ impl LiveRun {
     pub(super) fn follow_answer(&self, ti: TaskInstanceKey) {
         let answer = self.state.input_of(ti).and_then(|(_, answer)| answer);
         self.view.set_answer(ti, answer);
+    }
+
+    /// Tells watchers how far an attempt is.
+    pub(super) fn report(&self, ti: TaskInstanceKey, message: String) {
+        let Some(task) = self.view.dag.task(ti.task) else {
+            return;
+        };
+        let notice = Notice::Progress {
+            task_id: task.task_id.to_string(),
+            map_index: ti.map_index,
+            message,
+        };
+        for watcher in &self.watchers {
+            // One that went away is forgotten at the next event.
+            let _ = watcher.send(notice.clone());
+        }
     }
 
     /// What a watcher hears of an event, if anything.
@@ -195,6 +219,7 @@ impl LiveRun {
                 .state
                 .element(ti.task, ti.map_index)
                 .map(|element| element.to_string()),
+            gpus: Vec::new(),
         }
     }
 

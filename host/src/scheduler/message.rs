@@ -5,9 +5,11 @@
 
 use super::records::DagRow;
 use super::view::RunView;
+use crate::store::Commit;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::failed_deps::FailedDep;
+use airlock_core::gpu::{Gpu, GpuFilter};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{AssetEvent, Fence, Json, Outcome, RunHeader};
@@ -69,6 +71,12 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// How far an attempt is, for whoever watches now; kept nowhere.
+    Report {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        message: String,
+    },
     /// The owner of an attempt is gone.
     Lose {
         run: RunNumber,
@@ -88,6 +96,10 @@ pub enum Message {
         size: Option<PoolSize>,
         reply: Reply<()>,
     },
+    /// The machine's cards: those of pools of kind gpu.
+    SetGpus { gpus: Vec<Gpu>, reply: Reply<()> },
+    /// The machine's cards and who holds how much of each.
+    Gpus { reply: Reply<Vec<GpuUse>> },
     /// Tell everything about one run from now on.
     Watch {
         dag_id: DagId,
@@ -102,8 +114,15 @@ pub enum Message {
         change: Change,
         reply: Reply<Vec<ChangedInstance>>,
     },
-    /// The last commit of a run is durable: it may be read back.
-    Closed { dag_id: DagId, run_id: RunId },
+    /// A commit with a run's end, or with a change after it, is durable: it may be read back.
+    Closed { run: RunNumber },
+    /// Remove runs that have ended.
+    RemoveRuns {
+        removals: Vec<Removal>,
+        reply: Reply<Vec<bool>>,
+    },
+    /// These runs are gone, or stay.
+    Removed(Vec<(DagId, RunId)>),
     /// Make, change or show a backfill.
     Backfill {
         dag_id: DagId,
@@ -127,12 +146,25 @@ pub enum Message {
 }
 
 /// How a pool counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolSize {
     /// What it has.
     pub slots: Slots,
     /// Whether deferred task instances keep theirs.
     pub include_deferred: bool,
+    /// A pool of kind gpu, and the cards that it gives out.
+    pub gpus: Option<GpuFilter>,
+}
+
+/// A card of this machine and what is taken of it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct GpuUse {
+    /// Which card.
+    pub gpu: Gpu,
+    /// Thousandths of it that task instances hold.
+    pub taken: u16,
+    /// Who holds it, as `dag/run/task/map_index`.
+    pub holders: Vec<String>,
 }
 
 /// Which task instances of a run a person means.
@@ -151,6 +183,17 @@ pub enum Version {
     Original,
     /// The one that new runs take.
     Latest,
+}
+
+/// A run that is to go, with all that is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// Its DAG.
+    pub dag_id: DagId,
+    /// Its id.
+    pub run_id: RunId,
+    /// What takes it away; expects its row as whoever asks has seen it.
+    pub commit: Commit,
 }
 
 /// What a person changes about a run.
@@ -253,6 +296,12 @@ pub enum Notice {
         at: Timestamp,
         error: Option<String>,
     },
+    /// How far an attempt says it is.
+    Progress {
+        task_id: String,
+        map_index: i32,
+        message: String,
+    },
     /// The run has this state now.
     Run {
         state: DagRunState,
@@ -278,6 +327,8 @@ pub struct Attempt {
     pub on_execute: bool,
     /// What `expand` adds to the config of this map index: a JSON object.
     pub element: Option<Json>,
+    /// The cards it holds, by the driver's names.
+    pub gpus: Vec<String>,
 }
 
 /// Who carries attempts out. Calls must return at once.

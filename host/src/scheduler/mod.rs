@@ -8,6 +8,7 @@ mod codec;
 mod engine;
 mod expand;
 mod handle;
+mod history;
 mod live_run;
 mod message;
 mod queries;
@@ -18,14 +19,19 @@ mod rows;
 mod stored;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use callbacks::{
     CALLBACK_PREFIX, CallbackCall, CallbackKind, CallbackWork, EMAIL_PREFIX, of_run,
 };
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
+pub use history::RunsAround;
 pub use message::{
-    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, Message,
-    Notice, PoolSize, Reply, SchedulerError, Selection, SystemClock, TaskInstanceRow, Version,
+    Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, GpuUse,
+    Message, Notice, PoolSize, Removal, Reply, SchedulerError, Selection, SystemClock,
+    TaskInstanceRow, Version,
 };
 pub use queries::{latest_run_before, latest_scheduled_run_before, run_at, runs_before};
 pub use records::{
@@ -36,9 +42,11 @@ pub use records::{
 pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
-pub use view::RunView;
+pub use stored::current_version;
+pub use view::{RunView, task_instance_name};
 
 use crate::store::Store;
+use airlock_core::gpu::Gpu;
 use airlock_core::ids::PoolName;
 use engine::{Engine, Parts};
 use std::collections::BTreeSet;
@@ -61,6 +69,8 @@ pub struct Options {
     pub parallelism: u32,
     /// The pools that there are.
     pub pools: Vec<(PoolName, PoolSize)>,
+    /// The machine's cards; none where no pool is of kind gpu.
+    pub gpus: Vec<Gpu>,
     /// The queues whose tasks this host runs; `None` for every queue.
     pub queues: Option<BTreeSet<String>>,
     /// Whether runs that an earlier process left are taken up.
@@ -106,6 +116,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            gpus,
             queues,
             ..
         } = options;
@@ -117,6 +128,7 @@ impl Starter {
             owner,
             parallelism,
             pools,
+            gpus,
             queues,
         };
         let mut engine = Engine::new(parts);

@@ -6,6 +6,7 @@ use super::recovery::RecoveryError;
 use crate::store::{Store, Table};
 use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::RunType;
+use airlock_core::task_instance::state::DagRunState;
 use jiff::Timestamp;
 
 /// Index rows read at once.
@@ -34,6 +35,20 @@ pub fn latest_scheduled_run_before(
 ) -> Result<Option<RunRow>, RecoveryError> {
     first_before(store, dag_id, logical_date, |run| {
         run.run_type == RunType::Scheduled
+    })
+}
+
+/// The same among runs that ended in success.
+///
+/// # Errors
+/// As for `runs_before`.
+pub(super) fn latest_successful_run_before(
+    store: &dyn Store,
+    dag_id: &DagId,
+    logical_date: Timestamp,
+) -> Result<Option<RunRow>, RecoveryError> {
+    first_before(store, dag_id, logical_date, |run| {
+        run.state == DagRunState::Success
     })
 }
 
@@ -109,7 +124,6 @@ mod tests {
     use super::*;
     use crate::scheduler::encode_row;
     use crate::store::{Commit, MemoryStore, RowWrite};
-    use airlock_core::task_instance::state::DagRunState;
 
     fn write(key: Vec<u8>, value: Vec<u8>) -> RowWrite {
         RowWrite {

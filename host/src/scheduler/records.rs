@@ -7,7 +7,12 @@ use airlock_core::task_instance::state::DagRunState;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::store::{StreamId, Table};
+use crate::store::{Digest, StreamId, Table};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+
+/// The longest text that is written out in a key: two of them with what stands between are shorter than any key may be.
+const KEY_PART_BYTES_MAX: usize = 480;
 
 /// A DAG as it is now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,13 +141,36 @@ pub fn backfills_prefix(dag_id: &DagId) -> Vec<u8> {
 
 /// Key of an asset event in `Table::State`, oldest first for each asset.
 pub(super) fn asset_event_key(uri: &str, at: Timestamp, source: &str) -> Vec<u8> {
-    format!("asset_event\0{uri}\0{:020}\0{source}", at.as_microsecond()).into_bytes()
+    let source = key_part(source);
+    let mut key = asset_events_prefix(uri);
+    key.extend_from_slice(format!("{:020}\0{source}", at.as_microsecond()).as_bytes());
+    key
+}
+
+/// Prefix of the keys of asset events that no schedule has heard of.
+pub(super) const UNTOLD_PREFIX: &[u8] = b"asset_untold\0";
+
+/// Key of an asset event that no schedule has heard of, beside its own row.
+pub(super) fn untold_event_key(uri: &str, at: Timestamp, source: &str) -> Vec<u8> {
+    let (uri, source) = (key_part(uri), key_part(source));
+    let key = format!("asset_untold\0{uri}\0{:020}\0{source}", at.as_microsecond());
+    key.into_bytes()
+}
+
+/// A text as a part of a key. Of a long one, the store's limit for keys being near, the front and a digest of the whole.
+fn key_part(text: &str) -> Cow<'_, str> {
+    if text.len() <= KEY_PART_BYTES_MAX {
+        return Cow::Borrowed(text);
+    }
+    let front = text.get(..text.floor_char_boundary(KEY_PART_BYTES_MAX / 2));
+    let digest = Digest(Sha256::digest(text).into());
+    Cow::Owned(format!("{}#{digest}", front.unwrap_or_default()))
 }
 
 /// Prefix of the keys of all events of one asset, or with an empty `uri` of all assets.
 pub fn asset_events_prefix(uri: &str) -> Vec<u8> {
     match uri {
         "" => b"asset_event\0".to_vec(),
-        uri => format!("asset_event\0{uri}\0").into_bytes(),
+        uri => format!("asset_event\0{}\0", key_part(uri)).into_bytes(),
     }
 }

@@ -108,34 +108,53 @@ pub fn replay_run(
         .get(Table::Run, &key)?
         .ok_or_else(|| RecoveryError::Missing(place.clone()))?;
     let row: RunRow = decode_row(&row.value).map_err(codec)?;
-    let stream = run_stream(dag_id, run_id);
-    let (mut head, mut times) = (0, Times::default());
-    let mut replay: Option<(RunState, RunHeader)> = None;
-    loop {
-        let events = store.read(&stream, head, READ_EVENTS)?;
-        if events.is_empty() {
-            break;
-        }
-        for stored in events {
-            let event = decode_event(&stored.payload).map_err(codec)?;
-            head = stored.seq + 1;
-            times.follow(&event);
-            if let Some((state, _)) = &mut replay {
-                apply(store, &place, state, &event)?;
-            } else {
-                replay = Some(first(store, &place, &event)?);
-            }
-        }
-    }
-    let (state, header) =
-        replay.ok_or_else(|| RecoveryError::Missing(format!("the first event of {place}")))?;
-    Ok(ReplayedRun {
+    let events = store.read(&run_stream(dag_id, run_id), 0, 1)?;
+    let missing = || RecoveryError::Missing(format!("the first event of {place}"));
+    let stored = events.first().ok_or_else(missing)?;
+    let event = decode_event(&stored.payload).map_err(codec)?;
+    let (state, header) = first(store, &place, &event)?;
+    let mut times = Times::default();
+    times.follow(&event);
+    let mut run = ReplayedRun {
         state,
         times,
         header,
         row,
-        head,
-    })
+        head: 1,
+    };
+    run.follow(store)?;
+    Ok(run)
+}
+
+impl ReplayedRun {
+    /// Goes on with what is new in the run's stream. False where the stream is shorter than what was seen of it: another run has
+    /// its place, and this one is to be forgotten.
+    ///
+    /// # Errors
+    /// When the store does not answer, or what is new cannot be read; then, too, it is to be forgotten.
+    pub fn follow(&mut self, store: &dyn Store) -> Result<bool, RecoveryError> {
+        let RunRow { dag_id, run_id, .. } = &self.row;
+        let place = format!("run {run_id} of dag {dag_id}");
+        let stream = run_stream(dag_id, run_id);
+        if store.head(&stream)? < self.head {
+            return Ok(false);
+        }
+        loop {
+            let events = store.read(&stream, self.head, READ_EVENTS)?;
+            if events.is_empty() {
+                return Ok(true);
+            }
+            for stored in events {
+                let event = decode_event(&stored.payload).map_err(|source| {
+                    let place = place.clone();
+                    RecoveryError::Codec { place, source }
+                })?;
+                self.head = stored.seq + 1;
+                self.times.follow(&event);
+                apply(store, &place, &mut self.state, &event)?;
+            }
+        }
+    }
 }
 
 /// A run as templates see it, read back from its events. It is not live: its number names no run.

@@ -3,6 +3,7 @@
 
 use super::codec::decode_row;
 use super::records::{DagRow, DagVersionRow, RunRow, run_key, runs_prefix, schedule_key};
+use super::recovery::RecoveryError;
 use crate::store::{Digest, Store, StoreError, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, RunId};
@@ -72,6 +73,27 @@ pub(super) fn dag_version(
     Ok(row.map(|row| Arc::new(row.dag)))
 }
 
+/// The version of a DAG that new runs take, with its digest.
+///
+/// # Errors
+/// When the store does not answer, or what it has cannot be read.
+pub fn current_version(
+    store: &dyn Store,
+    dag_id: &DagId,
+) -> Result<Option<(Arc<Dag>, [u8; 32])>, RecoveryError> {
+    let Some(row) = store.get(Table::Dag, dag_id.as_str().as_bytes())? else {
+        return Ok(None);
+    };
+    let row: DagRow = decode_row(&row.value).map_err(|source| RecoveryError::Codec {
+        place: format!("dag {dag_id}"),
+        source,
+    })?;
+    let missing = || RecoveryError::Missing(format!("the version of dag {dag_id}"));
+    let version = Digest::parse(&row.dag_version).ok_or_else(missing)?.0;
+    let dag = dag_version(store, &version)?.ok_or_else(missing)?;
+    Ok(Some((dag, version)))
+}
+
 /// One run.
 pub(super) fn run_row(
     store: &dyn Store,
@@ -82,16 +104,13 @@ pub(super) fn run_row(
     Ok(row.and_then(|row| decode_row(&row.value).ok()))
 }
 
-/// How long the last `count` successful runs of a DAG took, the newest first.
+/// How long the last `count` successful runs of a DAG took, the newest first, with their ends. Reads every run of the DAG: runs
+/// without a logical date are in no index by time.
 pub(super) fn durations(
     store: &dyn Store,
     dag_id: &DagId,
-    count: u32,
-) -> Result<Vec<SignedDuration>, StoreError> {
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count == 0 {
-        return Ok(Vec::new());
-    }
+    count: usize,
+) -> Result<Vec<(Timestamp, SignedDuration)>, StoreError> {
     let mut ended: Vec<(Timestamp, SignedDuration)> = Vec::new();
     let mut after: Option<Vec<u8>> = None;
     loop {
@@ -115,9 +134,6 @@ pub(super) fn durations(
         }
     }
     ended.sort_by_key(|(end, _)| std::cmp::Reverse(*end));
-    Ok(ended
-        .into_iter()
-        .take(count)
-        .map(|(_, took)| took)
-        .collect())
+    ended.truncate(count);
+    Ok(ended)
 }

@@ -2,7 +2,7 @@
 
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::ids::{DagId, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::RunHeader;
 use airlock_core::run::{PullSource, RETURN_VALUE, pull_source};
 use std::collections::BTreeMap;
@@ -28,6 +28,11 @@ impl Key {
 /// One map for all, not one a task instance: a mapped task may have 100,000 of them.
 type XComs = BTreeMap<(TaskIndex, i32, Key), Arc<str>>;
 
+/// A task instance in one text: `dag/run/task/map_index`. Audit trails, asset events and plugins know it by this name.
+pub fn task_instance_name(dag_id: &DagId, run_id: &RunId, task_id: &str, map_index: i32) -> String {
+    format!("{dag_id}/{run_id}/{task_id}/{map_index}")
+}
+
 /// One live run, shared with the attempts of its task instances.
 #[derive(Debug)]
 pub struct RunView {
@@ -52,6 +57,13 @@ impl RunView {
             xcoms: RwLock::default(),
             answers: RwLock::default(),
         }
+    }
+
+    /// The name of one of its task instances; without a task id where the run's version has no such task.
+    pub fn task_instance_name(&self, ti: TaskInstanceKey) -> String {
+        let task = self.dag.task(ti.task);
+        let task_id = task.map_or("", |task| task.task_id.as_str());
+        task_instance_name(&self.dag.dag_id, &self.header.run_id, task_id, ti.map_index)
     }
 
     /// One XCom as JSON text; an unmapped task has map index -1.

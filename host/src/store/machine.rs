@@ -2,6 +2,7 @@
 //! group that is being made; nothing of it can be read before the group is durable. It refuses over limits and stale callers.
 
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 use super::codec::{self, Blobs};
 use super::journal::frame::{begin_frame, end_frame};
@@ -9,7 +10,7 @@ use super::keys::{self, ITEMS_PER_COMMIT};
 use super::memtable::{self, Memtable};
 use super::types::{
     Ack, COMMIT_BYTES_MAX, Commit, CommitError, Guard, KEY_BYTES_MAX, Key, Lease, Position,
-    Receipt, RowWrite, Seq, StoreError, Table, TimerWrite, VALUE_BYTES_MAX, WorkItem,
+    Receipt, RowWrite, Seq, StoreError, StreamId, Table, TimerWrite, VALUE_BYTES_MAX, WorkItem,
 };
 use super::view::{self, IDEMPOTENCY_POSITIONS, View};
 
@@ -76,8 +77,14 @@ impl<'v> Group<'v> {
         for ack in &commit.acks {
             self.check_ack(ack)?;
         }
-        let first = self.check_head(&commit)?;
-        self.effects(commit, first)
+        let mut heads = Vec::new();
+        if let Some((stream, expected)) = &commit.stream {
+            heads.push(self.check_head(stream, *expected)?);
+        }
+        for append in &commit.more_streams {
+            heads.push(self.check_head(&append.stream, append.expect)?);
+        }
+        self.effects(commit, &heads)
     }
 
     /// What the group will write, bytes.
@@ -139,11 +146,8 @@ impl<'v> Group<'v> {
         Ok(())
     }
 
-    /// The number that the commit's first event gets.
-    fn check_head(&self, commit: &Commit) -> Result<Seq, Refusal> {
-        let Some((stream, expected)) = &commit.stream else {
-            return Ok(0);
-        };
+    /// The number that the first event appended to a stream gets.
+    fn check_head(&self, stream: &StreamId, expected: Option<Seq>) -> Result<Seq, Refusal> {
         let head = match self.pending.tails.get(&stream.0) {
             Some(tail) => tail.head(),
             None => self.view.head(&stream.0)?,
@@ -154,12 +158,18 @@ impl<'v> Group<'v> {
         Ok(head)
     }
 
-    fn effects(&mut self, commit: Commit, first: Seq) -> Result<Receipt, Refusal> {
+    /// `heads` are those of the commit's streams, in order.
+    fn effects(&mut self, commit: Commit, heads: &[Seq]) -> Result<Receipt, Refusal> {
         let (position, start) = self.begin();
-        let mut head = first;
+        let mut heads = heads.iter().copied();
+        let mut head = 0;
         if let Some((stream, _)) = &commit.stream {
-            head += commit.events.len() as Seq;
+            let first = heads.next().unwrap_or_default();
+            head = first + commit.events.len() as Seq;
             self.append(&stream.0, first, commit.events)?;
+        }
+        for (append, first) in commit.more_streams.into_iter().zip(heads) {
+            self.append(&append.stream.0, first, append.events)?;
         }
         for stream in &commit.remove_streams {
             memtable::encode_remove_stream(&mut self.frames, &stream.0);
@@ -451,17 +461,21 @@ fn check_limits(commit: &Commit) -> Result<(), CommitError> {
         total += bytes;
         limit(bytes, what, KEY_BYTES_MAX)
     };
-    if let Some((stream, _)) = &commit.stream {
-        key(stream.0.len(), "stream's name")?;
-    } else if !commit.events.is_empty() {
+    if commit.stream.is_none() {
         limit(commit.events.len(), "list of events without a stream", 0)?;
+    }
+    let more = commit.more_streams.iter().map(|append| &append.stream);
+    let mut appended_to = BTreeSet::new();
+    for stream in commit.stream.iter().map(|(stream, _)| stream).chain(more) {
+        key(stream.0.len(), "stream's name")?;
+        let again = usize::from(!appended_to.insert(stream));
+        limit(again, "list of streams with one of them twice", 0)?;
     }
     for stream in &commit.remove_streams {
         key(stream.0.len(), "stream's name")?;
-        let appended_to = commit.stream.as_ref().is_some_and(|(to, _)| to == stream);
         limit(
-            usize::from(appended_to),
-            "list of removed streams with the stream appended to",
+            usize::from(appended_to.contains(stream)),
+            "list of removed streams with a stream appended to",
             0,
         )?;
     }
@@ -482,7 +496,9 @@ fn check_limits(commit: &Commit) -> Result<(), CommitError> {
     }
     let most = usize::try_from(ITEMS_PER_COMMIT).unwrap_or(usize::MAX);
     limit(commit.enqueue.len(), "list of enqueued items", most)?;
-    let values = commit.events.iter().map(|event| ("event", event.len()));
+    let more = commit.more_streams.iter().flat_map(|append| &append.events);
+    let events = commit.events.iter().chain(more);
+    let values = events.map(|event| ("event", event.len()));
     let rows = commit.rows.iter().filter_map(|(_, write)| {
         write
             .value

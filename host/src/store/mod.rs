@@ -34,8 +34,8 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 
 pub use types::{
-    Ack, BLOB_GRACE_MS, COMMIT_BYTES_MAX, CheckReport, Collected, Commit, CommitError, Digest,
-    Event, Fence, Guard, KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq,
+    Ack, Append, BLOB_GRACE_MS, COMMIT_BYTES_MAX, CheckReport, Collected, Commit, CommitError,
+    Digest, Event, Fence, Guard, KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq,
     StoreError, StreamId, Table, TimerWrite, VALUE_BYTES_MAX, WorkItem,
 };
 

@@ -139,6 +139,8 @@ pub struct Commit {
     pub stream: Option<(StreamId, Option<Seq>)>,
     /// Appended to the stream in order.
     pub events: Vec<Vec<u8>>,
+    /// Further streams to append to in the same change; none twice, and none of them `stream`.
+    pub more_streams: Vec<Append>,
     /// Leases that must still be held with these fences.
     pub guards: Vec<Guard>,
     /// Rows to write or remove.
@@ -149,11 +151,22 @@ pub struct Commit {
     pub acks: Vec<Ack>,
     /// Timers to set or clear.
     pub timers: Vec<TimerWrite>,
-    /// Streams that are there no more, with all their events; one that is not there is no error. None of them may be the
+    /// Streams that are there no more, with all their events; one that is not there is no error. None of them may be a
     /// stream appended to: the next commit may begin it again, from 0.
     pub remove_streams: Vec<StreamId>,
     /// A second commit with the same key answers the first one's receipt and changes nothing.
     pub idempotency_key: Option<Vec<u8>>,
+}
+
+/// Events for one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Which stream.
+    pub stream: StreamId,
+    /// The head it must have (`None`: whatever it is).
+    pub expect: Option<Seq>,
+    /// Appended in order.
+    pub events: Vec<Vec<u8>>,
 }
 
 /// A lease that must still be held.
@@ -219,7 +232,7 @@ pub struct Lease {
 pub struct Receipt {
     /// Its place in the store's order.
     pub position: Position,
-    /// The stream's head after it; 0 without a stream.
+    /// The head of the commit's `stream` after it; 0 without one.
     pub head: Seq,
 }
 

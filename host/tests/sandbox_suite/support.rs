@@ -300,6 +300,15 @@ impl TrainingPort for TestPort {
     ) -> Result<Handle, training::TrainError> {
         train_denied()
     }
+    async fn start_search(
+        &self,
+        _: Handle,
+        _: Option<Handle>,
+        _: Vec<training::Config>,
+        _: u32,
+    ) -> Result<Vec<Handle>, training::TrainError> {
+        train_denied()
+    }
     async fn next(&self, _: Handle, _: u32) -> Option<training::Event> {
         None
     }
@@ -310,7 +319,7 @@ impl TrainingPort for TestPort {
     async fn model(&self, _: Handle) -> Result<Handle, training::TrainError> {
         train_denied()
     }
-    async fn load(&self, _: String) -> Result<Handle, training::TrainError> {
+    async fn load(&self, _: String, _: training::Format) -> Result<Handle, training::TrainError> {
         train_denied()
     }
     async fn save(&self, _: Handle, _: training::Format) -> Result<String, training::TrainError> {
@@ -324,6 +333,9 @@ impl TrainingPort for TestPort {
     }
     async fn digest(&self, _: Handle) -> String {
         String::new()
+    }
+    async fn outputs(&self, _: Handle) -> u32 {
+        0
     }
     async fn evaluate(
         &self,

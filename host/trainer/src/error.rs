@@ -1,8 +1,10 @@
 //! Why training or scoring did not happen. Owns the one error type of this crate; refuses to carry a cause
 //! without saying what to do about it.
 
+use serde::{Deserialize, Serialize};
+
 /// What went wrong, in the words of the guest interface `training`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum TrainError {
     /// A grant does not cover this. Never made here: the host makes it before it calls.
     #[error("training was denied: {0}")]

@@ -58,6 +58,19 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
     }
 }
 
+/// Turns the margins of one row into probabilities that sum to one, in the order of the classes.
+pub(crate) fn softmax(margins: &mut [f64]) {
+    let highest = margins.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mut sum = 0.0;
+    for margin in &mut *margins {
+        *margin = exp(*margin - highest);
+        sum += *margin;
+    }
+    for part in margins {
+        *part /= sum;
+    }
+}
+
 /// Two to the power of `k`, which is clamped to the normal range.
 pub(crate) fn pow2(k: i32) -> f64 {
     let biased = (k.clamp(-1022, 1023) + 1023).unsigned_abs();

@@ -6,11 +6,16 @@ use crate::math;
 /// The least distance of a probability from 0 and 1 in a log-loss (scikit-learn's for f32).
 const PROBABILITY_MIN: f64 = 1.192_092_9e-7;
 
-/// The metric of `scores` against `labels`, which must be as many. NaN where it has no meaning: no rows, or only one class for
-/// AUC and average precision.
+/// The metric of `scores` against `labels`. `scores` has one number a row, or one a class, row by row. NaN where it has no meaning:
+/// no rows, only one class for AUC and average precision, or a metric that does not fit several classes (see
+/// [`Metric::fits_classes`]).
 pub fn evaluate(metric: Metric, scores: &[f32], labels: &[f32]) -> f64 {
-    if scores.is_empty() || scores.len() != labels.len() {
+    if labels.is_empty() || scores.is_empty() || !scores.len().is_multiple_of(labels.len()) {
         return f64::NAN;
+    }
+    let outputs = scores.len() / labels.len();
+    if outputs > 1 {
+        return of_classes(metric, scores, labels, outputs);
     }
     match metric {
         Metric::Auc => auc(scores, labels),
@@ -27,6 +32,40 @@ pub fn evaluate(metric: Metric, scores: &[f32], labels: &[f32]) -> f64 {
         })
         .sqrt(),
     }
+}
+
+/// Log-loss of the label's class; accuracy of the first of the most probable classes.
+fn of_classes(metric: Metric, scores: &[f32], labels: &[f32], classes: usize) -> f64 {
+    let of = |row: &[f32], label: f32| match metric {
+        Metric::LogLoss => {
+            let own = class(label).and_then(|class| row.get(class));
+            let p = f64::from(own.copied().unwrap_or_default());
+            -math::ln(p.clamp(PROBABILITY_MIN, 1.0 - PROBABILITY_MIN))
+        }
+        Metric::Accuracy => {
+            let mut best = 0;
+            for (class, p) in row.iter().enumerate() {
+                if *p > row[best] {
+                    best = class;
+                }
+            }
+            f64::from(u8::from(class(label) == Some(best)))
+        }
+        Metric::Auc | Metric::AveragePrecision | Metric::Rmse => f64::NAN,
+    };
+    let rows = scores.chunks_exact(classes).zip(labels);
+    let sum: f64 = rows.map(|(row, label)| of(row, *label)).sum();
+    sum / labels.len() as f64
+}
+
+/// The class that a label names, if it names one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole and not negative"
+)]
+fn class(label: f32) -> Option<usize> {
+    (label >= 0.0 && label.fract() == 0.0).then_some(label as usize)
 }
 
 fn mean(scores: &[f32], labels: &[f32], of: impl Fn(f64, f64) -> f64) -> f64 {
@@ -98,6 +137,19 @@ mod tests {
         );
         assert_eq!(evaluate(Metric::Auc, &[0.5; 4], &[0.0, 0.0, 1.0, 1.0]), 0.5);
         assert!(evaluate(Metric::Auc, &[0.5; 2], &[1.0; 2]).is_nan());
+    }
+
+    #[test]
+    fn several_classes_are_measured_as_scikit_learn_does() {
+        let (scores, labels) = (
+            [0.2, 0.5, 0.3, 0.6, 0.3, 0.1, 0.1, 0.1, 0.8],
+            [1.0, 2.0, 2.0],
+        );
+        assert!((evaluate(Metric::LogLoss, &scores, &labels) - 1.072_958_612).abs() < 1e-6);
+        assert!((evaluate(Metric::Accuracy, &scores, &labels) - 2.0 / 3.0).abs() < 1e-12);
+        assert!(evaluate(Metric::Auc, &scores, &labels).is_nan());
+        // A label that no class has is never right.
+        assert_eq!(evaluate(Metric::Accuracy, &scores, &[7.0; 3]), 0.0);
     }
 
     #[test]

@@ -6,8 +6,8 @@
 
 use airlock_trainer::metrics::evaluate;
 use airlock_trainer::{
-    Algorithm, Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput,
-    Metric, Model, Objective, StopReason, TrainError, start,
+    Config, Device, EarlyStop, Event, Gbdt, GpuWish, Growth, Matrix, MatrixInput, Metric, Model,
+    Objective, StopReason, TrainError, start,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -248,6 +248,68 @@ fn an_early_stop_keeps_the_best_round() {
 }
 
 #[test]
+fn every_metric_can_end_a_training_early() {
+    let (train_data, valid) = (Arc::new(data(600, 13)), Arc::new(data(2_000, 14)));
+    for (objective, classes, metric) in [
+        (Objective::BinaryLogistic, 0, Metric::Auc),
+        (Objective::BinaryLogistic, 0, Metric::LogLoss),
+        (Objective::BinaryLogistic, 0, Metric::Accuracy),
+        (Objective::BinaryLogistic, 0, Metric::AveragePrecision),
+        (Objective::BinaryLogistic, 0, Metric::Rmse),
+        (Objective::SquaredError, 0, Metric::Rmse),
+        (Objective::SquaredError, 0, Metric::Auc),
+        (Objective::Softmax, 2, Metric::LogLoss),
+        (Objective::Softmax, 2, Metric::Accuracy),
+    ] {
+        let gbdt = Gbdt {
+            objective,
+            classes,
+            rounds: 2_000,
+            learning_rate: 0.5,
+            ..settings()
+        };
+        let stop = EarlyStop {
+            metric,
+            rounds: 10,
+            min_delta: 0.0,
+        };
+        let config = Config {
+            metrics: vec![metric],
+            early_stop: Some(stop),
+            ..Config::gbdt(gbdt)
+        };
+        let run = start(train_data.clone(), Some(valid.clone()), config, 1).unwrap();
+        let outcome = run.wait().unwrap();
+        let model = run.model().unwrap();
+        assert_eq!(outcome.reason, StopReason::EarlyStopped, "{metric:?}");
+        assert_eq!(outcome.best_round as usize, model.rounds());
+        let scores = model.score(&valid).unwrap();
+        let value = evaluate(metric, &scores, valid.label().unwrap());
+        assert_eq!(outcome.metrics[0].valid, Some(value), "{metric:?}");
+    }
+}
+
+#[test]
+fn class_weights_move_the_scores_of_their_class() {
+    let data = Arc::new(data(3_000, 15));
+    let mean = |class_weights: Vec<f64>, scale_pos_weight| {
+        let gbdt = Gbdt {
+            class_weights,
+            scale_pos_weight,
+            ..settings()
+        };
+        let model = train(&data, Config::gbdt(gbdt), 1);
+        let scores = model.score(&data).unwrap();
+        scores.iter().sum::<f32>() / scores.len() as f32
+    };
+    let even = mean(Vec::new(), 1.0);
+    assert_eq!(even, mean(vec![1.0, 1.0], 1.0));
+    assert!(mean(vec![1.0, 5.0], 1.0) > even + 0.1);
+    assert!(mean(vec![5.0, 1.0], 1.0) < even - 0.1);
+    assert_eq!(mean(vec![1.0, 5.0], 1.0), mean(Vec::new(), 5.0));
+}
+
+#[test]
 fn an_early_stop_remembers_its_best_round_over_a_resume() {
     let (train_data, valid) = (Arc::new(data(600, 9)), Arc::new(data(2_000, 10)));
     let config = |rounds, early_stop, resume_from| Config {
@@ -323,19 +385,6 @@ fn what_cannot_be_trained_is_refused_with_a_reason() {
         }),
         TrainError::NoDevice(_)
     ));
-    let linear = airlock_trainer::Linear {
-        l2: 1.0,
-        max_iterations: 1,
-        tolerance: 1.0,
-        standardize: true,
-    };
-    assert!(matches!(
-        refused(Config {
-            algorithm: Algorithm::Logistic(linear),
-            ..Config::gbdt(settings())
-        }),
-        TrainError::Invalid(_)
-    ));
     assert!(matches!(
         refused(Config::gbdt(Gbdt {
             rounds: 0,
@@ -370,19 +419,6 @@ fn what_cannot_be_trained_is_refused_with_a_reason() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn hostile_bytes_never_panic_or_loop(place in 0_usize..4_000, byte in any::<u8>(), cut in 0_usize..4_000) {
-        let data = Arc::new(data(300, 12));
-        let mut bytes = train(&data, Config::gbdt(Gbdt { rounds: 3, ..settings() }), 1).to_bytes();
-        let length = bytes.len();
-        bytes[place % length] = byte;
-        for bytes in [&bytes[..], &bytes[..cut % length]] {
-            if let Ok(model) = Model::from_bytes(bytes) {
-                let _ = model.score(&data);
-            }
-        }
-    }
 
     #[test]
     fn threads_never_matter(seed in any::<u64>(), rows in 2_usize..9_000, depth in 1_u8..7, subsample in 0.2_f64..1.0) {

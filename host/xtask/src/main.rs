@@ -3,6 +3,7 @@
 mod component;
 mod demo;
 mod guests;
+mod kernels;
 mod planted;
 mod shell;
 mod simulate;
@@ -16,7 +17,8 @@ const HELP: &str = "cargo xtask COMMAND
   test             run every test; with CI=true nothing may be left out
   simulate         play random worlds against the core: --seeds N --first S --threads T --trace;
                    --planted [NAME] shows that it finds bugs that were put in on purpose
-  guests           build the plugins into target/guests (cached by content)";
+  guests           build the plugins into target/guests (cached by content)
+  kernels          compile the GPU kernels into host/trainer/kernels/bin, to be committed; needs no GPU";
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -24,6 +26,7 @@ fn main() -> Result<()> {
         Some("demo") => demo::run(),
         Some("test") => test::run_all(),
         Some("guests") => guests::run(),
+        Some("kernels") => kernels::run_all(),
         Some("simulate") => simulate::run_with(&arguments.collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") | None => {
             println!("{HELP}");

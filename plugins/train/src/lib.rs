@@ -1,258 +1,277 @@
-//! Trains in the host: this plugin prepares, watches and records; the trees are grown outside the sandbox. A retry finds the
-//! tracking run and the model version that it began. It refuses to move a version that has left Staging.
+//! Trains in the host: this plugin prepares, watches and records; models are made outside the sandbox. A retry finds the
+//! tracking run, the checkpoint and the model version of the try before. It refuses to move a version that has left Staging.
 
-mod config;
+mod boosted;
+mod data;
+mod others;
+mod recipe;
+mod session;
 
-use airlock_sdk::dataset::{ColumnKind, MatrixSpec, Table};
 use airlock_sdk::models::{self, ModelVersion, Stage};
 use airlock_sdk::prelude::*;
 use airlock_sdk::progress;
-use airlock_sdk::tracking::{self, RunStatus};
-use airlock_sdk::training::{self, Event, Metric, Next, Run, RunOutcome, StopReason, metric_name};
-use config::GbdtConfig;
+use airlock_sdk::training::{self, Format, Metric, Next, Run, metric_name};
+use boosted::{GbdtConfig, SearchConfig};
+use data::{Data, Matrices};
+use others::{ForestConfig, LogisticConfig, MlpConfig};
+use recipe::Recipe;
+use session::{Session, Trained};
 
-/// How long one wait for an event lasts, ms: how soon a cancellation is seen.
-const WAIT_MS: u32 = 100;
-/// Every so many rounds a line is logged.
-const LOG_EVERY_ROUNDS: u32 = 50;
+/// How long the runs of a search are waited for in one turn, ms, all together.
+const TURN_MS: u32 = 100;
 
 /// Trains gradient boosted trees and registers the model in Staging.
 #[operator]
 fn gbdt(config: GbdtConfig, task: &Task) -> Result<Value, TaskError> {
-    let settings = config.training()?;
-    let table = Table::open(&config.features)?;
-    let columns = feature_columns(&config, &table)?;
-    let run = tracking::Run::start(&config.experiment, &config.run_name(task))?;
-    run.params(config.params(task, &columns, &table.digest()))?;
-    let trained = train(&config, &table, &columns, &settings, &run).and_then(|trained| {
-        record(&config, task, &run, &trained).map(|version| (trained, version))
-    });
-    match trained {
-        Ok((trained, version)) => {
-            run.end(RunStatus::Finished)?;
-            Ok(json!({
-                "run_id": run.id,
-                "val_auc": trained.val_auc,
-                "train_date": task.ds(),
-                "model_version": version.version,
-                "feature_count": columns.len(),
-                "device": trained.device,
-                "rounds": trained.outcome.usage.rounds,
-                "n_estimators": config.hyper().n_estimators,
-                "learning_rate": config.hyper().learning_rate,
-                "max_depth": config.hyper().max_depth,
-            }))
+    one(&config.data(), config.recipe()?, task)
+}
+
+/// Trains a random forest and registers the model in Staging.
+#[operator]
+fn forest(config: ForestConfig, task: &Task) -> Result<Value, TaskError> {
+    one(&config.data(), config.recipe()?, task)
+}
+
+/// Trains a logistic regression and registers the model in Staging.
+#[operator]
+fn logistic(config: LogisticConfig, task: &Task) -> Result<Value, TaskError> {
+    one(&config.data(), config.recipe()?, task)
+}
+
+/// Trains a multi-layer perceptron and registers the model in Staging.
+#[operator]
+fn mlp(config: MlpConfig, task: &Task) -> Result<Value, TaskError> {
+    one(&config.data(), config.recipe()?, task)
+}
+
+/// Trains one boosted model for each set of hyperparameters, all over the same rows, and registers the best in Staging.
+#[operator]
+fn search(config: SearchConfig, task: &Task) -> Result<Value, TaskError> {
+    let data = config.data();
+    let recipes = config.recipes()?;
+    let matrices = data.matrices()?;
+    let name = data.run_name(task);
+    let mut sessions = Vec::with_capacity(recipes.len());
+    for (place, recipe) in recipes.into_iter().enumerate() {
+        let name = format!("{name}_{place}");
+        sessions.push(Session::open(&data, task, &matrices, recipe, &name)?);
+    }
+    let ended = search_in(&data, task, &matrices, &mut sessions, config.parallel());
+    match ended {
+        Ok(value) => {
+            sessions.iter().try_for_each(Session::finish)?;
+            Ok(value)
         }
         Err(error) => {
-            let status = if progress::is_cancelled() {
-                RunStatus::Killed
-            } else {
-                RunStatus::Failed
-            };
-            // The error that ended the training is the one worth telling.
-            if let Err(second) = run.end(status) {
-                warn!(
-                    "The tracking run could not be ended: {}",
-                    TaskError::from(second)
-                );
-            }
+            sessions.iter().for_each(|session| session.fail(&error));
             Err(error)
         }
     }
 }
 
-/// What one training brought.
-struct Trained {
-    artifact: String,
-    val_auc: f64,
-    device: String,
-    outcome: RunOutcome,
-    importance: Vec<(String, f64)>,
+/// One model from its rows to the registry.
+fn one(data: &Data, recipe: Recipe, task: &Task) -> Result<Value, TaskError> {
+    let matrices = data.matrices()?;
+    let name = data.run_name(task);
+    let mut session = Session::open(data, task, &matrices, recipe, &name)?;
+    let value = session
+        .start(data, &matrices)
+        .and_then(|run| {
+            session.watch(&run)?;
+            let trained = session.end(&run)?;
+            let version = record(data, task, &session, &run, &trained)?;
+            Ok(result(task, &matrices, &session, &trained, &version))
+        })
+        .inspect_err(|error| session.fail(error))?;
+    session.finish()?;
+    Ok(value)
 }
 
-fn feature_columns(config: &GbdtConfig, table: &Table) -> Result<Vec<String>, TaskError> {
-    let schema = table.schema();
-    let numeric = |kind: ColumnKind| {
-        matches!(
-            kind,
-            ColumnKind::Boolean | ColumnKind::Int64 | ColumnKind::Float64
-        )
-    };
-    let named = |name: &String| schema.iter().any(|column| column.name == *name);
-    if !named(&config.label) {
-        return Err(TaskError::invalid(
-            "label",
-            format!("the table has no column `{}`", config.label),
-        ));
-    }
-    if let Some(columns) = &config.feature_columns {
-        return match columns.iter().find(|name| !named(name)) {
-            Some(missing) => Err(TaskError::invalid(
-                "feature_columns",
-                format!("the table has no column `{missing}`"),
-            )),
-            None => Ok(columns.clone()),
-        };
-    }
-    let columns: Vec<String> = schema
-        .into_iter()
-        .filter(|column| numeric(column.kind) && column.name != config.label)
-        .map(|column| column.name)
-        .filter(|name| !config.id_columns.contains(name))
-        .collect();
-    if columns.is_empty() {
-        return Err(TaskError::invalid(
-            "features",
-            "the table has no column to learn from",
-        ));
-    }
-    Ok(columns)
-}
-
-fn train(
-    config: &GbdtConfig,
-    table: &Table,
-    columns: &[String],
-    settings: &training::Config,
-    run: &tracking::Run,
-) -> Result<Trained, TaskError> {
-    let (learn, valid) = table.split(&config.label, config.valid_fraction, config.seed)?;
-    let spec = MatrixSpec {
-        features: columns.to_vec(),
-        label: Some(config.label.clone()),
-        weight: None,
-        max_bins: config.max_bins,
-    };
-    let (learn, valid) = (learn.matrix(&spec)?, valid.matrix(&spec)?);
-    info!(
-        "{} rows to learn from, {} to validate on, {} features",
-        learn.rows(),
-        valid.rows(),
-        columns.len()
-    );
-    let host_run = training::start(&learn, Some(&valid), settings)?;
-    let rounds = config.hyper().n_estimators;
-    let device = watch(&host_run, rounds, run)?;
-    let outcome = host_run.wait()?;
-    if outcome.reason == StopReason::Cancelled || progress::is_cancelled() {
-        return Err(TaskError::transient(
-            "cancelled before the training was done",
-        ));
-    }
-    let val_auc = outcome
-        .metrics
+fn search_in(
+    data: &Data,
+    task: &Task,
+    matrices: &Matrices,
+    sessions: &mut [Session],
+    parallel: u32,
+) -> Result<Value, TaskError> {
+    let settings: Vec<_> = sessions
         .iter()
-        .rev()
-        .find(|point| point.metric == Metric::Auc)
-        .and_then(|point| point.valid)
-        .ok_or_else(|| TaskError::permanent("the training yielded no validation AUC"))?;
-    let model = host_run.model()?;
-    let artifact = model.save(training::Format::Airlock)?;
-    Ok(Trained {
-        artifact,
-        val_auc,
-        device,
-        outcome,
-        importance: model.importance(),
-    })
-}
-
-/// Tells what happens until the run ends, and passes a cancellation on. Yields the device.
-fn watch(host_run: &Run, rounds: u32, run: &tracking::Run) -> Result<String, TaskError> {
-    let mut device = String::new();
-    loop {
+        .map(|session| session.settings(data))
+        .collect();
+    let (learn, valid) = (&matrices.learn, Some(&matrices.valid));
+    let runs = training::start_search(learn, valid, &settings, parallel)?;
+    watch_all(sessions, &runs)?;
+    let mut all = Vec::with_capacity(runs.len());
+    for (session, run) in sessions.iter().zip(&runs) {
+        let ended = session.end(run);
         if progress::is_cancelled() {
-            warn!("Told to stop: asking the training to end");
-            host_run.cancel();
-            return Ok(device);
-        }
-        match training::next(host_run, WAIT_MS) {
-            Next::Event(Event::Started(granted)) => {
-                info!(
-                    "Training on {} with {} threads",
-                    granted.device, granted.threads
-                );
-                device = granted.device;
-            }
-            Next::Event(Event::Progress(point)) => told(&point, rounds, run)?,
-            Next::Event(Event::Checkpointed(artifact)) => info!("Checkpoint {artifact}"),
-            Next::Event(Event::Moved(to)) => {
-                warn!("The device was lost; the training goes on elsewhere: {to}");
-                device = to;
-            }
-            Next::Event(Event::Warning(text)) => warn!("{text}"),
-            Next::Quiet => {}
-            Next::Ended => return Ok(device),
+            ended?;
+        } else {
+            all.push(ended);
         }
     }
-}
-
-fn told(point: &training::Point, rounds: u32, run: &tracking::Run) -> Result<(), TaskError> {
-    let name = metric_name(point.metric);
-    let fraction = f64::from(point.round) / f64::from(rounds.max(1));
-    let valid = point.valid.unwrap_or(f64::NAN);
-    let line = format!("Round {} of {rounds}: valid {name} {valid:.4}", point.round);
-    progress::report(fraction.min(1.0), &line);
-    if point.round.is_multiple_of(LOG_EVERY_ROUNDS) {
-        info!("{line}");
-    }
-    let metrics: Vec<tracking::Metric> = [("train", point.train), ("valid", point.valid)]
-        .into_iter()
-        .filter_map(|(part, value)| {
-            Some(tracking::Metric {
-                key: format!("{part}_{name}"),
-                value: value?,
-                step: i64::from(point.round),
-            })
+    let Some(best) = best(sessions, &all) else {
+        let first = all.into_iter().find_map(Result::err);
+        return Err(first.unwrap_or_else(|| TaskError::permanent("the search had no variant")));
+    };
+    let chosen = sessions.get(best).zip(runs.get(best)).zip(all.get(best));
+    let Some(((session, run), Ok(trained))) = chosen else {
+        return Err(TaskError::permanent("the best variant is gone"));
+    };
+    let version = record(data, task, session, run, trained)?;
+    let mut value = result(task, matrices, session, trained, &version);
+    value["best"] = json!(best);
+    value["results"] = sessions
+        .iter()
+        .zip(&all)
+        .map(|(session, ended)| match ended {
+            Ok(trained) => described(session, trained),
+            Err(error) => {
+                warn!("A variant was not trained: {error}");
+                json!({"run_id": session.run.id, "error": error.to_string()})
+            }
         })
         .collect();
-    Ok(run.metrics(&metrics)?)
+    Ok(value)
 }
 
-fn record(
-    config: &GbdtConfig,
+/// Tells what happens until all runs have ended, and passes a cancellation on.
+fn watch_all(sessions: &mut [Session], runs: &[Run]) -> Result<(), TaskError> {
+    let mut live: Vec<usize> = (0..runs.len()).collect();
+    let mut told_to_stop = false;
+    while !live.is_empty() {
+        if !told_to_stop && progress::is_cancelled() {
+            warn!("Told to stop: asking the trainings for their last checkpoints");
+            runs.iter().for_each(Run::cancel);
+            told_to_stop = true;
+        }
+        let wait = (TURN_MS / u32::try_from(live.len()).unwrap_or(TURN_MS)).max(1);
+        let mut ended = Vec::new();
+        for place in &live {
+            let (Some(session), Some(run)) = (sessions.get_mut(*place), runs.get(*place)) else {
+                continue;
+            };
+            match training::next(run, wait) {
+                Next::Event(event) => session.take(event)?,
+                Next::Quiet => {}
+                Next::Ended => ended.push(*place),
+            }
+        }
+        live.retain(|place| !ended.contains(place));
+    }
+    Ok(())
+}
+
+/// The place of the best that was trained; the first of equals.
+fn best(sessions: &[Session], all: &[Result<Trained, TaskError>]) -> Option<usize> {
+    let metric = sessions
+        .first()
+        .map_or(Metric::LogLoss, |session| session.recipe.metric());
+    let higher = matches!(
+        metric,
+        Metric::Auc | Metric::Accuracy | Metric::AveragePrecision
+    );
+    let mut best: Option<(usize, f64)> = None;
+    for (place, ended) in all.iter().enumerate() {
+        let Ok(trained) = ended else { continue };
+        let value = trained
+            .metrics
+            .first()
+            .map_or(f64::NAN, |(_, value)| *value);
+        let value = if higher { value } else { -value };
+        if best.is_none_or(|(_, before)| value > before) {
+            best = Some((place, value));
+        }
+    }
+    best.map(|(place, _)| place)
+}
+
+/// The hyperparameters and what came of them.
+fn described(session: &Session, trained: &Trained) -> Value {
+    let mut value = json!({
+        "run_id": session.run.id,
+        "device": session.device,
+        "rounds": trained.outcome.best_round,
+    });
+    for (name, hyper) in &session.recipe.hyper {
+        value[*name] = hyper.clone();
+    }
+    for (metric, score) in &trained.metrics {
+        value[format!("val_{}", metric_name(*metric))] = json!(score);
+    }
+    value
+}
+
+fn result(
     task: &Task,
-    run: &tracking::Run,
+    matrices: &Matrices,
+    session: &Session,
+    trained: &Trained,
+    version: &ModelVersion,
+) -> Value {
+    let mut value = described(session, trained);
+    value["train_date"] = json!(task.ds());
+    value["model_version"] = json!(version.version);
+    value["feature_count"] = json!(matrices.columns.len());
+    value
+}
+
+/// Names the model in its tracking run and registers it.
+fn record(
+    data: &Data,
+    task: &Task,
+    session: &Session,
+    host_run: &Run,
     trained: &Trained,
 ) -> Result<ModelVersion, TaskError> {
-    run.metric(
-        "val_auc",
-        trained.val_auc,
-        i64::from(trained.outcome.best_round),
-    )?;
-    run.artifact("model", &trained.artifact)?;
+    let run = &session.run;
+    let round = trained.outcome.best_round;
+    for (metric, value) in &trained.metrics {
+        run.metric(
+            &format!("val_{}", metric_name(*metric)),
+            *value,
+            i64::from(round),
+        )?;
+    }
+    let model = host_run.model()?;
+    let artifact = model.save(Format::Airlock)?;
+    run.artifact("model", &artifact)?;
     run.tags([
-        ("device", trained.device.clone()),
+        ("device", session.device.clone()),
         ("dag_id", task.dag_id.clone()),
         ("dag_run_id", task.run_id.clone()),
         ("task_id", task.task_id.clone()),
     ])?;
-    for (feature, gain) in &trained.importance {
+    for (feature, gain) in model.importance() {
         info!("Gain of {feature}: {gain:.2}");
     }
     let tags = [
         ("train_date".to_owned(), task.ds().unwrap_or_default()),
         ("pipeline".to_owned(), task.dag_id.clone()),
     ];
-    let version = models::register(&config.model_name, &run.id, &trained.artifact, &tags)?;
+    let version = models::register(&data.model_name, &run.id, &artifact, &tags)?;
     // A repeated run finds its version where it is by now; only a new one goes to Staging.
     let version = if version.stage == Stage::None {
-        models::transition_stage(&config.model_name, version.version, Stage::Staging, false)?
+        models::transition_stage(&data.model_name, version.version, Stage::Staging, false)?
     } else {
         version
     };
+    let (metric, value) = trained
+        .metrics
+        .first()
+        .copied()
+        .unwrap_or((Metric::LogLoss, f64::NAN));
     info!(
-        "{} v{}: val_auc {:.4} after {} rounds ({:?})",
+        "{} v{}: val_{} {value:.4} after {round} rounds ({:?})",
         version.name,
         version.version,
-        trained.val_auc,
-        trained.outcome.usage.rounds,
+        metric_name(metric),
         trained.outcome.reason
     );
     Ok(version)
 }
 
-airlock_sdk::plugin!(operators: [gbdt]);
+airlock_sdk::plugin!(operators: [gbdt, forest, logistic, mlp, search]);
 
 #[cfg(test)]
 mod tests;

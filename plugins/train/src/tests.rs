@@ -1,9 +1,12 @@
 //! The operator against the fake host.
 
 use super::*;
-use airlock_sdk::dataset::{ColumnData, column};
+use airlock_sdk::dataset::{ColumnData, ColumnKind, column};
 use airlock_sdk::testing::{Host, TrainRequest, Trained as Answer};
-use airlock_sdk::training::{Algorithm, Granted, Point, TrainError, Usage};
+use airlock_sdk::tracking::RunStatus;
+use airlock_sdk::training::{
+    Algorithm, Event, Granted, Point, RunOutcome, StopReason, TrainError, Usage,
+};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -193,4 +196,186 @@ fn senseless_configs_name_the_member() {
         );
     }
     assert!(host.runs().is_empty());
+}
+
+/// What a try that is told to stop leaves: its run is killed, with a checkpoint.
+fn stopped(host: &Host) {
+    host.on_train(|_| {
+        let mut answer = answer(0.9);
+        answer.events.push(Event::Checkpointed("ab".repeat(32)));
+        Ok(answer)
+    });
+    host.cancel();
+    let ended = host.run::<gbdt>(config());
+    assert!(
+        matches!(&ended, Err(TaskError::Transient(text)) if text.contains("goes on")),
+        "{ended:?}"
+    );
+}
+
+fn tag(host: &Host, key: &str) -> Option<String> {
+    let run = host.runs().remove(0);
+    run.tags
+        .into_iter()
+        .find(|(there, _)| there == key)
+        .map(|(_, value)| value)
+}
+
+#[test]
+fn the_next_try_goes_on_from_the_checkpoint_and_leaves_none() {
+    let first = host();
+    stopped(&first);
+    assert_eq!(tag(&first, "checkpoint"), Some("ab".repeat(32)));
+    let run_id = first.runs()[0].run_id.clone();
+    assert_eq!(first.artifact(&run_id, "checkpoint"), Some("ab".repeat(32)));
+
+    first.uncancel();
+    let seen: Rc<RefCell<Vec<Option<String>>>> = Rc::default();
+    let record = Rc::clone(&seen);
+    first.on_train(move |request| {
+        record.borrow_mut().push(request.config.resume_from.clone());
+        Ok(answer(0.9))
+    });
+    first.run::<gbdt>(config()).unwrap();
+    assert_eq!(*seen.borrow(), [Some("ab".repeat(32))]);
+    assert_eq!(tag(&first, "checkpoint"), Some(String::new()));
+    first.run::<gbdt>(config()).unwrap();
+    assert_eq!(
+        seen.borrow().last(),
+        Some(&None),
+        "a cleared task instance begins anew"
+    );
+}
+
+#[test]
+fn a_checkpoint_that_does_not_fit_any_more_is_left() {
+    let host = host();
+    stopped(&host);
+    host.uncancel();
+    host.on_train(|request| match request.config.resume_from {
+        Some(_) => Err(TrainError::Invalid("of other data".into())),
+        None => Ok(answer(0.9)),
+    });
+    host.run::<gbdt>(config()).unwrap();
+    assert!(
+        host.lines()
+            .iter()
+            .any(|line| line.contains("is not used: of other data"))
+    );
+}
+
+#[test]
+fn every_algorithm_is_told_in_its_own_words() {
+    let host = host();
+    let seen: Rc<RefCell<Vec<TrainRequest>>> = Rc::default();
+    let record = Rc::clone(&seen);
+    host.on_train(move |request| {
+        record.borrow_mut().push(request.clone());
+        Ok(answer(0.8))
+    });
+    let mut config = config();
+    for member in ["n_estimators", "learning_rate"] {
+        config.as_object_mut().unwrap().remove(member);
+    }
+    host.run::<forest>(config.clone()).unwrap();
+    host.run::<logistic>(config.clone()).unwrap();
+    config["hidden_layer_sizes"] = json!([8, 4]);
+    host.run::<mlp>(config).unwrap();
+    let seen = seen.borrow();
+    assert!(
+        matches!(&seen[0].config.algorithm, Algorithm::RandomForest(forest) if forest.trees == 100 && forest.classes == 2)
+    );
+    assert!(
+        matches!(&seen[1].config.algorithm, Algorithm::Logistic(linear) if linear.max_iterations == 100 && linear.standardize)
+    );
+    assert!(
+        matches!(&seen[2].config.algorithm, Algorithm::Mlp(mlp) if mlp.hidden == [8, 4] && mlp.epochs == 20)
+    );
+    assert_eq!(seen[0].config.checkpoint_every_ms, Some(30_000));
+}
+
+#[test]
+fn a_softmax_is_compared_by_its_log_loss() {
+    let host = host();
+    let seen: Rc<RefCell<Vec<TrainRequest>>> = Rc::default();
+    let record = Rc::clone(&seen);
+    host.on_train(move |request| {
+        record.borrow_mut().push(request.clone());
+        Ok(answer(0.8))
+    });
+    let mut config = config();
+    config["objective"] = json!("softmax");
+    config["classes"] = json!(3);
+    let Ok(Outcome::Success(value)) = host.run::<gbdt>(config.clone()) else {
+        panic!("expected a value");
+    };
+    assert_eq!(value["val_log_loss"], 0.4);
+    assert_eq!(
+        seen.borrow()[0].config.metrics,
+        [Metric::LogLoss, Metric::Accuracy]
+    );
+    config["classes"] = json!(0);
+    let ended = host.run::<gbdt>(config);
+    assert!(matches!(&ended, Err(TaskError::InvalidInput { field, .. }) if field == "classes"));
+}
+
+fn variants() -> Value {
+    let mut config = config();
+    let members = config.as_object_mut().unwrap();
+    members.remove("n_estimators");
+    members.remove("learning_rate");
+    config["base"] = json!({"n_estimators": 50});
+    config["variants"] = json!([{"max_depth": 2}, {"max_depth": 4}, {"max_depth": 6}]);
+    config
+}
+
+fn depth_of(request: &TrainRequest) -> u8 {
+    match &request.config.algorithm {
+        Algorithm::Gbdt(gbdt) => gbdt.max_depth,
+        _ => 0,
+    }
+}
+
+#[test]
+fn a_search_logs_every_variant_and_registers_the_best() {
+    let host = host();
+    host.on_train(|request| {
+        let auc = [0.7, 0.9, 0.8][usize::from(depth_of(request) / 2 - 1)];
+        Ok(answer(auc))
+    });
+    let Ok(Outcome::Success(value)) = host.run::<search>(variants()) else {
+        panic!("expected a value");
+    };
+    assert_eq!(
+        (&value["best"], &value["max_depth"], &value["val_auc"]),
+        (&json!(1), &json!(4), &json!(0.9))
+    );
+    let aucs: Vec<f64> = value["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["val_auc"].as_f64().unwrap())
+        .collect();
+    assert_eq!(aucs, [0.7, 0.9, 0.8]);
+    let runs = host.runs();
+    let names: Vec<&str> = runs
+        .iter()
+        .map(|run| run.name.rsplit('_').next().unwrap())
+        .collect();
+    assert_eq!(names, ["0", "1", "2"]);
+    assert!(runs.iter().all(|run| run.status == RunStatus::Finished));
+    assert_eq!(value["run_id"], runs[1].run_id.as_str());
+    assert_eq!(host.versions("churn").len(), 1);
+}
+
+#[test]
+fn a_senseless_variant_is_named() {
+    let host = host();
+    let mut config = variants();
+    config["variants"][1]["max_depth"] = json!(99);
+    let ended = host.run::<search>(config);
+    assert!(
+        matches!(&ended, Err(TaskError::InvalidInput { field, .. }) if field == "variants[1].max_depth"),
+        "{ended:?}"
+    );
 }

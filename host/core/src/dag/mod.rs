@@ -15,6 +15,7 @@ mod read_callback;
 mod read_dag;
 mod read_deadline;
 mod read_expand;
+mod read_gpu;
 mod read_grants;
 mod read_group;
 mod read_policy;

@@ -104,7 +104,7 @@ fn limits(node: &Node<'_>, sink: &mut Sink) -> Limits {
     }
 }
 
-fn size(fields: &Fields<'_, '_>, key: &str, sink: &mut Sink) -> Option<u64> {
+pub(super) fn size(fields: &Fields<'_, '_>, key: &str, sink: &mut Sink) -> Option<u64> {
     let node = fields.node(key)?;
     let bytes = match &node.kind {
         Kind::String(text) => quantity::size(text),

@@ -15,12 +15,12 @@ use super::spec::{
 };
 use super::suggest;
 use super::yaml::{Entry, Kind, Node};
-use super::{read_dag, read_expand, read_policy, read_schedule};
+use super::{read_dag, read_expand, read_gpu, read_policy, read_schedule};
 use crate::ids::{GroupIndex, ID_BYTES_MAX, OperatorName, PoolName, TaskId, TaskIndex};
 use std::collections::BTreeMap;
 
 /// The keys of a task.
-pub(super) const KEYS: [&str; 58] = [
+pub(super) const KEYS: [&str; 59] = [
     "task_id",
     "operator",
     "config",
@@ -68,6 +68,7 @@ pub(super) const KEYS: [&str; 58] = [
     "on_skipped_callback",
     "retry_policy",
     "queue",
+    "gpu",
     "ignore_first_depends_on_past",
     "wait_for_past_depends_before_skipping",
     "never_fail",
@@ -406,6 +407,7 @@ fn build(
         sla: fields.positive("sla", sink),
         retry_policy: read_policy::read(fields, retries, sink),
         queue: queue(fields, sink),
+        gpu: read_gpu::read(fields, sink),
         pool: match fields.get("pool", sink) {
             Some(pool) => pool,
             None => PoolName::parse(DEFAULT_POOL).ok()?,

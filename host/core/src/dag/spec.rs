@@ -2,6 +2,7 @@
 //! A value of these types is well-formed by construction of `dag::parse`: ids are parsed, references are resolved to
 //! indexes, the graph has no cycle. It refuses to know about files, spans or run state.
 
+use crate::gpu::GpuWish;
 use crate::grant::Grants;
 use crate::ids::{DagId, GroupIndex, OperatorName, PoolName, TaskId, TaskIndex};
 use crate::run::event::AttemptErrorKind;
@@ -306,6 +307,9 @@ pub struct Task {
     /// Which hosts may run it; `default` unless said otherwise. A host serves the queues that its settings name.
     #[serde(default = "default_queue")]
     pub queue: String,
+    /// What it must have of the cards of its pool, which must be of kind gpu. One whole card where such a pool's task says nothing.
+    #[serde(default)]
+    pub gpu: Option<GpuWish>,
     /// Where it takes its slots.
     pub pool: PoolName,
     /// How many slots it takes; at least 1.

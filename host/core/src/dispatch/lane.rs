@@ -2,6 +2,7 @@
 //! All that decides order and limits is the same within a lane, so a fan-out of any size is one thing to order.
 
 use super::RunNumber;
+use crate::gpu::GpuWish;
 use crate::ids::{PoolName, TaskIndex, TaskInstanceKey};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub struct Want {
     pub(super) to: i32,
     /// Slots that each instance takes.
     pub(super) slots: u32,
+    /// What each instance must have of the machine's GPUs.
+    pub(super) gpu: Option<GpuWish>,
     /// The queue of its task; `None` is served everywhere.
     pub(super) queue: Option<String>,
 }
@@ -39,8 +42,16 @@ impl Want {
             from: range.0,
             to: range.1,
             slots: slots.max(1),
+            gpu: None,
             queue: None,
         }
+    }
+
+    /// The same, each instance with so much of the machine's GPUs.
+    #[must_use]
+    pub fn with_gpu(mut self, wish: Option<GpuWish>) -> Self {
+        self.gpu = wish;
+        self
     }
 
     /// The same for a host that serves `queue`.
@@ -49,6 +60,13 @@ impl Want {
         self.queue = Some(queue.to_owned());
         self
     }
+}
+
+/// What one instance takes out of its pool. Those that take fewer slots come first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Demand {
+    pub(super) slots: u32,
+    pub(super) gpu: Option<GpuWish>,
 }
 
 /// Airflow's order: higher priority, then the earlier run. The smallest goes first.
@@ -77,7 +95,7 @@ pub(super) enum Place {
 pub(super) struct Lane {
     pub(super) order: Order,
     pub(super) pool: PoolName,
-    pub(super) slots: u32,
+    pub(super) demand: Demand,
     pub(super) queue: Option<String>,
     pub(super) place: Place,
     waiting: Ranges,
@@ -88,7 +106,10 @@ impl Lane {
         Self {
             order: want.order,
             pool,
-            slots: want.slots,
+            demand: Demand {
+                slots: want.slots,
+                gpu: want.gpu,
+            },
             queue: want.queue,
             place: Place::Ready,
             waiting: Ranges::default(),
@@ -98,7 +119,8 @@ impl Lane {
     /// Whether a want differs only in its instances.
     pub(super) fn fits(&self, pool: &PoolName, want: &Want) -> bool {
         self.order == want.order
-            && self.slots == want.slots
+            && self.demand.slots == want.slots
+            && self.demand.gpu == want.gpu
             && self.pool == *pool
             && self.queue == want.queue
     }

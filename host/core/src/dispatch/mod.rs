@@ -20,8 +20,9 @@ pub use pool::Slots;
 pub use run::RunLimits;
 pub use why::{Blocked, HOLDERS_MAX};
 
+use crate::gpu::{self, GpuFilter, Gpus};
 use crate::ids::{DagId, PoolName, TaskIndex, TaskInstanceKey};
-use lane::{Lane, Place};
+use lane::{Demand, Lane, Place};
 use pool::Pool;
 use run::{Run, SharedTask};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +48,15 @@ struct Shared {
 }
 
 type LaneKey = (RunNumber, TaskIndex);
-type Held = BTreeMap<(RunNumber, TaskInstanceKey), (PoolName, u32)>;
+type Deferred = BTreeMap<(RunNumber, TaskInstanceKey), (PoolName, u32)>;
+
+/// What an active task instance has.
+#[derive(Debug)]
+struct Holding {
+    pool: PoolName,
+    slots: u32,
+    gpus: Option<gpu::Held>,
+}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -63,9 +72,10 @@ pub struct Dispatcher {
     /// Never empty lanes. One that is `Place::Ready` is in its pool, and no other is.
     lanes: BTreeMap<LaneKey, Lane>,
     /// By task instances that are queued or running.
-    held: Held,
+    held: BTreeMap<(RunNumber, TaskInstanceKey), Holding>,
     /// What deferred task instances had: counted where their pool includes them.
-    deferred: Held,
+    deferred: Deferred,
+    gpus: Gpus,
 }
 
 /// Every task instance of a run, or of one task of it.
@@ -95,6 +105,7 @@ impl Dispatcher {
             lanes: BTreeMap::new(),
             held: BTreeMap::new(),
             deferred: BTreeMap::new(),
+            gpus: Gpus::default(),
         }
     }
 
@@ -111,6 +122,38 @@ impl Dispatcher {
     /// Whether deferred task instances keep the slots they had in a pool.
     pub fn set_include_deferred(&mut self, name: &PoolName, include_deferred: bool) {
         self.pool(name).include_deferred = include_deferred;
+    }
+
+    /// The cards of this machine, before anything holds one.
+    pub fn set_gpus(&mut self, gpus: Gpus) {
+        self.gpus = gpus;
+    }
+
+    /// Makes a pool one of kind gpu, with the cards that it gives out, or an ordinary one.
+    pub fn set_gpu_filter(&mut self, name: &PoolName, filter: Option<GpuFilter>) {
+        self.pool(name).gpus = filter;
+    }
+
+    /// The cards of this machine, and who holds how much of each.
+    pub fn gpus(&self) -> &Gpus {
+        &self.gpus
+    }
+
+    /// The cards that a task instance holds, by the driver's names.
+    pub fn gpus_of(&self, run: RunNumber, ti: TaskInstanceKey) -> Vec<String> {
+        let holding = self.held.get(&(run, ti));
+        let held = holding.and_then(|holding| holding.gpus.as_ref());
+        held.map(|held| self.gpus.uuids(held)).unwrap_or_default()
+    }
+
+    /// Who holds a card.
+    pub fn gpu_holders(&self, uuid: &str) -> Vec<(RunNumber, TaskInstanceKey)> {
+        let holds = |holding: &Holding| {
+            let cards = holding.gpus.as_ref().map(|held| self.gpus.uuids(held));
+            cards.is_some_and(|cards| cards.iter().any(|card| card == uuid))
+        };
+        let holders = self.held.iter().filter(|(_, holding)| holds(holding));
+        holders.map(|(key, _)| *key).collect()
     }
 
     /// A pool is gone: what waits for it waits until there is one of this name again.
@@ -169,8 +212,9 @@ impl Dispatcher {
     /// A run is over: what it still holds is released, what it still wants is forgotten.
     pub fn remove_run(&mut self, run: RunNumber) {
         let all = of_run(run, (0, u32::MAX), (i32::MIN, i32::MAX));
-        let held = self.held.range(all.clone()).chain(self.deferred.range(all));
-        let held: Vec<TaskInstanceKey> = held.map(|(key, _)| key.1).collect();
+        let held = self.held.range(all.clone()).map(|(key, _)| key.1);
+        let deferred = self.deferred.range(all).map(|(key, _)| key.1);
+        let held: Vec<TaskInstanceKey> = held.chain(deferred).collect();
         for ti in held {
             self.release(run, ti);
         }
@@ -275,7 +319,10 @@ impl Dispatcher {
 
     /// What it held. Whatever its limits stopped may be tried again.
     fn give_back(&mut self, run: RunNumber, ti: TaskInstanceKey) -> Option<(PoolName, u32)> {
-        let (pool, slots) = self.held.remove(&(run, ti))?;
+        let Holding { pool, slots, gpus } = self.held.remove(&(run, ti))?;
+        if let Some(gpus) = &gpus {
+            self.gpus.give_back(gpus);
+        }
         self.active = self.active.saturating_sub(1);
         let held = self.pool(&pool);
         held.used = held.used.saturating_sub(u64::from(slots));
@@ -314,7 +361,8 @@ impl Dispatcher {
     pub fn admit_next(&mut self) -> Option<Admission> {
         while self.active < self.parallelism {
             // Among the pools' candidates the best one goes first, so that pools do not starve each other of `parallelism`.
-            let candidates = self.pools.values().filter_map(Pool::best);
+            let candidates = self.pools.values();
+            let candidates = candidates.filter_map(|pool| pool.best(&self.gpus));
             let order = candidates.min()?;
             // A candidate that may not go has left the order, so this ends.
             if let Some(admission) = self.try_lane((order.run, order.task)) {
@@ -337,9 +385,9 @@ impl Dispatcher {
             .as_ref()
             .is_some_and(|dag| self.paused.contains(dag));
         if run.is_full() || is_paused {
-            run.parked.insert((lane.pool.clone(), lane.slots));
+            run.parked.insert((lane.pool.clone(), lane.demand.clone()));
             if let Some(pool) = self.pools.get_mut(&lane.pool) {
-                pool.park(lane.slots, number, true);
+                pool.park(&lane.demand, number, true);
             }
             return None;
         }
@@ -377,16 +425,23 @@ impl Dispatcher {
         let (run, task) = key;
         let lane = self.lanes.get_mut(&key)?;
         lane.remove(ti.map_index, ti.map_index.saturating_add(1));
-        let (pool, slots) = (lane.pool.clone(), lane.slots);
+        let (pool, demand) = (lane.pool.clone(), lane.demand.clone());
         self.active += 1;
         if let Some(run) = self.runs.get_mut(&run) {
             run.active += 1;
             *run.active_of.entry(task).or_default() += 1;
         }
+        let slots = demand.slots;
         self.pool(&pool).used += u64::from(slots);
-        self.held.insert((run, ti), (pool, slots));
+        let gpus = self.take_gpus(&pool, &demand);
+        self.held.insert((run, ti), Holding { pool, slots, gpus });
         self.drop_if_empty(key);
         Some(Admission { run, ti })
+    }
+
+    fn take_gpus(&mut self, pool: &PoolName, demand: &Demand) -> Option<gpu::Held> {
+        let pool = self.pools.get(pool)?;
+        self.gpus.take(&pool.wish(demand)?, pool.gpus.as_ref()?)
     }
 
     /// Puts a lane into its pool's order, if this host serves its queue.
@@ -403,7 +458,7 @@ impl Dispatcher {
                 .pools
                 .entry(lane.pool.clone())
                 .or_insert_with(Pool::new);
-            pool.insert(lane.slots, lane.order);
+            pool.insert(&lane.demand, lane.order);
         }
     }
 
@@ -419,7 +474,7 @@ impl Dispatcher {
             if lane.place == Place::Ready
                 && let Some(pool) = self.pools.get_mut(&lane.pool)
             {
-                pool.remove(lane.slots, &lane.order);
+                pool.remove(&lane.demand, &lane.order);
             }
             lane.place = place;
         }
@@ -438,9 +493,9 @@ impl Dispatcher {
         if run.is_full() || is_paused {
             return;
         }
-        for (pool, slots) in std::mem::take(&mut run.parked) {
+        for (pool, demand) in std::mem::take(&mut run.parked) {
             if let Some(pool) = self.pools.get_mut(&pool) {
-                pool.park(slots, number, false);
+                pool.park(&demand, number, false);
             }
         }
     }

@@ -1,9 +1,10 @@
 //! One pool: its slots, and the groups that wait for them in order.
-//! A group is the lanes of one run that need the same number of slots. Only its best lane stands in the pool's order, so a
+//! A group is the lanes of one run that need the same number of slots and the same of the GPUs. Only its best lane stands in the pool's order, so a
 //! run that is full leaves the order, and comes back, as one.
 
 use super::RunNumber;
-use super::lane::Order;
+use super::lane::{Demand, Order};
+use crate::gpu::{GpuFilter, GpuWish, Gpus};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pool's size.
@@ -22,7 +23,7 @@ struct Group {
     is_parked: bool,
 }
 
-/// The groups that need the same number of slots.
+/// The groups that need the same.
 #[derive(Debug, Default)]
 struct Class {
     groups: BTreeMap<RunNumber, Group>,
@@ -52,19 +53,22 @@ impl Class {
 pub(super) struct Pool {
     /// `None`: somebody waits for it, and it was not created.
     pub(super) slots: Option<Slots>,
+    /// A pool of kind gpu, and the cards that it gives out.
+    pub(super) gpus: Option<GpuFilter>,
     /// Whether deferred task instances keep their slots.
     pub(super) include_deferred: bool,
     /// By task instances that are queued or running.
     pub(super) used: u64,
     /// Those that deferred ones had.
     pub(super) deferred: u64,
-    classes: BTreeMap<u32, Class>,
+    classes: BTreeMap<Demand, Class>,
 }
 
 impl Pool {
     pub(super) fn new() -> Self {
         Self {
             slots: None,
+            gpus: None,
             include_deferred: false,
             used: 0,
             deferred: 0,
@@ -89,38 +93,57 @@ impl Pool {
         }
     }
 
-    pub(super) fn insert(&mut self, slots: u32, order: Order) {
-        let class = self.classes.entry(slots).or_default();
+    pub(super) fn insert(&mut self, demand: &Demand, order: Order) {
+        let class = self.classes.entry(demand.clone()).or_default();
         class.change(order.run, |group| {
             group.lanes.insert(order);
         });
     }
 
-    pub(super) fn remove(&mut self, slots: u32, order: &Order) {
-        let Some(class) = self.classes.get_mut(&slots) else {
+    pub(super) fn remove(&mut self, demand: &Demand, order: &Order) {
+        let Some(class) = self.classes.get_mut(demand) else {
             return;
         };
         class.change(order.run, |group| {
             group.lanes.remove(order);
         });
         if class.groups.is_empty() {
-            self.classes.remove(&slots);
+            self.classes.remove(demand);
         }
     }
 
-    pub(super) fn park(&mut self, slots: u32, run: RunNumber, is_parked: bool) {
-        if let Some(class) = self.classes.get_mut(&slots) {
+    pub(super) fn park(&mut self, demand: &Demand, run: RunNumber, is_parked: bool) {
+        if let Some(class) = self.classes.get_mut(demand) {
             class.change(run, |group| group.is_parked = is_parked);
         }
     }
 
     /// The best lane that fits into what is free: those that do not are passed over (Airflow's critical section does the same).
-    pub(super) fn best(&self) -> Option<Order> {
-        let free = u32::try_from(self.free()).unwrap_or(u32::MAX);
-        let classes = self.classes.range(..=free);
+    pub(super) fn best(&self, gpus: &Gpus) -> Option<Order> {
+        let free = self.free();
+        let classes = self.classes.iter();
         classes
-            .filter_map(|(_, class)| class.heads.first())
+            .take_while(|(demand, _)| u64::from(demand.slots) <= free)
+            .filter_map(|(demand, class)| Some((demand, class.heads.first()?)))
+            .filter(|(demand, _)| self.has_gpus(demand, gpus))
+            .map(|(_, order)| *order)
             .min()
-            .copied()
+    }
+
+    /// What a task instance gets of the cards: in a pool of kind gpu always some of them.
+    pub(super) fn wish(&self, demand: &Demand) -> Option<GpuWish> {
+        match (&self.gpus, &demand.gpu) {
+            (Some(_), None) => Some(GpuWish::default()),
+            (_, wish) => wish.clone(),
+        }
+    }
+
+    /// Without a pool of kind gpu a wish is never met.
+    fn has_gpus(&self, demand: &Demand, gpus: &Gpus) -> bool {
+        match (self.wish(demand), &self.gpus) {
+            (None, _) => true,
+            (Some(wish), Some(filter)) => gpus.fits(&wish, filter),
+            (Some(_), None) => false,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The limits of live runs, and what counts against them.
 
+use super::lane::Demand;
 use crate::dag::spec::Dag;
 use crate::ids::{DagId, PoolName, TaskId, TaskIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,8 +47,8 @@ pub(super) struct Run {
     pub(super) limits: RunLimits,
     pub(super) active: u32,
     pub(super) active_of: BTreeMap<TaskIndex, u32>,
-    /// Groups that left their pool's order because the run is full or its DAG paused: pool and slots.
-    pub(super) parked: BTreeSet<(PoolName, u32)>,
+    /// Groups that left their pool's order because the run is full or its DAG paused: pool and what they take.
+    pub(super) parked: BTreeSet<(PoolName, Demand)>,
 }
 
 impl Run {

@@ -206,6 +206,79 @@ fn b13_a_missing_pool_and_one_that_is_too_small_are_told() {
     assert_eq!(drain(&mut dispatcher), [(1, 1, -1)]);
 }
 
+fn machine(cards: u8) -> Gpus {
+    let card = |n: u8| crate::gpu::Gpu {
+        uuid: format!("GPU-{n}"),
+        name: "NVIDIA H100 80GB HBM3".to_owned(),
+        memory: 80 << 30,
+        compute: (9, 0),
+    };
+    Gpus::new((0..cards).map(card).collect())
+}
+
+fn with_gpus(cards: u8) -> Dispatcher {
+    let mut dispatcher = dispatcher(100, Slots::Unlimited);
+    dispatcher.set_gpus(machine(cards));
+    dispatcher.set_pool(pool("gpu"), Slots::Unlimited);
+    dispatcher.set_gpu_filter(&pool("gpu"), Some(GpuFilter::default()));
+    dispatcher.add_run(1, limits(100));
+    dispatcher
+}
+
+#[test]
+fn a_pool_of_kind_gpu_gives_each_task_instance_cards_of_its_own_and_the_rest_waits() {
+    let mut dispatcher = with_gpus(2);
+    dispatcher.want(&pool("gpu"), Want::new(1, 0, 1, TaskIndex(0), (0, 3), 1));
+    assert_eq!(drain(&mut dispatcher), [(1, 0, 0), (1, 0, 1)]);
+    assert_eq!(dispatcher.gpus_of(1, dispatch_ti(0, 1)), ["GPU-1"]);
+    let [Blocked::GpusTaken { holders, .. }] = &dispatcher.why_not(1, dispatch_ti(0, 2))[..] else {
+        panic!("{:?}", dispatcher.why_not(1, dispatch_ti(0, 2)));
+    };
+    assert_eq!(holders.len(), 2);
+    assert_eq!(dispatcher.gpu_holders("GPU-1"), [(1, dispatch_ti(0, 1))]);
+    dispatcher.release(1, dispatch_ti(0, 1));
+    assert_eq!(drain(&mut dispatcher), [(1, 0, 2)]);
+    dispatcher.remove_run(1);
+    assert!(dispatcher.gpus().cards().all(|(_, taken)| taken == 0));
+}
+
+#[test]
+fn a_wish_that_no_card_can_ever_meet_is_told_and_lets_others_go_first() {
+    let mut dispatcher = with_gpus(1);
+    let wish = crate::gpu::GpuWish {
+        name: Some("H200".to_owned()),
+        ..crate::gpu::GpuWish::default()
+    };
+    let never = Want::new(1, 0, 9, TaskIndex(0), (-1, 0), 1).with_gpu(Some(wish.clone()));
+    dispatcher.want(&pool("gpu"), never);
+    dispatcher.want(&pool("gpu"), Want::new(1, 0, 1, TaskIndex(1), (-1, 0), 1));
+    let elsewhere = Want::new(1, 0, 1, TaskIndex(2), (-1, 0), 1).with_gpu(Some(wish.clone()));
+    dispatcher.want(&pool("default_pool"), elsewhere);
+    assert_eq!(drain(&mut dispatcher), [(1, 1, -1)]);
+    let there = "NVIDIA H100 80GB HBM3 (80 GiB, compute capability 9.0)".to_owned();
+    let none = Blocked::NoSuchGpu {
+        pool: pool("gpu"),
+        wish: wish.clone(),
+        there,
+    };
+    assert_eq!(dispatcher.why_not(1, dispatch_ti(0, -1)), [none]);
+    let wrong = Blocked::PoolWithoutGpus {
+        pool: pool("default_pool"),
+        wish,
+    };
+    assert_eq!(dispatcher.why_not(1, dispatch_ti(2, -1)), [wrong]);
+}
+
+#[test]
+fn a_deferred_task_instance_gives_its_card_back() {
+    let mut dispatcher = with_gpus(1);
+    dispatcher.set_include_deferred(&pool("gpu"), true);
+    dispatcher.want(&pool("gpu"), Want::new(1, 0, 1, TaskIndex(0), (0, 2), 1));
+    assert_eq!(drain(&mut dispatcher), [(1, 0, 0)]);
+    dispatcher.defer(1, dispatch_ti(0, 0));
+    assert_eq!(drain(&mut dispatcher), [(1, 0, 1)]);
+}
+
 #[test]
 fn b14_a_queue_that_is_not_served_waits_until_it_is() {
     let mut dispatcher = dispatcher(100, Slots::Unlimited);

@@ -1,7 +1,8 @@
 //! Why a task instance that wants slots has none. For people: it may look at everything, and is asked rarely.
 
-use super::lane::Place;
+use super::lane::{Demand, Place};
 use super::{Dispatcher, RunNumber, Slots};
+use crate::gpu::GpuWish;
 use crate::ids::{PoolName, TaskInstanceKey};
 
 /// The holders of a full pool that are named at most.
@@ -62,6 +63,31 @@ pub enum Blocked {
         /// The limit.
         limit: u32,
     },
+    /// It wants GPUs in a pool that gives out none.
+    PoolWithoutGpus {
+        /// Which pool.
+        pool: PoolName,
+        /// What it asks for.
+        wish: GpuWish,
+    },
+    /// No card of the pool will ever do.
+    NoSuchGpu {
+        /// Which pool.
+        pool: PoolName,
+        /// What it asks for.
+        wish: GpuWish,
+        /// What the pool has.
+        there: String,
+    },
+    /// Others hold the cards.
+    GpusTaken {
+        /// Which pool.
+        pool: PoolName,
+        /// What it asks for.
+        wish: GpuWish,
+        /// Who holds cards of the pool, at most [`HOLDERS_MAX`].
+        holders: Vec<(RunNumber, TaskInstanceKey)>,
+    },
     /// Nothing but the order: others go first.
     NotItsTurn,
 }
@@ -78,7 +104,8 @@ impl Dispatcher {
             let queue = lane.queue.clone().unwrap_or_default();
             blocked.push(Blocked::QueueNotServed { queue });
         }
-        blocked.extend(self.pool_not(&lane.pool, lane.slots));
+        blocked.extend(self.pool_not(&lane.pool, lane.demand.slots));
+        blocked.extend(self.gpus_not(&lane.pool, &lane.demand));
         blocked.extend(self.limits_not(run, ti));
         if self.active >= self.parallelism {
             let limit = self.parallelism;
@@ -109,17 +136,44 @@ impl Dispatcher {
             return None;
         }
         let deferred = self.deferred.iter().filter(|_| pool.include_deferred);
-        let holders = self.held.iter().chain(deferred);
+        let deferred = deferred.map(|(key, (pool, _))| (key, pool));
+        let active = self.held.iter().map(|(key, held)| (key, &held.pool));
+        let holders = active.chain(deferred);
         Some(Blocked::PoolFull {
             pool: name.clone(),
             pool_slots,
             slots,
             taken: pool.taken(),
             holders: holders
-                .filter(|(_, (held, _))| held == name)
+                .filter(|(_, held)| *held == name)
                 .map(|(key, _)| *key)
                 .take(HOLDERS_MAX)
                 .collect(),
+        })
+    }
+
+    fn gpus_not(&self, name: &PoolName, demand: &Demand) -> Option<Blocked> {
+        let pool = self.pools.get(name)?;
+        let (pool_name, wish) = (name.clone(), pool.wish(demand)?);
+        let Some(filter) = &pool.gpus else {
+            let pool = pool_name;
+            return Some(Blocked::PoolWithoutGpus { pool, wish });
+        };
+        if !self.gpus.could_ever(&wish, filter) {
+            return Some(Blocked::NoSuchGpu {
+                pool: pool_name,
+                wish,
+                there: self.gpus.describe(filter),
+            });
+        }
+        if self.gpus.fits(&wish, filter) {
+            return None;
+        }
+        let holders = self.held.iter().filter(|(_, held)| held.gpus.is_some());
+        Some(Blocked::GpusTaken {
+            pool: pool_name,
+            wish,
+            holders: holders.map(|(key, _)| *key).take(HOLDERS_MAX).collect(),
         })
     }
 

@@ -77,9 +77,11 @@ fn v4_is_global(ip: Ipv4Addr) -> bool {
 
 fn v6_is_global(ip: Ipv6Addr) -> bool {
     let bits = u128::from(ip);
-    !V6_BLOCKED
-        .iter()
-        .any(|(block, length)| (bits ^ u128::from(*block)) >> (128 - length) == 0)
+    // Nothing but 2000::/3 is handed out.
+    bits >> 125 == 1
+        && !V6_BLOCKED
+            .iter()
+            .any(|(block, length)| (bits ^ u128::from(*block)) >> (128 - length) == 0)
 }
 
 /// The IPv4 addresses inside; two for Teredo (its server, and the client with every bit turned over).

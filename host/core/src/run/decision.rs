@@ -101,7 +101,10 @@ impl RunState {
         if !started || unfinished > undecided || !self.halting.is_empty() {
             return None;
         }
-        if undecided > 0 && self.stopping.is_none() && self.waits_for_past().next().is_some() {
+        // A teardown still runs in a run that is failing fast.
+        let stopped = self.stopping.as_ref();
+        let may_go_on = stopped.is_none_or(|stopping| stopping.why == Reason::FailFast);
+        if undecided > 0 && may_go_on && self.waits_for_past().next().is_some() {
             return None;
         }
         Some(self.end(undecided))

@@ -431,7 +431,7 @@ pub enum Command {
         try_number: u32,
         fence: Fence,
     },
-    /// Its slots are free again.
+    /// Its slots are free again, also those that a deferred task instance kept where its pool includes such.
     Release { ti: TaskInstanceKey },
     /// Tell the attempt to stop, then stop it.
     StopAttempt {

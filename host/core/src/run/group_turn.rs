@@ -80,7 +80,10 @@ impl Turn<'_> {
             Err(ExpandFailure::Nothing(_)) => self.without_elements(group),
             Err(ExpandFailure::Error(_)) => (failed, Reason::ExpandError),
         };
-        self.decide(task, state, Some(reason))?;
+        let skips = state == TaskInstanceState::Skipped;
+        if !(skips && self.run.skip_waits_for_past(task)) {
+            self.decide(task, state, Some(reason))?;
+        }
         Ok(false)
     }
 

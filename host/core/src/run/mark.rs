@@ -193,15 +193,16 @@ impl Turn<'_> {
             }
         }
         let state = self.run.task_state(task)?;
-        if state.counts.get(TaskInstanceState::Running) == 0 {
+        if state.holding() == 0 {
             return Ok(commands);
         }
         for (map_index, instance) in state.iter() {
-            if !range.contains(&map_index) || instance.state != TaskInstanceState::Running {
+            if !range.contains(&map_index) || !instance.state.holds_slots() {
                 continue;
             }
             let ti = TaskInstanceKey { task, map_index };
-            commands.push(if state.is_between_pokes(map_index) {
+            let is_live = instance.state == TaskInstanceState::Running;
+            commands.push(if !is_live || state.is_between_pokes(map_index) {
                 Command::Release { ti }
             } else {
                 let (fence, reason) = (instance.fence(), reason.to_owned());

@@ -111,15 +111,13 @@ impl Turn<'_> {
         if state.counts.unfinished() == 0 {
             return Ok(());
         }
-        let running: Vec<_> = state
+        let holding: Vec<_> = state
             .iter()
-            .filter(|(_, instance)| instance.state == TaskInstanceState::Running)
+            .filter(|(_, instance)| instance.state.holds_slots())
             .map(|(map_index, instance)| {
-                (
-                    map_index,
-                    instance.fence(),
-                    state.is_between_pokes(map_index),
-                )
+                let is_live = instance.state == TaskInstanceState::Running
+                    && !state.is_between_pokes(map_index);
+                (map_index, instance.fence(), is_live)
             })
             .collect();
         let wants = self.run.wanting(task);
@@ -138,13 +136,13 @@ impl Turn<'_> {
         for range in ends {
             self.set(task, range, TaskInstanceState::Skipped, Some(why), None)?;
         }
-        for (map_index, fence, between_pokes) in running {
+        for (map_index, fence, is_live) in holding {
             let ti = TaskInstanceKey { task, map_index };
-            self.step.commands.push(if between_pokes {
-                Command::Release { ti }
-            } else {
+            self.step.commands.push(if is_live {
                 let reason = message.to_owned();
                 Command::StopAttempt { ti, fence, reason }
+            } else {
+                Command::Release { ti }
             });
         }
         Ok(())

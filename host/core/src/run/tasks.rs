@@ -305,6 +305,13 @@ impl TaskState {
         ranges
     }
 
+    /// How many instances hold slots, or count as if they did where their pool includes deferred ones.
+    pub(super) fn holding(&self) -> u32 {
+        self.counts.get(TaskInstanceState::Running)
+            + self.counts.get(TaskInstanceState::Deferred)
+            + self.counts.get(TaskInstanceState::AwaitingInput)
+    }
+
     /// Whether a poke-mode sensor is between two pokes: `running`, with slots, without a live attempt.
     pub(super) fn is_between_pokes(&self, map_index: i32) -> bool {
         let running = self

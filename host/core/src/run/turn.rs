@@ -79,6 +79,7 @@ impl<'a> Turn<'a> {
     fn open_below(&mut self, task: TaskIndex, range: &Range<i32>, before: &[(TaskIndex, Outline)]) {
         let plan = self.run.plan.clone();
         for below in plan.downstream(task).iter().chain(plan.guarded(task)) {
+            self.open_members(task, *below);
             if !undecided(self.run, *below) {
                 continue;
             }
@@ -90,6 +91,24 @@ impl<'a> Turn<'a> {
                 self.open.insert((*below, range.start, range.end));
             } else if !(is_expanded && before.contains(&(*below, self.run.outline(task, *below)))) {
                 self.open(*below);
+            }
+        }
+    }
+
+    /// `task` may give the list that another mapped group still waits for: whoever is undecided in it is looked at, also where
+    /// `below` itself was decided before.
+    fn open_members(&mut self, task: TaskIndex, below: TaskIndex) {
+        let plan = self.run.plan.clone();
+        let Some(group) = plan.groups.of(below) else {
+            return;
+        };
+        let has_list = self.run.groups.contains_key(&group) && !self.run.group_revises(group);
+        if has_list || plan.groups.same(task, below) {
+            return;
+        }
+        for member in plan.groups.members(group) {
+            if undecided(self.run, *member) {
+                self.open(*member);
             }
         }
     }

@@ -19,8 +19,15 @@ pub struct ExistingRun {
     pub run_id: RunId,
     /// Its state.
     pub state: DagRunState,
-    /// The backfill that made or cleared it last.
-    pub backfill_id: Option<u64>,
+}
+
+impl ExistingRun {
+    pub(super) fn queued(run_id: RunId) -> Self {
+        Self {
+            run_id,
+            state: DagRunState::Queued,
+        }
+    }
 }
 
 /// What became of a backfill's dates so far.
@@ -175,13 +182,6 @@ impl Backfill {
         is_taken: &dyn Fn(&RunId) -> bool,
         is_first: bool,
     ) -> Option<ScheduleEffect> {
-        if let Some(run) = existing
-            .as_ref()
-            .filter(|run| run.backfill_id == Some(self.id))
-        {
-            self.take_back(run);
-            return None;
-        }
         match (self.request.decide(existing.as_ref()), existing) {
             (WhatHappens::Clear, Some(run)) => {
                 self.counts.cleared += 1;
@@ -216,15 +216,6 @@ impl Backfill {
                 self.active.insert(run.run_id.clone());
                 Some(ScheduleEffect::Create(run))
             }
-        }
-    }
-
-    /// A run of this backfill that was stored when the host died, while the row that counts it was not.
-    fn take_back(&mut self, run: &ExistingRun) {
-        self.counts.created += 1;
-        self.active.insert(run.run_id.clone());
-        if run.state.is_finished() {
-            self.run_ended(&run.run_id, run.state);
         }
     }
 

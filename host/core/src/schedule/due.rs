@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 const TICKS_PASSED_MAX: usize = 1_000;
 
 impl DagSchedule {
-    /// What is to be done now; nothing while the DAG is paused. At most [`RUNS_A_CALL_MAX`] runs, of one kind: ask again when
+    /// What is to be done now; nothing while the DAG is paused. At most [`RUNS_A_CALL_MAX`] runs of each kind: ask again when
     /// [`Self::next_wake`] says so, when a run of the DAG has ended, and when an asset was updated.
     ///
     /// `existing` finds the run with a logical date, of whatever type: its date is not run by the timetable again. The anchor
@@ -31,20 +31,19 @@ impl DagSchedule {
             return Vec::new();
         }
         let now = whole_microsecond(now);
-        // The row that remembers a run goes with the last run of a call. What a host that died between the two could not tell
-        // from a run of its own making goes alone: a run by assets, whose events are in that row; a run whose date is `now`.
-        if let Some(run) = self.due_by_assets(dag, now) {
-            return vec![ScheduleEffect::Create(run)];
-        }
+        let mut effects: Vec<ScheduleEffect> = Vec::new();
+        effects.extend(self.due_by_assets(dag, now).map(ScheduleEffect::Create));
         let unfinished = active.running.saturating_add(active.queued);
-        let room = max_active_runs(dag).saturating_sub(unfinished);
+        let made = u32::try_from(effects.len()).unwrap_or(u32::MAX);
+        let room = max_active_runs(dag).saturating_sub(unfinished.saturating_add(made));
         let scheduled = self.due_by_time(dag, timetable, now, room, existing);
-        if !scheduled.is_empty() {
-            return scheduled.into_iter().map(ScheduleEffect::Create).collect();
-        }
-        let mut effects = Vec::new();
+        effects.extend(scheduled.into_iter().map(ScheduleEffect::Create));
         if let Some(backfill) = &mut self.backfill {
-            effects.extend(backfill.due(existing, is_taken, RUNS_A_CALL_MAX));
+            // A date that this call gave to the timetable is in flight.
+            let made = made_in(&effects);
+            let taken = |date: Timestamp| existing(date).or_else(|| made(date));
+            let steps = backfill.due(&taken, is_taken, RUNS_A_CALL_MAX);
+            effects.extend(steps);
         }
         effects.extend(self.end_backfill(now));
         effects
@@ -153,4 +152,20 @@ fn after(last: &DueRun, now: Timestamp) -> Option<DueRun> {
         data_interval_end: at,
         run_after: at,
     })
+}
+
+fn made_in(effects: &[ScheduleEffect]) -> impl Fn(Timestamp) -> Option<ExistingRun> + use<> {
+    let made: Vec<(Timestamp, ExistingRun)> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            ScheduleEffect::Create(run) => {
+                Some((run.logical_date?, ExistingRun::queued(run.run_id.clone())))
+            }
+            _ => None,
+        })
+        .collect();
+    move |date| {
+        let found = made.iter().find(|(made, _)| *made == date);
+        found.map(|(_, run)| run.clone())
+    }
 }

@@ -46,6 +46,11 @@ impl TaskInstanceState {
         )
     }
 
+    /// Whether it holds slots, or counts as if it did where its pool includes deferred task instances.
+    pub const fn holds_slots(self) -> bool {
+        matches!(self, Self::Running | Self::Deferred | Self::AwaitingInput)
+    }
+
     /// Airflow's word for the state.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -2,8 +2,10 @@
 //! asked for. It refuses secrets: see `lookup`.
 
 use super::datetime::{self, Date, Macros};
+use super::growth;
+use super::history::{self, NoHistory, RunHistory};
 use super::json::to_value;
-use super::lookup::{Connections, Lookup, NoLookup, Variables};
+use super::lookup::{Kind, Lookup, Named, NoLookup};
 use crate::run::event::AssetEvent;
 use jiff::Timestamp;
 use minijinja::value::{Enumerator, Kwargs, Object, from_args};
@@ -11,7 +13,7 @@ use minijinja::{Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The XCom key of an operator's value.
 const RETURN_VALUE: &str = "return_value";
@@ -52,14 +54,6 @@ pub struct RunValues {
     pub conf: Json,
     /// After defaults and conf were merged: an object.
     pub params: Json,
-    /// Logical date of the run before, where known.
-    pub prev_logical_date: Option<Timestamp>,
-    /// Logical date of the run after, where known.
-    pub next_logical_date: Option<Timestamp>,
-    /// Data interval of the last successful run, where there is one.
-    pub prev_success: Option<(Timestamp, Timestamp)>,
-    /// When the last successful run began and ended, where there is one.
-    pub prev_success_dates: Option<(Timestamp, Timestamp)>,
     /// The asset events that the run consumes, oldest first.
     pub asset_events: Vec<AssetEvent>,
     /// Whether nothing of the run is recorded (`airlock tasks test`).
@@ -104,6 +98,7 @@ struct Values {
     task: Option<TaskValues>,
     xcom: Arc<dyn XComSource>,
     lookup: Arc<dyn Lookup>,
+    history: Arc<dyn RunHistory>,
     extra: BTreeMap<String, Json>,
 }
 
@@ -127,6 +122,7 @@ impl Context {
             task,
             xcom,
             lookup: Arc::new(NoLookup),
+            history: Arc::new(NoHistory),
             extra: BTreeMap::new(),
         }))
     }
@@ -135,6 +131,13 @@ impl Context {
     #[must_use]
     pub fn with_lookup(mut self, lookup: Arc<dyn Lookup>) -> Self {
         Arc::make_mut(&mut self.0).lookup = lookup;
+        self
+    }
+
+    /// With what the names of other runs read.
+    #[must_use]
+    pub fn with_history(mut self, history: Arc<dyn RunHistory>) -> Self {
+        Arc::make_mut(&mut self.0).history = history;
         self
     }
 
@@ -148,12 +151,15 @@ impl Context {
     }
 
     pub(super) fn root(&self) -> Value {
-        Value::from_object(Root(self.0.clone()))
+        Value::from_object(Root {
+            values: self.0.clone(),
+            made: Mutex::default(),
+        })
     }
 }
 
 /// Names at the top, for hints; `ti`'s only in a task.
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 38] = [
     "ds",
     "ds_nodash",
     "ts",
@@ -164,7 +170,9 @@ const NAMES: [&str; 36] = [
     "data_interval_start",
     "data_interval_end",
     "prev_ds",
+    "prev_ds_nodash",
     "next_ds",
+    "next_ds_nodash",
     "prev_logical_date",
     "next_logical_date",
     "prev_data_interval_start_success",
@@ -192,8 +200,11 @@ const NAMES: [&str; 36] = [
     "macros",
 ];
 
-#[derive(Clone)]
-struct Root(Arc<Values>);
+/// What is seen at the top. A name is made once in a rendering: what it holds is then held once, and looked up once.
+struct Root {
+    values: Arc<Values>,
+    made: Mutex<BTreeMap<String, Option<Value>>>,
+}
 
 /// `ti`, and `xcom_pull` as a bare function.
 #[derive(Clone)]
@@ -278,11 +289,8 @@ impl Values {
         Value::from(by_uri)
     }
 
-    fn variables(&self, is_json: bool) -> Value {
-        Value::from_object(Variables {
-            lookup: self.lookup.clone(),
-            is_json,
-        })
+    fn looked_up(&self, kind: Kind) -> Value {
+        Value::from_object(Named::new(kind, self.lookup.clone()))
     }
 
     fn xcom_pull(&self, args: &[Value]) -> Result<Value, Error> {
@@ -359,61 +367,67 @@ impl Object for Root {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        let values = &self.0;
-        let run = &values.run;
-        Some(match key {
-            "ds" | "ds_nodash" | "ts" | "ts_nodash" | "ts_nodash_with_tz" => {
-                Value::from(datetime::named(key, values.about()))
-            }
-            "logical_date" | "execution_date" => Date::value(values.about()),
-            "data_interval_start" => Date::value(run.data_interval_start.unwrap_or(values.about())),
-            "data_interval_end" => Date::value(run.data_interval_end.unwrap_or(values.about())),
-            "prev_ds" => optional(run.prev_logical_date.map(|at| datetime::named("ds", at))),
-            "next_ds" => optional(run.next_logical_date.map(|at| datetime::named("ds", at))),
-            "prev_logical_date" => date(run.prev_logical_date),
-            "next_logical_date" => date(run.next_logical_date),
-            "prev_data_interval_start_success" => date(run.prev_success.map(|(start, _)| start)),
-            "prev_data_interval_end_success" => date(run.prev_success.map(|(_, end)| end)),
-            "prev_start_date_success" => date(run.prev_success_dates.map(|(start, _)| start)),
-            "prev_end_date_success" => date(run.prev_success_dates.map(|(_, end)| end)),
-            "triggering_asset_events" => values.asset_events(),
-            "test_mode" => Value::from(run.is_test),
-            // Airlock's assets have no partitions, as in Airflow where a run has no key.
-            "partition_key" => Value::from(()),
-            "inlets" => Value::from(values.task.as_ref()?.inlets.clone()),
-            "outlets" => Value::from(values.task.as_ref()?.outlets.clone()),
-            "map_index_template" => optional(values.task.as_ref()?.map_index_template.clone()),
-            "task_reschedule_count" => Value::from(values.task.as_ref()?.task_reschedule_count),
-            "dag" => values.dag(),
-            "dag_run" => values.dag_run(),
-            "run_id" => Value::from(run.run_id.as_str()),
-            "task" => values.task()?,
-            "ti" | "task_instance" => {
-                values.task.as_ref()?;
-                Value::from_object(Ti(values.clone()))
-            }
-            "xcom_pull" => Value::from_object(Ti(values.clone())),
-            "task_instance_key_str" => Value::from(format!(
-                "{}__{}__{}",
-                values.dag.dag_id,
-                values.task.as_ref()?.task_id,
-                datetime::named("ds_nodash", values.about())
-            )),
-            "params" => to_value(&run.params),
-            "var" => object([
-                ("value", values.variables(false)),
-                ("json", values.variables(true)),
-            ]),
-            "conn" => Value::from_object(Connections(values.lookup.clone())),
-            "macros" => Value::from_object(Macros),
-            other => to_value(values.extra.get(other)?),
-        })
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = made.get(key) {
+            return value.clone();
+        }
+        let value = top(&self.values, key);
+        made.insert(key.to_owned(), value.clone());
+        value
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let extra = self.0.extra.keys().map(|name| Value::from(name.as_str()));
+        let extra = self.values.extra.keys();
+        let extra = extra.map(|name| Value::from(name.as_str()));
         Enumerator::Values(NAMES.into_iter().map(Value::from).chain(extra).collect())
     }
+}
+
+/// What a name at the top holds.
+fn top(values: &Arc<Values>, key: &str) -> Option<Value> {
+    let run = &values.run;
+    Some(match key {
+        "ds" | "ds_nodash" | "ts" | "ts_nodash" | "ts_nodash_with_tz" => {
+            Value::from(datetime::named(key, values.about()))
+        }
+        "logical_date" | "execution_date" => Date::value(values.about()),
+        "data_interval_start" => Date::value(run.data_interval_start.unwrap_or(values.about())),
+        "data_interval_end" => Date::value(run.data_interval_end.unwrap_or(values.about())),
+        "triggering_asset_events" => values.asset_events(),
+        "test_mode" => Value::from(run.is_test),
+        // Airlock's assets have no partitions, as in Airflow where a run has no key.
+        "partition_key" => Value::from(()),
+        "inlets" => Value::from(values.task.as_ref()?.inlets.clone()),
+        "outlets" => Value::from(values.task.as_ref()?.outlets.clone()),
+        "map_index_template" => optional(values.task.as_ref()?.map_index_template.clone()),
+        "task_reschedule_count" => Value::from(values.task.as_ref()?.task_reschedule_count),
+        "dag" => values.dag(),
+        "dag_run" => values.dag_run(),
+        "run_id" => Value::from(run.run_id.as_str()),
+        "task" => values.task()?,
+        "ti" | "task_instance" => {
+            values.task.as_ref()?;
+            Value::from_object(Ti(values.clone()))
+        }
+        "xcom_pull" => Value::from_object(Ti(values.clone())),
+        "task_instance_key_str" => Value::from(format!(
+            "{}__{}__{}",
+            values.dag.dag_id,
+            values.task.as_ref()?.task_id,
+            datetime::named("ds_nodash", values.about())
+        )),
+        "params" => to_value(&run.params),
+        "var" => object([
+            ("value", values.looked_up(Kind::Variable)),
+            ("json", values.looked_up(Kind::ParsedVariable)),
+        ]),
+        "conn" => values.looked_up(Kind::Connection),
+        "macros" => Value::from_object(Macros),
+        other => {
+            let of_others = history::value(other, values.history.as_ref());
+            of_others.or_else(|| values.extra.get(other).map(to_value))?
+        }
+    })
 }
 
 impl Object for Ti {
@@ -449,18 +463,18 @@ impl Object for Ti {
         ])
     }
 
-    fn call(self: &Arc<Self>, _: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
-        self.0.xcom_pull(args)
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        growth::kept(state, self.0.xcom_pull(args)?)
     }
 
     fn call_method(
         self: &Arc<Self>,
-        _: &mut State<'_, '_>,
+        state: &mut State<'_, '_>,
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
         if method == "xcom_pull" {
-            return self.0.xcom_pull(args);
+            return growth::kept(state, self.0.xcom_pull(args)?);
         }
         Err(Error::from(ErrorKind::UnknownMethod))
     }

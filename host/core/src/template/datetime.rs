@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// Airflow's date filters.
 pub(super) const FILTERS: [&str; 5] = ["ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"];
 
+/// The longest pattern of a date, in bytes: a directive may print as many characters as it has digits for.
+const PATTERN_BYTES_MAX: usize = 256;
+
 /// A point in time as templates see it.
 #[derive(Debug, Clone)]
 pub(super) struct Date(Zoned);
@@ -40,6 +43,12 @@ impl Date {
             "ts_nodash_with_tz" => self.0.strftime("%Y%m%dT%H%M%S%z").to_string(),
             _ => self.iso(),
         }
+    }
+
+    /// Later by `delta`, whatever the clocks of its zone do meanwhile.
+    fn shifted(&self, delta: SignedDuration) -> Result<Value, Error> {
+        let moved = self.0.checked_add(delta).map_err(invalid)?;
+        Ok(Value::from_object(Self(moved)))
     }
 
     fn moved(&self, args: &[Value], sign: i64) -> Result<Value, Error> {
@@ -179,6 +188,11 @@ fn seconds(at: Timestamp) -> f64 {
 
 /// `%f` is always six digits in Python.
 fn formatted(pattern: &str, zoned: &Zoned) -> Result<String, Error> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(invalid(format!(
+            "a date's pattern has at most {PATTERN_BYTES_MAX} bytes"
+        )));
+    }
     strtime::format(pattern.replace("%f", "%6f"), zoned).map_err(invalid)
 }
 
@@ -274,6 +288,67 @@ impl Object for Delta {
         }
         Ok(())
     }
+}
+
+/// `a + b` of dates and timedeltas; `None` where neither is one.
+pub(super) fn add(a: &Value, b: &Value) -> Option<Result<Value, Error>> {
+    match (part(a), part(b)) {
+        (Part::Other, Part::Other) => None,
+        (Part::Date(date), Part::Delta(delta)) | (Part::Delta(delta), Part::Date(date)) => {
+            Some(date.shifted(delta.0))
+        }
+        (Part::Delta(one), Part::Delta(other)) => Some(difference(one.0.checked_add(other.0))),
+        _ => Some(Err(unfit("+", a, b))),
+    }
+}
+
+/// `a - b` of dates and timedeltas; `None` where neither is one.
+pub(super) fn subtract(a: &Value, b: &Value) -> Option<Result<Value, Error>> {
+    match (part(a), part(b)) {
+        (Part::Other, Part::Other) => None,
+        (Part::Date(date), Part::Delta(delta)) => Some(match delta.0.checked_neg() {
+            Some(delta) => date.shifted(delta),
+            None => Err(invalid("too large")),
+        }),
+        (Part::Date(one), Part::Date(other)) => {
+            let apart = one.0.timestamp().duration_since(other.0.timestamp());
+            Some(difference(Some(apart)))
+        }
+        (Part::Delta(one), Part::Delta(other)) => Some(difference(one.0.checked_sub(other.0))),
+        _ => Some(Err(unfit("-", a, b))),
+    }
+}
+
+enum Part<'v> {
+    Date(&'v Date),
+    Delta(&'v Delta),
+    Other,
+}
+
+fn part(value: &Value) -> Part<'_> {
+    match (value.downcast_object_ref(), value.downcast_object_ref()) {
+        (Some(date), _) => Part::Date(date),
+        (_, Some(delta)) => Part::Delta(delta),
+        _ => Part::Other,
+    }
+}
+
+fn difference(delta: Option<SignedDuration>) -> Result<Value, Error> {
+    let delta = delta.ok_or_else(|| invalid("too large"))?;
+    Ok(Value::from_object(Delta(delta)))
+}
+
+fn unfit(operator: &str, a: &Value, b: &Value) -> Error {
+    let named = |value: &Value| match part(value) {
+        Part::Date(_) => "a date".to_owned(),
+        Part::Delta(_) => "a timedelta".to_owned(),
+        Part::Other => format!("a {}", value.kind()),
+    };
+    invalid(format!(
+        "{} {operator} {} is no date; a date takes a timedelta, as in `logical_date + macros.timedelta(days=1)`",
+        named(a),
+        named(b)
+    ))
 }
 
 /// Airflow's `macros`.

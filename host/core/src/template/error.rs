@@ -1,5 +1,6 @@
 //! What a person reads when a template fails: where it stands, what it says, which name is unknown, what is near.
 
+use super::growth;
 use minijinja::{ErrorKind, Value};
 use std::collections::HashSet;
 use std::fmt::{self, Write as _};
@@ -63,6 +64,17 @@ pub enum TemplateError {
         super::OUTPUT_BYTES_MAX
     )]
     TooLarge {
+        /// Path in the config.
+        place: String,
+        /// The template, shortened.
+        template: String,
+    },
+    /// It builds too much on its way.
+    #[error(
+        "{place}: template {template:?} builds more than {} bytes of texts and lists on its way; do the work in a task",
+        super::GROWTH_BYTES_MAX
+    )]
+    Growth {
         /// Path in the config.
         place: String,
         /// The template, shortened.
@@ -149,11 +161,12 @@ pub(super) fn explain(
     names: HashSet<String>,
 ) -> TemplateError {
     let place = place.to_string();
-    let mut reason = error
+    let reason = error
         .detail()
         .map_or_else(|| error.kind().to_string(), str::to_owned);
-    if reason.starts_with("tried to use") && template.contains("timedelta") {
-        reason.push_str("; write `logical_date.add(days=1)` or `logical_date.subtract(delta)`");
+    if reason == growth::SPENT {
+        let template = shorten(template);
+        return TemplateError::Growth { place, template };
     }
     let short = shorten(template);
     match error.kind() {
@@ -167,7 +180,9 @@ pub(super) fn explain(
             template: short,
         },
         ErrorKind::UndefinedError | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod => {
-            let mut names: Vec<String> = names.into_iter().collect();
+            // Operators are calls of functions that nobody wrote.
+            let written = names.into_iter().filter(|name| !name.starts_with("__"));
+            let mut names: Vec<String> = written.collect();
             names.sort();
             match names.iter().find_map(|name| unknown(root, name)) {
                 Some((name, hint)) => TemplateError::Undefined {

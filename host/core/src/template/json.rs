@@ -6,6 +6,9 @@ use minijinja::value::ValueKind;
 use serde_json::{Map, Number, Value as Json};
 use std::collections::BTreeMap;
 
+/// What is wrong with a value that takes more bytes than an output may.
+pub(super) const TOO_LARGE: &str = "is too large; pass a storage URI instead";
+
 /// JSON as the engine's value.
 pub(super) fn to_value(json: &Json) -> Value {
     match json {
@@ -80,8 +83,6 @@ fn number(value: &Value) -> Option<Number> {
 }
 
 fn spend(left: &mut usize, bytes: usize) -> Result<(), &'static str> {
-    *left = left
-        .checked_sub(bytes)
-        .ok_or("is too large; pass a storage URI instead")?;
+    *left = left.checked_sub(bytes).ok_or(TOO_LARGE)?;
     Ok(())
 }

@@ -5,8 +5,9 @@ use super::json::to_value;
 use minijinja::value::{Enumerator, Object, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where `var` and `conn` look. Errors are sentences for a person; they hold no value.
 pub trait Lookup: Send + Sync {
@@ -65,14 +66,23 @@ pub struct Connection {
     pub extra: Json,
 }
 
-/// `var.value` or, parsed, `var.json`.
-pub(super) struct Variables {
-    pub(super) lookup: Arc<dyn Lookup>,
-    pub(super) is_json: bool,
+/// What a name is looked up as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `var.value`.
+    Variable,
+    /// `var.json`.
+    ParsedVariable,
+    /// `conn`.
+    Connection,
 }
 
-/// `conn`.
-pub(super) struct Connections(pub(super) Arc<dyn Lookup>);
+/// `var.value`, `var.json` or `conn`. What was found once is not looked up again in the rendering.
+pub(super) struct Named {
+    lookup: Arc<dyn Lookup>,
+    kind: Kind,
+    found: Mutex<BTreeMap<String, Value>>,
+}
 
 /// `conn.x`.
 struct Conn {
@@ -94,19 +104,13 @@ const MEMBERS: &[&str] = &[
     "extra_dejson",
 ];
 
-impl fmt::Debug for Variables {
+impl fmt::Debug for Named {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(if self.is_json {
-            "var.json"
-        } else {
-            "var.value"
+        out.write_str(match self.kind {
+            Kind::Variable => "var.value",
+            Kind::ParsedVariable => "var.json",
+            Kind::Connection => "conn",
         })
-    }
-}
-
-impl fmt::Debug for Connections {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("conn")
     }
 }
 
@@ -124,69 +128,69 @@ fn optional<T: Into<Value>>(value: Option<T>) -> Value {
     value.map_or_else(|| Value::from(()), Into::into)
 }
 
-impl Variables {
-    fn missing(&self, key: &str) -> String {
-        let near = near(key, &self.lookup.variable_keys());
-        format!(
-            "variable {key:?} is not set{near}; set it with `airlock variables set {key} VALUE`"
-        )
-    }
-
-    fn read(&self, key: &str) -> Result<Option<Value>, Error> {
-        let Some(text) = self.lookup.variable(key).map_err(failed)? else {
-            return Ok(None);
-        };
-        if !self.is_json {
-            return Ok(Some(Value::from(text)));
+impl Named {
+    pub(super) fn new(kind: Kind, lookup: Arc<dyn Lookup>) -> Self {
+        Self {
+            lookup,
+            kind,
+            found: Mutex::default(),
         }
-        let json: Json = serde_json::from_str(&text).map_err(|error| {
-            // The parser's words name a place and never the text.
-            failed(format!("variable {key:?} is no JSON: {error}; `var.value` reads it as text, `airlock variables set {key} JSON` replaces it"))
-        })?;
-        Ok(Some(to_value(&json)))
     }
-}
 
-impl Connections {
-    fn missing(&self, conn_id: &str) -> String {
-        let near = near(conn_id, &self.0.connection_ids());
+    fn missing(&self, name: &str) -> String {
+        if self.kind == Kind::Connection {
+            let near = near(name, &self.lookup.connection_ids());
+            return format!(
+                "connection {name:?} is not set{near}; set it with `airlock connections set {name} --conn-uri URI`"
+            );
+        }
+        let near = near(name, &self.lookup.variable_keys());
         format!(
-            "connection {conn_id:?} is not set{near}; set it with `airlock connections set {conn_id} --conn-uri URI`"
+            "variable {name:?} is not set{near}; set it with `airlock variables set {name} VALUE`"
         )
     }
 
-    fn read(&self, conn_id: &str) -> Result<Option<Value>, Error> {
-        let connection = self.0.connection(conn_id).map_err(failed)?;
+    fn read(&self, name: &str) -> Result<Option<Value>, Error> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = found.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        let value = match self.kind {
+            Kind::Connection => self.connection(name)?,
+            Kind::Variable => self.text(name)?.map(Value::from),
+            Kind::ParsedVariable => match self.text(name)? {
+                Some(text) => Some(parsed(name, &text)?),
+                None => None,
+            },
+        };
+        if let Some(value) = &value {
+            found.insert(name.to_owned(), value.clone());
+        }
+        Ok(value)
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Error> {
+        self.lookup.variable(key).map_err(failed)
+    }
+
+    fn connection(&self, conn_id: &str) -> Result<Option<Value>, Error> {
+        let connection = self.lookup.connection(conn_id).map_err(failed)?;
         Ok(connection.map(|connection| {
             Value::from_object(Conn {
                 id: conn_id.to_owned(),
                 connection,
-                lookup: self.0.clone(),
+                lookup: self.lookup.clone(),
             })
         }))
     }
 }
 
-/// An error inside a template comes out where the value is used.
-fn or_error(found: Result<Option<Value>, Error>, missing: impl FnOnce() -> String) -> Value {
-    match found {
-        Ok(Some(value)) => value,
-        Ok(None) => Value::from(failed(missing())),
-        Err(error) => Value::from(error),
-    }
-}
-
-/// `get(name)` and `get(name, default)`.
-fn get(
-    args: &[Value],
-    read: impl FnOnce(&str) -> Result<Option<Value>, Error>,
-    missing: impl FnOnce(&str) -> String,
-) -> Result<Value, Error> {
-    let (name, default): (&str, Option<Value>) = from_args(args)?;
-    match (read(name)?, default) {
-        (Some(value), _) | (None, Some(value)) => Ok(value),
-        (None, None) => Err(failed(missing(name))),
-    }
+fn parsed(key: &str, text: &str) -> Result<Value, Error> {
+    let json: Json = serde_json::from_str(text).map_err(|error| {
+        // The parser's words name a place and never the text.
+        failed(format!("variable {key:?} is no JSON: {error}; `var.value` reads it as text, `airlock variables set {key} JSON` replaces it"))
+    })?;
+    Ok(to_value(&json))
 }
 
 /// A near name among those that there are.
@@ -197,53 +201,34 @@ fn near(name: &str, known: &[String]) -> String {
     }
 }
 
-impl Object for Variables {
+impl Object for Named {
+    /// An error inside a template comes out where the value is used.
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let key = key.as_str()?;
-        Some(or_error(self.read(key), || self.missing(key)))
+        let name = key.as_str()?;
+        Some(match self.read(name) {
+            Ok(Some(value)) => value,
+            Ok(None) => Value::from(failed(self.missing(name))),
+            Err(error) => Value::from(error),
+        })
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::NonEnumerable
     }
 
+    /// `get(name)` and `get(name, default)`.
     fn call_method(
         self: &Arc<Self>,
         _: &mut State<'_, '_>,
         method: &str,
         args: &[Value],
     ) -> Result<Value, Error> {
-        match method {
-            "get" => get(args, |key| self.read(key), |key| self.missing(key)),
-            _ => Err(Error::from(ErrorKind::UnknownMethod)),
+        if method != "get" {
+            return Err(Error::from(ErrorKind::UnknownMethod));
         }
-    }
-}
-
-impl Object for Connections {
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let conn_id = key.as_str()?;
-        Some(or_error(self.read(conn_id), || self.missing(conn_id)))
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::NonEnumerable
-    }
-
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        method: &str,
-        args: &[Value],
-    ) -> Result<Value, Error> {
-        match method {
-            "get" => get(
-                args,
-                |conn_id| self.read(conn_id),
-                |conn_id| self.missing(conn_id),
-            ),
-            _ => Err(Error::from(ErrorKind::UnknownMethod)),
-        }
+        let (name, default): (&str, Option<Value>) = from_args(args)?;
+        let value = self.read(name)?.or(default);
+        value.ok_or_else(|| failed(self.missing(name)))
     }
 }
 

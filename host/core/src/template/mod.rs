@@ -5,19 +5,26 @@ mod context;
 mod datetime;
 mod error;
 mod fields;
+mod growth;
+#[cfg(test)]
+mod growth_tests;
+mod history;
 mod json;
 mod lookup;
 mod python;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 
 pub use context::{Context, DagValues, RunValues, TaskValues, XComSource};
 pub use error::TemplateError;
 pub use fields::{FIELD_CHARS_MAX, FIELDS_BYTES_MAX, rendered_fields};
+pub use growth::GROWTH_BYTES_MAX;
+pub use history::{NoHistory, PreviousRun, RunHistory};
 pub use lookup::{Connection, Lookup, NoLookup};
 
 use error::Place;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, State, UndefinedBehavior};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -45,13 +52,18 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     for name in ["indent", "format", "pprint"] {
         env.remove_filter(name);
     }
-    env.add_filter("replace", |text: &str, from: &str, to: &str| {
-        python::replace(text, from, to)
-    });
+    growth::install(&mut env);
+    env.add_filter(
+        "replace",
+        |state: &mut State, text: &str, from: &str, to: &str| {
+            growth::kept(state, python::replace(text, from, to)?)
+        },
+    );
     env.add_filter(
         "join",
-        |items: &minijinja::Value, separator: Option<&str>| {
-            python::join(items, separator.unwrap_or_default())
+        |state: &mut State, items: &minijinja::Value, separator: Option<&str>| {
+            let joined = python::join(items, separator.unwrap_or_default())?;
+            growth::kept(state, joined)
         },
     );
     env.set_unknown_method_callback(python::method);
@@ -137,9 +149,13 @@ fn text(template: &str, context: &Context, place: &Place) -> Result<Value, Templ
     let root = context.root();
     let failed =
         |error: &minijinja::Error, names| error::explain(error, template, place, &root, names);
-    if let Some(compiled) = whole_expression(template)
-        .and_then(|inner| ENVIRONMENT.compile_expression_owned(inner.to_owned()).ok())
+    let refused = |refusal| refuse(&refusal, template, place);
+    if let Some(rewritten) = whole_expression(template).map(rewrite::expression)
+        && rewritten != Err(rewrite::Refusal::Syntax)
     {
+        let compiled = ENVIRONMENT
+            .compile_expression_owned(rewritten.map_err(refused)?)
+            .map_err(|error| failed(&error, std::collections::HashSet::new()))?;
         let names = || compiled.undeclared_variables(true);
         let value = compiled
             .eval(root.clone())
@@ -154,8 +170,13 @@ fn text(template: &str, context: &Context, place: &Place) -> Result<Value, Templ
             reason,
         });
     }
+    let rewritten = match rewrite::template(template) {
+        // What is wrong with it is told when it is compiled.
+        Err(rewrite::Refusal::Syntax) => template.to_owned(),
+        rewritten => rewritten.map_err(refused)?,
+    };
     let compiled = ENVIRONMENT
-        .template_from_named_str("template", template)
+        .template_from_named_str("template", &rewritten)
         .map_err(|error| failed(&error, std::collections::HashSet::new()))?;
     let mut output = Limited(Vec::new());
     match compiled.render_captured_to(root.clone(), &mut output) {
@@ -167,6 +188,25 @@ fn text(template: &str, context: &Context, place: &Place) -> Result<Value, Templ
             })
         }
         Err(error) => Err(failed(&error, compiled.undeclared_variables(true))),
+    }
+}
+
+fn refuse(refusal: &rewrite::Refusal, template: &str, place: &Place) -> TemplateError {
+    let (place, template) = (place.to_string(), error::shorten(template));
+    let reason = match refusal {
+        rewrite::Refusal::Capturing => format!(
+            "a template with `macro`, `call`, `filter` or `set` blocks has at most {} bytes; do the work in a task",
+            rewrite::CAPTURING_BYTES_MAX
+        ),
+        rewrite::Refusal::Lost | rewrite::Refusal::Syntax => {
+            "an operator stands where it cannot be read; put its sides into variables with `set`"
+                .to_owned()
+        }
+    };
+    TemplateError::Failed {
+        place,
+        template,
+        reason,
     }
 }
 

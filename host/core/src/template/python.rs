@@ -1,18 +1,19 @@
 //! What people paste from Airflow: Python's way to print a value and its common methods of texts and dicts.
 //! It refuses everything that could grow a text without bound.
 
-use super::OUTPUT_BYTES_MAX;
+use super::{OUTPUT_BYTES_MAX, growth};
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Output, State, Value};
-use std::fmt::Write as _;
 
 /// Prints a value as Python's `str` does: `None`, `True`, `['a', 1]`; texts and dates as they are.
-pub(super) fn format(out: &mut Output, _: &mut State, value: &Value) -> Result<(), Error> {
+pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
     let mut text = String::new();
     print(value, &mut text, true, 0)?;
+    // It may go into a text that the template keeps.
+    growth::charge(state, text.len())?;
     out.write_str(&text).map_err(Error::from)
 }
 
@@ -66,7 +67,7 @@ fn print(value: &Value, text: &mut String, top: bool, depth: usize) -> Result<()
             text.push('}');
         }
         _ => {
-            let _ = write!(text, "{value}");
+            text.push_str(&growth::text_of(&[value])?);
         }
     }
     Ok(())
@@ -80,7 +81,7 @@ pub(super) fn method(
     args: &[Value],
 ) -> Result<Value, Error> {
     if let Some(text) = value.as_str() {
-        return text_method(text, method, args);
+        return growth::kept(state, text_method(text, method, args)?);
     }
     if value.kind() != ValueKind::Map {
         return Err(Error::from(ErrorKind::UnknownMethod));
@@ -96,10 +97,14 @@ pub(super) fn method(
             })
         }
         "items" => state.apply_filter("items", std::slice::from_ref(value)),
-        "keys" => Ok(Value::from(value.try_iter()?.collect::<Vec<_>>())),
+        "keys" => {
+            let keys = Value::from(value.try_iter()?.collect::<Vec<_>>());
+            growth::kept(state, keys)
+        }
         "values" => {
             let members = value.try_iter()?.map(|key| value.get_item(&key));
-            Ok(Value::from(members.collect::<Result<Vec<_>, _>>()?))
+            let members = members.collect::<Result<Vec<_>, _>>()?;
+            growth::kept(state, Value::from(members))
         }
         _ => Err(Error::from(ErrorKind::UnknownMethod)),
     }
@@ -164,7 +169,7 @@ pub(super) fn join(items: &Value, separator: &str) -> Result<Value, Error> {
         if index > 0 {
             joined.push_str(separator);
         }
-        let _ = write!(joined, "{item}");
+        joined.push_str(&growth::text_of(&[&item])?);
         if joined.len() > OUTPUT_BYTES_MAX {
             return Err(too_large());
         }

@@ -3,7 +3,7 @@
 use crate::support::*;
 use airlock_core::dag::spec::{Dag, Task, TriggerRule};
 use airlock_core::ids::{GroupIndex, TaskIndex};
-use airlock_core::run::event::{AttemptErrorKind, Command, Event, Outcome, Reason};
+use airlock_core::run::event::{AttemptErrorKind, Command, Event, Input, Outcome, Reason};
 use airlock_core::run::{MAP_LENGTH_MAX, PullSource, pull_source};
 use airlock_core::task_instance::state::DagRunState;
 use airlock_core::task_instance::state::TaskInstanceState::*;
@@ -363,5 +363,57 @@ fn f8_one_element_of_a_group_is_cleared_alone() {
         (play.states(1), play.states(2)),
         (vec![Success; 2], vec![Success, Scheduled])
     );
+    play.check_replay();
+}
+
+#[test]
+fn a_group_does_not_wait_for_ever_for_a_task_of_it_that_was_skipped_before_it_had_its_list() {
+    // choose -> [chosen not]; [chosen not] and list are above the group's first task, its second is only below the first.
+    let tasks = vec![
+        task("choose", &[]),
+        task("other", &[0]),
+        task("list", &[]),
+        task("first", &[0, 2]),
+        ruled("second", &[3], TriggerRule::AllDone),
+    ];
+    let mut play = Play::started(grouped(tasks, &[3, 4], over_template("xcom:2")));
+    play.run(ti(0, -1), branch(&["other"]));
+    assert_eq!((play.of(ti(3, -1)), play.of(ti(4, -1))), (Skipped, None));
+    play.run(ti(2, -1), value("[1,2]"));
+    assert_eq!(play.states(4), [Scheduled; 2]);
+    play.check_replay();
+}
+
+#[test]
+fn a_cleared_task_of_a_group_looks_at_the_list_again_whoever_is_above_it() {
+    let mut play = after(value("[1]"));
+    play.run(ti(1, 0), ok());
+    play.run(ti(2, 0), ok());
+    // The list and the group's second task, not the first between them.
+    play.clear(&[(0, -1, 0), (2, 0, 1)]);
+    assert_eq!(play.states(2), [None]);
+    play.run(ti(0, -1), value("[1]"));
+    assert_eq!(play.states(2), [Scheduled]);
+    play.check_replay();
+}
+
+#[test]
+fn a_cleared_task_of_a_group_without_elements_is_not_skipped_before_its_past_allows_it() {
+    let first = Task {
+        depends_on_past: true,
+        wait_for_past_depends_before_skipping: true,
+        ..task("a", &[0])
+    };
+    let mut play = Play::started(over_list(first));
+    play.run(ti(0, -1), value("[1]"));
+    let tasks = vec![TaskIndex(1)];
+    play.send(Input::PastDependsMet { tasks });
+    play.run(ti(1, 0), ok());
+    play.clear(&[(0, -1, 0), (1, 0, 1)]);
+    play.run(ti(0, -1), value("[]"));
+    assert_eq!(play.states(1), [None]);
+    let tasks = vec![TaskIndex(1)];
+    play.send(Input::PastDependsMet { tasks });
+    assert_eq!(play.states(1), [Skipped]);
     play.check_replay();
 }

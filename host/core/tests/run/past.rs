@@ -193,3 +193,23 @@ fn b11_a_group_without_elements_is_skipped_when_the_past_allows_it() {
     assert_eq!(play.finished, Some(DagRunState::Success));
     play.check_replay();
 }
+
+#[test]
+fn a_teardown_that_waits_for_its_past_keeps_a_run_alive_that_fails_fast() {
+    let teardown = past(Task {
+        is_teardown: true,
+        trigger_rule: TriggerRule::AllDone,
+        ..task("teardown", &[0])
+    });
+    let dag = Dag {
+        fail_fast: true,
+        ..dag_of(vec![task("work", &[]), teardown])
+    };
+    let mut play = Play::started(dag);
+    play.run(ti(0, -1), error(AttemptErrorKind::Permanent));
+    assert_eq!((play.finished, waiting(&play)), (Option::None, vec![1]));
+    assert_eq!(met(&mut play, &[1]), 2);
+    play.run(ti(1, -1), ok());
+    assert_eq!(play.finished, Some(DagRunState::Failed));
+    play.check_replay();
+}

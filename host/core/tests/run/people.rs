@@ -273,3 +273,22 @@ fn g1_what_templates_came_to_is_told_only_by_a_live_attempt_and_kept_nowhere() {
     assert!(play.state.apply(&event).is_err());
     assert!(play.send(render()).stale);
 }
+
+#[test]
+fn a_deferred_task_instance_gives_its_slots_back_when_it_is_marked_cleared_or_its_run_stopped() {
+    let deferred = || {
+        let mut play = Play::started(dag_of(vec![task("a", &[])]));
+        play.admit(ti(0, -1));
+        play.finish(ti(0, -1), Outcome::Defer(second(900)));
+        assert_eq!(play.of(ti(0, -1)), Deferred);
+        play
+    };
+    let release = Command::Release { ti: ti(0, -1) };
+    let marked = deferred().mark(ti(0, -1), Success);
+    let cleared = deferred().clear(&[(0, -1, 0)]);
+    let reason = String::new();
+    let cancelled = deferred().send(Input::Cancel { reason });
+    for step in [marked, cleared, cancelled] {
+        assert!(step.commands.contains(&release), "{:?}", step.commands);
+    }
+}

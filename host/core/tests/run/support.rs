@@ -25,6 +25,7 @@ pub(crate) const OWNER: u64 = 7;
 
 pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
     Task {
+        gpu: None,
         task_id: TaskId::parse(id).unwrap(),
         task_group: None,
         operator: OperatorName::parse("probe").unwrap(),
@@ -225,6 +226,8 @@ pub(crate) struct Play {
     pub(crate) wants: BTreeSet<TaskInstanceKey>,
     pub(crate) live: BTreeMap<TaskInstanceKey, (u32, Fence)>,
     pub(crate) slots: BTreeSet<TaskInstanceKey>,
+    /// Those whose slots a pool may keep for them.
+    pub(crate) deferred: BTreeSet<TaskInstanceKey>,
     pub(crate) stops: Vec<TaskInstanceKey>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) finished: Option<DagRunState>,
@@ -248,6 +251,7 @@ impl Play {
             wants: BTreeSet::new(),
             live: BTreeMap::new(),
             slots: BTreeSet::new(),
+            deferred: BTreeSet::new(),
             stops: Vec::new(),
             wake: None,
             finished: None,
@@ -305,7 +309,17 @@ impl Play {
                 assert_eq!(before, None, "two live attempts of one task instance");
                 self.slots.insert(*ti);
             }
-            Command::Release { ti } => assert!(self.slots.remove(ti), "no slots to release"),
+            Command::Release { ti } => {
+                let had = self.slots.remove(ti) || self.deferred.remove(ti);
+                assert!(had, "no slots to release");
+                let state = self.of(*ti);
+                if matches!(
+                    state,
+                    TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput
+                ) {
+                    self.deferred.insert(*ti);
+                }
+            }
             Command::StopAttempt { ti, fence, .. } => {
                 assert_eq!(self.live.get(ti).map(|live| live.1), Some(*fence));
                 self.stops.push(*ti);

@@ -246,27 +246,6 @@ fn i9_the_dates_stay_when_the_schedule_is_edited_and_a_period_keeps_its_grid() {
 }
 
 #[test]
-fn i9_runs_that_were_stored_without_the_schedule_are_runs_of_the_backfill_still() {
-    let limit = BackfillRequest {
-        max_active_runs: 2,
-        ..june(1, 4)
-    };
-    let mut host = begin(limit);
-    let stored = host.schedule.clone();
-    assert_eq!(host.turns(now()).len(), 2);
-    // The host dies: both runs were stored, the row that counts them was not.
-    host.schedule = stored;
-    assert_eq!(host.turns(now()), [""; 0]);
-    let backfill = host.schedule.backfill().unwrap();
-    assert_eq!(backfill.active().count(), 2);
-    host.end_all(Success, now());
-    assert_eq!(host.turns(now()).len(), 2);
-    host.end_all(Success, now());
-    let counts = host.ended.first().unwrap().counts();
-    assert_eq!((counts.created, counts.success), (4, 4));
-}
-
-#[test]
 fn i9_a_date_whose_run_id_an_edited_schedule_gave_to_another_is_left_alone() {
     let interval = "schedule: '@daily'\ntimetable: interval\nstart_date: 2025-06-01";
     let mut host = Host::new(dag(interval));

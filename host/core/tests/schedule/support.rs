@@ -108,7 +108,6 @@ impl Host {
             Some(ExistingRun {
                 run_id: row.run.run_id.clone(),
                 state: row.state,
-                backfill_id: row.backfill_id,
             })
         };
         let is_taken = |run_id: &RunId| rows.iter().any(|row| row.run.run_id == *run_id);

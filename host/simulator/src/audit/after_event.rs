@@ -3,7 +3,7 @@
 use super::{Checked, Invariant, Scene, outcome};
 use airlock_core::dag::spec::{Expand, ExpandSource};
 use airlock_core::ids::TaskInstanceKey;
-use airlock_core::run::event::{Event, Outcome};
+use airlock_core::run::event::Event;
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "xcoms_are_kept",
-        sentence: "A task instance has exactly the XComs of its current try: what it pushed and what it returned.",
+        sentence: "A task instance has exactly the XComs of its current try: what it pushed, what it returned, and what a person made of them.",
         holds: xcoms_are_kept,
     },
     Rule {
@@ -29,6 +29,16 @@ const RULES: &[Rule] = &[
         name: "one_instance_an_element",
         sentence: "A mapped task has one instance for each element of its lists, or of their cross product.",
         holds: one_instance_an_element,
+    },
+    Rule {
+        name: "a_cleared_instance_begins_anew",
+        sentence: "A cleared task instance is undecided, or restarting until its old attempt has ended.",
+        holds: a_cleared_instance_begins_anew,
+    },
+    Rule {
+        name: "a_group_is_expanded_as_one",
+        sentence: "Every task of a mapped group has one instance for each element, but those that were decided for all before.",
+        holds: a_group_is_expanded_as_one,
     },
 ];
 
@@ -44,6 +54,9 @@ fn outcome_leads_to_its_state(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::AttemptFinished { ti, outcome, .. } = event else {
         return true;
     };
+    if scene.was_halting {
+        return scene.book.state(*ti) != Some(State::Running);
+    }
     let Some(task) = scene.model.dag.task(ti.task) else {
         return false;
     };
@@ -51,13 +64,21 @@ fn outcome_leads_to_its_state(scene: &Scene<'_>, event: &Event) -> bool {
     let state = scene.book.state(*ti);
     // The book has counted this failure already.
     past.failures -= u32::from(state == Some(State::UpForRetry) && past.failures > 0);
-    state == Some(outcome::leads_to(task, &past, scene.book.stopping, outcome))
+    state
+        == Some(outcome::leads_to(
+            task,
+            &past,
+            scene.book.stopping,
+            scene.book.waits_for_answer(*ti),
+            outcome,
+        ))
 }
 
 fn xcoms_are_kept(scene: &Scene<'_>, event: &Event) -> bool {
     let (Event::AttemptStarted { ti, .. }
     | Event::AttemptFinished { ti, .. }
-    | Event::XComPushed { ti, .. }) = event
+    | Event::XComPushed { ti, .. }
+    | Event::XComEdited { ti, .. }) = event
     else {
         return true;
     };
@@ -79,6 +100,51 @@ fn waits_end_in_time(scene: &Scene<'_>, event: &Event) -> bool {
     }
 }
 
+fn a_group_is_expanded_as_one(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::GroupExpanded { group, elements } = event else {
+        return true;
+    };
+    let spec = scene.model.dag.group(*group);
+    let Some(Expand::Product(keys)) = spec.and_then(|group| group.expand.as_ref()) else {
+        return false;
+    };
+    let lists: Vec<Option<Vec<Value>>> = serde_json::from_str(elements).unwrap_or_default();
+    let expected: usize = keys.iter().zip(&lists).map(length).product();
+    scene.model.family.members(*group).all(|task| {
+        let instances = || scene.book.shadow.instances(task);
+        let was_decided =
+            instances().all(|(map_index, one)| map_index < 0 && one.state().is_finished());
+        let there = instances().filter(|(_, one)| one.state() != State::Removed);
+        let indexes: Vec<i32> = there.map(|(map_index, _)| map_index).collect();
+        let all = indexes.len() == expected;
+        was_decided || (all && (0..).zip(&indexes).all(|(place, index)| place == *index))
+    })
+}
+
+/// How many elements a list has: a literal's are in the DAG.
+fn length(((_, source), list): (&(String, ExpandSource), &Option<Vec<Value>>)) -> usize {
+    match source {
+        ExpandSource::Literal(values) => values.len(),
+        ExpandSource::Template(_) => list.as_ref().map_or(0, Vec::len),
+    }
+}
+
+fn a_cleared_instance_begins_anew(scene: &Scene<'_>, event: &Event) -> bool {
+    let Event::Cleared { task, from, to, .. } = event else {
+        return true;
+    };
+    let task = *task;
+    (*from..*to).all(|map_index| {
+        let ti = TaskInstanceKey { task, map_index };
+        let is_halting = scene.book.past(ti).halting;
+        match scene.book.state(ti) {
+            Some(State::Restarting) => is_halting,
+            Some(State::None) => !is_halting,
+            _ => false,
+        }
+    })
+}
+
 fn one_instance_an_element(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::TaskExpanded { task, elements } = event else {
         return true;
@@ -92,28 +158,18 @@ fn one_instance_an_element(scene: &Scene<'_>, event: &Event) -> bool {
         return true;
     };
     let lists: Vec<Option<Vec<Value>>> = serde_json::from_str(elements).unwrap_or_default();
-    let length = |((_, source), list): (&(String, ExpandSource), &Option<Vec<Value>>)| match (
-        source, list,
-    ) {
-        (ExpandSource::Literal(values), _) => values.len(),
-        (ExpandSource::Template(_), list) => list.as_ref().map_or(0, Vec::len),
-    };
     let expected: usize = keys.iter().zip(&lists).map(length).product();
+    // Those beyond the end of a list that is shorter than before are removed.
     let indexes: Vec<i32> = scene
         .book
         .shadow
         .instances(*task)
+        .filter(|(_, instance)| instance.state() != State::Removed)
         .map(|(map_index, _)| map_index)
         .collect();
-    let first = TaskInstanceKey {
-        task: *task,
-        map_index: 0,
-    };
     lists.len() == keys.len()
         && indexes.len() == expected
         && (0..)
             .zip(&indexes)
             .all(|(place, map_index)| place == *map_index)
-        && scene.book.state(first) == Some(State::None)
-        && !matches!(scene.book.past(first).said, Some(Outcome::Success(_)))
 }

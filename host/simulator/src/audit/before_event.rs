@@ -2,7 +2,7 @@
 
 use super::book::Wait;
 use super::decisions::{self, Verdict};
-use super::{Checked, Invariant, Scene};
+use super::{Checked, Invariant, Scene, past};
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Reason};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
@@ -22,12 +22,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "tries_are_bounded",
-        sentence: "A task instance has at most retries + 1 tries.",
+        sentence: "A task instance has at most retries + 1 tries, counted from its last clear.",
         holds: tries_are_bounded,
     },
     Rule {
         name: "only_failures_count_as_tries",
-        sentence: "A new try follows a failed one; pokes, deferrals and restarts go on with the same try.",
+        sentence: "A new try follows a failed one or a clear; pokes, deferrals and restarts go on with the same try.",
         holds: only_failures_count_as_tries,
     },
     Rule {
@@ -41,9 +41,19 @@ const RULES: &[Rule] = &[
         holds: started_by_its_trigger_rule,
     },
     Rule {
+        name: "the_past_comes_first",
+        sentence: "A task that depends on its past is not scheduled, and where it waits for that not skipped by its rule, before the past allows it.",
+        holds: the_past_comes_first,
+    },
+    Rule {
         name: "never_run_by_its_trigger_rule",
         sentence: "A task instance is skipped or upstream_failed by its trigger rule only when that rule says so.",
         holds: never_run_by_its_trigger_rule,
+    },
+    Rule {
+        name: "only_what_has_no_element_is_removed",
+        sentence: "An instance in a mapped group is removed only after the instance above it, with its map index, was.",
+        holds: only_what_has_no_element_is_removed,
     },
     Rule {
         name: "skipped_by_a_branch",
@@ -72,7 +82,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "what_ended_stays_ended",
-        sentence: "A finished task instance does not change.",
+        sentence: "A finished task instance does not change unless a person clears or marks it.",
         holds: what_ended_stays_ended,
     },
     Rule {
@@ -92,12 +102,12 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a_finished_run_is_over",
-        sentence: "A finished run has no live attempt and no unfinished task instance.",
+        sentence: "A finished run has no live attempt, and no unfinished task instance but such as wait for ever.",
         holds: a_finished_run_is_over,
     },
     Rule {
         name: "leaves_decide_the_run",
-        sentence: "A run failed if it was stopped or a leaf failed, and succeeded otherwise.",
+        sentence: "A run ends as a person said; else it failed if it was stopped, is stuck or a leaf failed, and succeeded otherwise.",
         holds: leaves_decide_the_run,
     },
 ];
@@ -133,7 +143,8 @@ fn tries_are_bounded(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::AttemptStarted { ti, try_number, .. } => {
             let retries = scene.model.dag.task(ti.task).map_or(0, |task| task.retries);
-            (1..=retries + 1).contains(try_number)
+            let before = scene.book.past(*ti).tries_before;
+            (1..=before + retries + 1).contains(try_number)
         }
         _ => true,
     }
@@ -163,8 +174,9 @@ fn nothing_starts_unasked(scene: &Scene<'_>, event: &Event) -> bool {
     scene.ledger.wants_of(scene.key, *ti) || between_pokes()
 }
 
-/// The undecided instances that a `StateSet` to `wanted` speaks of.
-fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Option<TaskInstanceKey> {
+/// The undecided instances that a `StateSet` to `wanted` speaks of: in a mapped group each is a case of its own, elsewhere the
+/// first stands for all.
+fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Vec<TaskInstanceKey> {
     match event {
         Event::StateSet {
             task,
@@ -173,26 +185,46 @@ fn decided(scene: &Scene<'_>, event: &Event, wanted: State) -> Option<TaskInstan
             state,
             ..
         } if *state == wanted => {
-            let mut keys = (*from..*to).map(|map_index| TaskInstanceKey {
+            let keys = (*from..*to).map(|map_index| TaskInstanceKey {
                 task: *task,
                 map_index,
             });
-            keys.find(|ti| scene.book.state(*ti) == Some(State::None))
+            let undecided = keys.filter(|ti| scene.book.state(*ti) == Some(State::None));
+            let all = scene.model.family.group_of(*task).is_some();
+            undecided.take(if all { usize::MAX } else { 1 }).collect()
         }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
 fn started_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
-    match decided(scene, event, State::Scheduled) {
-        Some(ti) => decisions::verdict(scene.model, scene.book, ti.task) == Verdict::Run,
-        None => true,
+    let decided = decided(scene, event, State::Scheduled);
+    let may_run = |ti: &TaskInstanceKey| {
+        let is_expanded = ti.map_index >= 0 || scene.model.family.group_of(ti.task).is_none();
+        is_expanded && decisions::verdict(scene.model, scene.book, *ti) == Verdict::Run
+    };
+    decided.iter().all(may_run)
+}
+
+fn the_past_comes_first(scene: &Scene<'_>, event: &Event) -> bool {
+    match event {
+        Event::StateSet {
+            task,
+            state: State::Skipped,
+            reason: Some(Reason::TriggerRule),
+            ..
+        } => !past::lacks_for_skip(scene.model, scene.book, *task),
+        _ => decided(scene, event, State::Scheduled)
+            .iter()
+            .all(|ti| !past::lacks(scene.model, scene.book, ti.task)),
     }
 }
 
 fn never_run_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
     let Event::StateSet {
         task,
+        from,
+        to,
         state,
         reason: Some(Reason::TriggerRule),
         ..
@@ -205,39 +237,83 @@ fn never_run_by_its_trigger_rule(scene: &Scene<'_>, event: &Event) -> bool {
         State::UpstreamFailed => Verdict::UpstreamFailed,
         _ => return false,
     };
-    let verdict = decisions::verdict(scene.model, scene.book, *task);
-    // The list of a mapped task may be missing because who gives it did not run.
-    let lacks_list = |task| {
-        decisions::is_templated(task) && decisions::upstream_is_short(scene.model, scene.book, task)
+    let (model, book) = (scene.model, scene.book);
+    // The list of a mapped task or group may be missing because who gives it did not run.
+    let lacks_list = || match model.family.group_of(*task) {
+        Some(group) => {
+            let is_short = |state| match wanted {
+                Verdict::Skip => state == State::Skipped,
+                _ => matches!(state, State::Failed | State::UpstreamFailed),
+            };
+            let is_due = *from < 0 || book.revising.contains(&group);
+            is_due
+                && decisions::group_upstream_is_done(model, book, group)
+                && decisions::group_upstream(model, book, group).any(is_short)
+        }
+        None => {
+            decisions::is_templated(model, *task)
+                && decisions::upstream_is_short(model, book, *task)
+        }
     };
-    verdict == wanted
-        || (verdict == Verdict::Run && scene.model.dag.task(*task).is_some_and(lacks_list))
+    let each = (*from..*to).map(|map_index| TaskInstanceKey {
+        task: *task,
+        map_index,
+    });
+    let mut undecided = each.filter(|ti| book.state(*ti) == Some(State::None));
+    undecided.all(|ti| {
+        let verdict = decisions::verdict(model, book, ti);
+        // Without a list no rule in a group is asked.
+        let is_asked = verdict == Verdict::Run || model.family.group_of(*task).is_some();
+        verdict == wanted || (is_asked && lacks_list())
+    })
+}
+
+fn only_what_has_no_element_is_removed(scene: &Scene<'_>, event: &Event) -> bool {
+    let decided = decided(scene, event, State::Removed);
+    decided
+        .iter()
+        .all(|ti| decisions::verdict(scene.model, scene.book, *ti) == Verdict::Remove)
 }
 
 fn skipped_by_a_branch(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::StateSet {
             task,
-            reason: Some(Reason::BranchNotTaken | Reason::ShortCircuit),
+            from,
+            to,
+            reason: Some(Reason::BranchNotTaken | Reason::ShortCircuit | Reason::PreviouslySkipped),
             ..
-        } => decisions::is_unwanted(scene.model, scene.book, *task),
+        } => (*from..*to).all(|map_index| {
+            let ti = TaskInstanceKey {
+                task: *task,
+                map_index,
+            };
+            decisions::is_unwanted(scene.model, scene.book, ti)
+        }),
         _ => true,
     }
 }
 
 fn not_chosen_is_not_started(scene: &Scene<'_>, event: &Event) -> bool {
-    match decided(scene, event, State::Scheduled) {
-        Some(ti) if scene.book.stopping.is_none() => {
-            !decisions::is_unwanted(scene.model, scene.book, ti.task)
-        }
-        _ => true,
-    }
+    let decided = decided(scene, event, State::Scheduled);
+    scene.book.stopping.is_some()
+        || decided
+            .iter()
+            .all(|ti| !decisions::is_unwanted(scene.model, scene.book, *ti))
 }
 
 /// When the end of a wait of this kind is recorded, the wait's earliest end has come.
 fn waited(scene: &Scene<'_>, event: &Event, kind: Wait) -> bool {
     let is_early = |ti: TaskInstanceKey| {
+        // Who waited for an answer goes on when it is given.
+        let is_answered = scene.book.state(ti) == Some(State::AwaitingInput)
+            && scene
+                .book
+                .questions
+                .get(&ti)
+                .is_some_and(|question| question.answer.is_some());
         let waits = scene.book.past_of(ti).and_then(|past| past.waits);
+        let waits = waits.filter(|_| !is_answered);
         waits.is_some_and(|(wait, least, _)| wait == kind && scene.now < least)
     };
     match event {
@@ -284,10 +360,11 @@ fn what_ended_stays_ended(scene: &Scene<'_>, event: &Event) -> bool {
                 map_index,
             })
         }),
-        Event::AttemptStarted { ti, .. }
-        | Event::AttemptFinished { ti, .. }
-        | Event::AttemptLost { ti, .. }
-        | Event::XComPushed { ti, .. } => is_open(*ti),
+        Event::AttemptFinished { ti, .. } | Event::AttemptLost { ti, .. } => {
+            is_open(*ti) || scene.book.past(*ti).halting
+        }
+        Event::AttemptStarted { ti, .. } => is_open(*ti),
+        Event::XComPushed { ti, .. } => is_open(*ti) && !scene.book.past(*ti).halting,
         _ => true,
     }
 }
@@ -350,17 +427,28 @@ fn a_finished_run_is_over(scene: &Scene<'_>, event: &Event) -> bool {
     match event {
         Event::RunFinished { .. } => {
             let mut instances = scene.book.shadow.all_instances();
+            let is_stuck = |ti: TaskInstanceKey, state: State| {
+                let waits = || decisions::verdict(scene.model, scene.book, ti) == Verdict::Wait;
+                state == State::None && (scene.book.finished.is_some() || waits())
+            };
             scene.book.live().next().is_none()
-                && instances.all(|(_, instance)| instance.state().is_finished())
+                && instances.all(|(ti, instance)| {
+                    instance.state().is_finished() || is_stuck(ti, instance.state())
+                })
         }
         _ => true,
     }
 }
 
 fn leaves_decide_the_run(scene: &Scene<'_>, event: &Event) -> bool {
-    let Event::RunFinished { state, .. } = event else {
-        return true;
-    };
+    match event {
+        Event::RunFinished { state, .. } => *state == right_end(scene),
+        _ => true,
+    }
+}
+
+/// How a run ends in which nothing goes on any more.
+pub(super) fn right_end(scene: &Scene<'_>) -> DagRunState {
     let dag = &scene.model.dag;
     let counts = |task: airlock_core::ids::TaskIndex| {
         dag.task(task)
@@ -382,10 +470,11 @@ fn leaves_decide_the_run(scene: &Scene<'_>, event: &Event) -> bool {
                 matches!(instance.state(), State::Failed | State::UpstreamFailed)
             })
         });
-    let right = if failed || scene.book.stopping.is_some() {
-        DagRunState::Failed
-    } else {
-        DagRunState::Success
-    };
-    *state == right
+    let mut all = scene.book.shadow.all_instances();
+    let is_stuck = all.any(|(_, instance)| instance.state() == State::None);
+    match (scene.book.stopping, scene.book.marked) {
+        (Some(Reason::Marked), Some(state)) => state,
+        (None, _) if !failed && !is_stuck => DagRunState::Success,
+        _ => DagRunState::Failed,
+    }
 }

@@ -1,15 +1,13 @@
-//! What the auditor knows of one run: a fold over its events, beside a second `RunState` that sees nothing but the events.
+//! What the auditor knows of one run, beside a second `RunState` that sees nothing but the events. How it follows them is in
+//! `fold`.
 
-use super::delays;
-use super::{Checked, Violation};
-use airlock_core::dag::spec::{Dag, SensorMode, Task};
-use airlock_core::ids::{TaskIndex, TaskInstanceKey};
+use airlock_core::dag::spec::Dag;
+use airlock_core::ids::{GroupIndex, TaskIndex, TaskInstanceKey};
 use airlock_core::run::Instance;
 use airlock_core::run::event::{Event, Fence, Outcome, Reason};
 use airlock_core::run::state::RunState;
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,6 +19,15 @@ pub(super) enum Wait {
     Deferral,
 }
 
+/// What a task instance asked.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) request: String,
+    pub(super) answer: Option<String>,
+    /// It was answered while the attempt that asked was running, which may not have seen it.
+    pub(super) raced: bool,
+}
+
 /// The past of a task instance.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Past {
@@ -28,15 +35,19 @@ pub(super) struct Past {
     pub(super) try_number: u32,
     /// The attempt that has begun and not ended.
     pub(super) live: Option<Fence>,
-    /// Tries that failed and were followed by another.
+    /// It has ended for its task instance, which was cleared, marked or removed: what it says changes nothing.
+    pub(super) halting: bool,
+    /// Tries that failed and were followed by another, and all tries before a clear: the next try is one more.
     pub(super) failures: u32,
+    /// Its tries before it was last cleared: retries count from here.
+    pub(super) tries_before: u32,
     pub(super) first_start: Option<Timestamp>,
     /// Pokes of this try that said not-yet.
     pub(super) pokes: u32,
     /// What it waits for, the earliest and the latest time at which that may end.
     pub(super) waits: Option<(Wait, Timestamp, Timestamp)>,
     /// The next start goes on where the last attempt stopped.
-    goes_on: bool,
+    pub(super) goes_on: bool,
     pub(super) xcoms: BTreeMap<String, String>,
     /// The outcome that ended it.
     pub(super) said: Option<Outcome>,
@@ -50,11 +61,31 @@ pub(super) struct Book {
     pub(super) started_at: Option<Timestamp>,
     pub(super) stopping: Option<Reason>,
     pub(super) finished: Option<DagRunState>,
-    pasts: BTreeMap<TaskInstanceKey, Past>,
+    /// The end that a person gave the run.
+    pub(super) marked: Option<DagRunState>,
+    pub(super) pasts: BTreeMap<TaskInstanceKey, Past>,
     /// Tasks of which an instance branched or short-circuited.
     pub(super) deciders: BTreeSet<TaskIndex>,
+    /// The undecided tasks that each of those did not want when the last of its instances ended.
+    pub(super) votes: BTreeMap<TaskIndex, BTreeSet<TaskIndex>>,
+    /// The same for the tasks of a mapped group: each instance of a decider has a say about its own map index.
+    pub(super) votes_beside: BTreeMap<TaskInstanceKey, BTreeSet<TaskIndex>>,
+    /// Mapped groups of which an expanded task was cleared: their lists are looked at again.
+    pub(super) revising: BTreeSet<GroupIndex>,
+    /// What task instances asked people in their current try.
+    pub(super) questions: BTreeMap<TaskInstanceKey, Question>,
+    /// SLAs that were neither missed nor met, by task.
+    pub(super) slas: BTreeMap<TaskIndex, Timestamp>,
+    /// The same for the run's deadlines, by their place.
+    pub(super) deadlines: BTreeMap<u32, Timestamp>,
+    /// Whose stopped attempt ended in this step.
+    pub(super) was_halting_now: Vec<TaskInstanceKey>,
+    /// Attempts that this step put an end to.
+    pub(super) stopped_now: Vec<(TaskInstanceKey, Fence)>,
+    /// Tasks that what the run before left allows.
+    pub(super) past_met: BTreeSet<TaskIndex>,
     /// Tasks that changed since the last look.
-    dirty: BTreeSet<TaskIndex>,
+    pub(super) dirty: BTreeSet<TaskIndex>,
 }
 
 impl Book {
@@ -65,8 +96,18 @@ impl Book {
             started_at: None,
             stopping: None,
             finished: None,
+            marked: None,
             pasts: BTreeMap::new(),
             deciders: BTreeSet::new(),
+            votes: BTreeMap::new(),
+            past_met: BTreeSet::new(),
+            votes_beside: BTreeMap::new(),
+            revising: BTreeSet::new(),
+            questions: BTreeMap::new(),
+            slas: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
+            was_halting_now: Vec::new(),
+            stopped_now: Vec::new(),
             dirty: BTreeSet::new(),
         }
     }
@@ -93,131 +134,15 @@ impl Book {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Takes an event into the books.
-    pub(super) fn follow(&mut self, dag: &Dag, event: &Event) -> Checked<()> {
-        if let Err(error) = self.shadow.apply(event) {
-            let sentence = "An event that a run recorded can be applied where it was recorded.";
-            let illegal = Violation::new("recorded_events_are_legal", sentence);
-            return Err(illegal.because(format!("{error}: {event:?}")));
-        }
-        self.events.push(event.clone());
-        match event {
-            Event::RunStarted { at } => {
-                self.started_at = Some(*at);
-                self.dirty.extend(crate::world::family::indexes(dag));
-            }
-            Event::RunStopping { why, .. } => self.stopping = Some(*why),
-            Event::RunFinished { state, .. } => self.finished = Some(*state),
-            Event::StateSet { task, from, to, .. } => {
-                self.dirty.insert(*task);
-                for map_index in *from..*to {
-                    let ti = TaskInstanceKey {
-                        task: *task,
-                        map_index,
-                    };
-                    self.pasts.entry(ti).or_default().waits = None;
-                }
-            }
-            Event::AttemptStarted {
-                ti,
-                try_number,
-                fence,
-                at,
-            } => {
-                self.begin(*ti, *try_number, *fence, *at);
-            }
-            Event::AttemptFinished {
-                ti, outcome, at, ..
-            } => {
-                self.dirty.insert(ti.task);
-                if let Some(task) = dag.task(ti.task) {
-                    self.end(task, *ti, outcome, *at);
-                }
-            }
-            Event::AttemptLost { ti, .. } => {
-                self.dirty.insert(ti.task);
-                let past = self.pasts.entry(*ti).or_default();
-                (past.live, past.waits, past.goes_on) = (None, None, false);
-            }
-            Event::XComPushed { ti, key, value, .. } => {
-                let past = self.pasts.entry(*ti).or_default();
-                past.xcoms.insert(key.clone(), value.clone());
-            }
-            Event::TaskExpanded { task, .. } => {
-                self.dirty.insert(*task);
-            }
-            _ => {}
-        }
-        Ok(())
+    /// Attempts that hold slots for a task instance that has no use for them any more.
+    pub(super) fn halting(&self) -> impl Iterator<Item = TaskInstanceKey> {
+        let halting = self.pasts.iter().filter(|(_, past)| past.halting);
+        halting.map(|(ti, _)| *ti)
     }
 
-    fn begin(&mut self, ti: TaskInstanceKey, try_number: u32, fence: Fence, at: Timestamp) {
-        let past = self.pasts.entry(ti).or_default();
-        if !past.goes_on {
-            past.xcoms.clear();
-        }
-        if try_number > past.try_number {
-            past.pokes = 0;
-        }
-        past.attempt = fence.attempt;
-        past.try_number = try_number;
-        past.live = Some(fence);
-        past.first_start.get_or_insert(at);
-        past.waits = None;
-        past.goes_on = false;
+    /// Whether a deferral waits for a person, who may not have been heard yet.
+    pub(super) fn waits_for_answer(&self, ti: TaskInstanceKey) -> bool {
+        let question = self.questions.get(&ti);
+        question.is_some_and(|question| question.answer.is_none() || question.raced)
     }
-
-    fn end(&mut self, task: &Task, ti: TaskInstanceKey, outcome: &Outcome, at: Timestamp) {
-        let state = self.state(ti).unwrap_or(TaskInstanceState::Removed);
-        let past = self.pasts.entry(ti).or_default();
-        past.live = None;
-        match (state, outcome) {
-            (state, outcome) if state.is_finished() => {
-                if state == TaskInstanceState::Success {
-                    keep_value(task, outcome, &mut past.xcoms);
-                    if matches!(outcome, Outcome::Branch(_) | Outcome::ShortCircuit { .. }) {
-                        self.deciders.insert(ti.task);
-                    }
-                }
-                past.said = Some(outcome.clone());
-            }
-            (_, Outcome::Defer(until)) => {
-                past.goes_on = true;
-                past.waits = Some((Wait::Deferral, *until, *until));
-            }
-            (_, Outcome::NotYet) => {
-                past.pokes += 1;
-                past.goes_on = task.sensor.mode == SensorMode::Poke;
-                let first = past.first_start.unwrap_or(at);
-                let (least, most) = delays::poke(task, first, past.pokes, at);
-                past.waits = Some((Wait::Poke, least, most));
-            }
-            _ => {
-                past.failures += 1;
-                let (least, most) = delays::retry(task, past.try_number, at);
-                past.waits = Some((Wait::Retry, least, most));
-            }
-        }
-    }
-}
-
-/// What a success leaves as XComs.
-fn keep_value(task: &Task, outcome: &Outcome, xcoms: &mut BTreeMap<String, String>) {
-    let value = match outcome {
-        Outcome::Success(Some(json)) => json.clone(),
-        Outcome::Branch(chosen) => Value::from(chosen.clone()).to_string(),
-        Outcome::ShortCircuit { .. } => "false".to_owned(),
-        _ => return,
-    };
-    if !task.do_xcom_push || value == "null" {
-        return;
-    }
-    if task.multiple_outputs
-        && let Ok(Value::Object(members)) = serde_json::from_str(&value)
-    {
-        for (key, member) in members {
-            xcoms.insert(key, member.to_string());
-        }
-    }
-    xcoms.insert("return_value".to_owned(), value);
 }

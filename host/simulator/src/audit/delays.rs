@@ -1,14 +1,25 @@
 //! The bounds of every delay, from Airflow's documentation: with backoff a delay lies between a value and twice that.
 
 use crate::world::after;
-use airlock_core::dag::spec::Task;
+use airlock_core::dag::spec::{RetryAction, Task};
+use airlock_core::run::event::{AttemptError, Outcome};
 use jiff::{SignedDuration, Timestamp};
 
 /// No backoff is longer: a day.
 const DAY_SECONDS: f64 = 86_400.0;
 
 /// Between which times the retry after try `try_number`, which failed at `at`, may begin.
-pub(super) fn retry(task: &Task, try_number: u32, at: Timestamp) -> (Timestamp, Timestamp) {
+pub(super) fn retry(
+    task: &Task,
+    outcome: &Outcome,
+    try_number: u32,
+    at: Timestamp,
+) -> (Timestamp, Timestamp) {
+    if let Outcome::Error(error) = outcome
+        && let Some(RetryAction::Retry(Some(delay))) = policy(task, error)
+    {
+        return (after(at, delay), after(at, delay));
+    }
     let factor = task.retry_exponential_backoff;
     let grows = factor > 0.0 && (factor - 1.0).abs() > f64::EPSILON;
     let max = task.max_retry_delay.unwrap_or(SignedDuration::MAX);
@@ -24,6 +35,19 @@ pub(super) fn retry(task: &Task, try_number: u32, at: Timestamp) -> (Timestamp, 
     let bound =
         |seconds: f64| SignedDuration::from_secs_f64(seconds.clamp(0.0, DAY_SECONDS)).min(max);
     (after(at, bound(least - 1.0)), after(at, bound(least * 2.0)))
+}
+
+/// What the first rule of a task's retry policy that fits an error says.
+pub(super) fn policy(task: &Task, error: &AttemptError) -> Option<RetryAction> {
+    for rule in &task.retry_policy {
+        let any_kind = rule.kinds.is_empty();
+        let fits_kind = any_kind || rule.kinds.contains(&error.kind);
+        let fits_text = error.message.find(rule.message_contains.as_str()).is_some();
+        if fits_kind && fits_text {
+            return Some(rule.action);
+        }
+    }
+    None
 }
 
 /// Between which times the poke after poke number `poke`, which said not-yet at `at`, may begin.

@@ -8,8 +8,7 @@ use crate::shell::journal::Journal;
 use crate::world::{RunKey, World};
 use airlock_core::dispatch::Slots;
 use airlock_core::ids::{PoolName, TaskInstanceKey};
-use airlock_core::run::event::{Command, Event, Fence, Input, Outcome};
-use airlock_core::task_instance::state::TaskInstanceState as State;
+use airlock_core::run::event::{Command, Fence, Input};
 use jiff::Timestamp;
 
 /// A task instance that wants slots.
@@ -28,6 +27,16 @@ const LIMITS: &[Rule] = &[
         name: "pools_are_never_exceeded",
         sentence: "The slots that task instances hold of a pool are never more than it has when one is admitted.",
         holds: fits_pool,
+    },
+    Rule {
+        name: "only_served_queues_run",
+        sentence: "A task instance gets slots only of a host that serves its queue.",
+        holds: fits_queue,
+    },
+    Rule {
+        name: "nothing_of_a_paused_dag_runs",
+        sentence: "No task instance of a paused DAG gets slots.",
+        holds: is_not_paused,
     },
     Rule {
         name: "parallelism_is_never_exceeded",
@@ -86,12 +95,6 @@ const DURABLE: Invariant<()> = Invariant {
     sentence: "No attempt is started before the event that says so is durable.",
     holds: (),
 };
-const PROMISES: Invariant<()> = Invariant {
-    name: "what_was_acknowledged_stays",
-    sentence: "A run, a cancellation and the end of a task instance survive every crash once somebody was told.",
-    holds: (),
-};
-
 impl Candidate<'_> {
     fn task(&self) -> Option<&airlock_core::dag::spec::Task> {
         self.world.model(self.run)?.dag.task(self.ti.task)
@@ -112,13 +115,33 @@ fn fits_pool(candidate: &Candidate<'_>) -> bool {
     let Some(task) = candidate.task() else {
         return false;
     };
-    match candidate.ledger.pools.get(&task.pool) {
+    match candidate
+        .ledger
+        .pools
+        .get(&task.pool)
+        .map(|pool| pool.slots)
+    {
         None => false,
         Some(Slots::Unlimited) => true,
         Some(Slots::Limited(limit)) => {
-            candidate.ledger.used(&task.pool) + u64::from(task.pool_slots) <= u64::from(*limit)
+            candidate.ledger.used(&task.pool) + u64::from(task.pool_slots) <= u64::from(limit)
         }
     }
+}
+
+fn fits_queue(candidate: &Candidate<'_>) -> bool {
+    let queues = &candidate.ledger.queues;
+    candidate
+        .task()
+        .is_some_and(|task| queues.contains(&task.queue))
+}
+
+fn is_not_paused(candidate: &Candidate<'_>) -> bool {
+    let dag = candidate
+        .world
+        .arrival(candidate.run)
+        .map(|arrival| arrival.dag);
+    dag.is_some_and(|dag| !candidate.ledger.paused.contains(&dag))
 }
 
 fn fits_parallelism(candidate: &Candidate<'_>) -> bool {
@@ -234,6 +257,7 @@ impl Audit {
         if let Some(left) = candidates(self, world).find(Candidate::fits) {
             return Err(IDLE.broken(format!("run {} {:?}", left.run.0, left.ti)));
         }
+        self.check_told(world, shell)?;
         for (pool, _, used, _) in shell.dispatcher.pools() {
             self.check_pool(pool, used)?;
         }
@@ -270,66 +294,6 @@ impl Audit {
             return Err(RELEASED.broken(format!("run {}", key.0)));
         }
         Ok(())
-    }
-
-    /// After a restart: what was acknowledged before is there.
-    pub(crate) fn check_promises(&self) -> Checked<()> {
-        for run in &self.triggered {
-            if !self.books.contains_key(run) {
-                return Err(PROMISES.broken(format!("run {} is gone", run.0)));
-            }
-        }
-        for run in &self.cancelled {
-            let book = self.books.get(run);
-            if !book.is_some_and(|book| book.stopping.is_some() || book.finished.is_some()) {
-                return Err(PROMISES.broken(format!("run {} is not cancelled any more", run.0)));
-            }
-        }
-        for ((run, ti), state) in &self.ended {
-            if self.books.get(run).and_then(|book| book.state(*ti)) != Some(*state) {
-                return Err(PROMISES.broken(format!("run {} {ti:?} was {state}", run.0)));
-            }
-        }
-        Ok(())
-    }
-
-    /// Events of a run became durable: the ends among them must stay.
-    pub(crate) fn became_durable(&mut self, key: RunKey, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::AttemptFinished { ti, outcome, .. } => {
-                    let state = match outcome {
-                        Outcome::Success(_) | Outcome::Branch(_) | Outcome::ShortCircuit { .. } => {
-                            State::Success
-                        }
-                        Outcome::Skip(_) => State::Skipped,
-                        Outcome::NotYet | Outcome::Defer(_) | Outcome::Error(_) => continue,
-                    };
-                    self.ended.insert((key, *ti), state);
-                }
-                Event::StateSet {
-                    task,
-                    from,
-                    to,
-                    state,
-                    ..
-                } if state.is_finished() => {
-                    for map_index in *from..*to {
-                        self.ended.insert(
-                            (
-                                key,
-                                TaskInstanceKey {
-                                    task: *task,
-                                    map_index,
-                                },
-                            ),
-                            *state,
-                        );
-                    }
-                }
-                _ => {}
-            }
-        }
     }
 
     /// Every run has ended.

@@ -1,9 +1,8 @@
 //! Who wants slots and who holds them, over all runs, counted from events and commands.
 
 use super::book::Book;
+use crate::shell::PoolSize;
 use crate::world::RunKey;
-use airlock_core::dag::spec::Dag;
-use airlock_core::dispatch::Slots;
 use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Command, Event};
 use airlock_core::task_instance::state::TaskInstanceState;
@@ -19,8 +18,16 @@ pub(super) struct Held {
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
-    pub(super) pools: BTreeMap<PoolName, Slots>,
+pub(crate) struct Ledger {
+    pub(crate) pools: BTreeMap<PoolName, PoolSize>,
+    /// The queues that the host serves.
+    pub(crate) queues: BTreeSet<String>,
+    /// The DAGs that are paused, by their place in the world.
+    pub(crate) paused: BTreeSet<usize>,
+    /// What deferred task instances had: it counts where their pool includes them.
+    pub(super) deferred: BTreeMap<RunKey, BTreeMap<TaskInstanceKey, Held>>,
+    /// What was deferred and is not any more: its slots are given back, or taken again.
+    was_deferred: BTreeSet<(RunKey, TaskInstanceKey)>,
     pub(super) wants: BTreeMap<RunKey, BTreeSet<TaskInstanceKey>>,
     pub(super) held: BTreeMap<RunKey, BTreeMap<TaskInstanceKey, Held>>,
 }
@@ -50,15 +57,23 @@ impl Ledger {
     }
 
     pub(super) fn used(&self, pool: &PoolName) -> u64 {
-        self.holders()
-            .filter(|(_, _, held)| held.pool == *pool)
-            .map(|(_, _, held)| u64::from(held.slots))
+        let includes = self
+            .pools
+            .get(pool)
+            .is_some_and(|pool| pool.include_deferred);
+        let deferred = self.deferred.values().flat_map(BTreeMap::values);
+        let holders = self.holders().map(|(_, _, held)| held);
+        holders
+            .chain(deferred.filter(|_| includes))
+            .filter(|held| held.pool == *pool)
+            .map(|held| u64::from(held.slots))
             .sum()
     }
 
     pub(super) fn forget(&mut self, run: RunKey) {
         self.wants.remove(&run);
         self.held.remove(&run);
+        self.deferred.remove(&run);
     }
 
     /// After a restart: what runs by the books held its slots in the dead host.
@@ -66,10 +81,13 @@ impl Ledger {
         if book.finished.is_some() {
             return;
         }
+        self.recount_deferred(run, book);
         let dag = book.shadow.dag().clone();
         for (ti, instance) in book.shadow.all_instances() {
             let pool = dag.task(ti.task).map(|task| task.pool.clone());
-            if let (TaskInstanceState::Running, Some(pool)) = (instance.state(), pool) {
+            let holds = instance.state() == TaskInstanceState::Running
+                || book.past_of(ti).is_some_and(|past| past.halting);
+            if let Some(pool) = pool.filter(|_| holds) {
                 self.held
                     .entry(run)
                     .or_default()
@@ -78,14 +96,52 @@ impl Ledger {
         }
     }
 
+    /// Whatever is deferred now, whoever deferred it.
+    fn recount_deferred(&mut self, run: RunKey, book: &Book) {
+        let dag = book.shadow.dag();
+        let deferred = book.shadow.all_instances().filter(|(_, instance)| {
+            matches!(
+                instance.state(),
+                TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput
+            )
+        });
+        let held = deferred.filter_map(|(ti, _)| {
+            let task = dag.task(ti.task)?;
+            let held = Held {
+                pool: task.pool.clone(),
+                slots: task.pool_slots.max(1),
+            };
+            Some((ti, held))
+        });
+        let held = held.collect();
+        self.deferred.insert(run, held);
+    }
+
     /// An attempt that begins takes its slots, unless it has them from the poke before.
-    pub(super) fn follow(&mut self, run: RunKey, dag: &Dag, event: &Event) {
+    pub(super) fn follow(&mut self, run: RunKey, book: &Book, event: &Event) {
+        let before = self.deferred.get(&run).cloned().unwrap_or_default();
+        let totals = book.shadow.totals();
+        let is_deferred = totals.get(TaskInstanceState::Deferred)
+            + totals.get(TaskInstanceState::AwaitingInput)
+            > 0;
+        if is_deferred {
+            self.recount_deferred(run, book);
+        } else {
+            self.deferred.remove(&run);
+        }
+        let now = self.deferred.get(&run);
+        let left = before
+            .into_keys()
+            .filter(|ti| now.is_none_or(|now| !now.contains_key(ti)));
+        self.was_deferred.extend(left.map(|ti| (run, ti)));
+        let dag = book.shadow.dag();
         let Event::AttemptStarted { ti, .. } = event else {
             return;
         };
         if let Some(wants) = self.wants.get_mut(&run) {
             wants.remove(ti);
         }
+        self.was_deferred.remove(&(run, *ti));
         if let Some(task) = dag.task(ti.task) {
             let held = Held {
                 pool: task.pool.clone(),
@@ -103,10 +159,11 @@ impl Ledger {
             Command::Unwant { task, from, to } => {
                 range(*task, *from, *to).all(|ti| wants.remove(&ti))
             }
-            Command::Release { ti } => self
-                .held
-                .get_mut(&run)
-                .is_some_and(|held| held.remove(ti).is_some()),
+            Command::Release { ti } => {
+                let held = self.held.get_mut(&run);
+                let had = held.is_some_and(|held| held.remove(ti).is_some());
+                had || self.was_deferred.remove(&(run, *ti))
+            }
             _ => true,
         }
     }

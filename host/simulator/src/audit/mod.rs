@@ -6,26 +6,31 @@ mod before_event;
 mod book;
 mod decisions;
 mod delays;
+mod fold;
 mod global;
+mod human;
+mod late;
 mod ledger;
 mod outcome;
+mod past;
+mod people;
+mod promises;
 mod settled;
 mod stepped;
 
-use crate::shell::{LiveRun, Promise, Shell};
+use crate::shell::{LiveRun, Selection, Settings, Shell};
 use crate::world::{DagModel, RunKey, World};
-use airlock_core::dispatch::Slots;
-use airlock_core::ids::{PoolName, TaskInstanceKey};
+use airlock_core::ids::TaskIndex;
 use airlock_core::run::IllegalEvent;
 use airlock_core::run::event::{Event, Input};
 use airlock_core::run::state::RunState;
 use airlock_core::run::step::Step;
-use airlock_core::task_instance::state::TaskInstanceState;
 use book::Book;
 pub(crate) use global::check_durable;
 use jiff::Timestamp;
 use ledger::Ledger;
-use std::collections::{BTreeMap, BTreeSet};
+use promises::Promises;
+use std::collections::BTreeMap;
 
 /// An invariant that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,29 +82,26 @@ struct Scene<'a> {
     ledger: &'a Ledger,
     /// Wall-clock time of the step.
     now: Timestamp,
+    /// The attempt that the event speaks of had been told to stop before.
+    was_halting: bool,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     books: BTreeMap<RunKey, Book>,
-    ledger: Ledger,
-    /// Runs whose creation was acknowledged.
-    triggered: BTreeSet<RunKey>,
-    /// Runs whose cancellation was acknowledged.
-    cancelled: BTreeSet<RunKey>,
-    /// Final states of task instances whose events were durable when something was done because of them.
-    ended: BTreeMap<(RunKey, TaskInstanceKey), TaskInstanceState>,
+    pub(crate) ledger: Ledger,
+    pub(crate) promises: Promises,
+    /// The run before each run that was taken into memory.
+    before: BTreeMap<RunKey, Option<RunKey>>,
 }
 
 impl Audit {
-    /// A host starts with these pools.
-    pub(crate) fn begin(&mut self, pools: &BTreeMap<PoolName, Slots>) {
-        self.ledger.pools.clone_from(pools);
-    }
-
-    pub(crate) fn pool_set(&mut self, name: PoolName, slots: Slots) {
-        self.ledger.pools.insert(name, slots);
+    /// A host starts with these pools, queues and pauses.
+    pub(crate) fn begin(&mut self, settings: &Settings) {
+        self.ledger.pools.clone_from(&settings.pools);
+        self.ledger.queues.clone_from(&settings.queues);
+        self.ledger.paused.clone_from(&settings.paused);
     }
 
     /// A run was created.
@@ -134,15 +136,25 @@ impl Audit {
                 book,
                 ledger: &self.ledger,
                 now,
+                was_halting: false,
             };
             before_event::check(&scene, event)?;
+            self.check_met(world, key, event)?;
+            late::check_before(&scene, event)?;
         }
         let Some(book) = self.books.get_mut(&key) else {
             return Ok(());
         };
-        book.follow(&model.dag, event)?;
+        let was_halting = match event {
+            Event::AttemptFinished { ti, .. } => book.past(*ti).halting,
+            _ => false,
+        };
+        book.follow(model, event)?;
+        decisions::vote(model, book, event);
         if let Some(now) = now {
-            self.ledger.follow(key, &model.dag, event);
+            if let Some(book) = self.books.get(&key) {
+                self.ledger.follow(key, book, event);
+            }
             if let Some(book) = self.books.get(&key) {
                 let scene = Scene {
                     key,
@@ -150,6 +162,7 @@ impl Audit {
                     book,
                     ledger: &self.ledger,
                     now,
+                    was_halting,
                 };
                 after_event::check(&scene, event)?;
             }
@@ -175,10 +188,16 @@ impl Audit {
             book,
             ledger: &self.ledger,
             now,
+            was_halting: false,
         };
         stepped::check_before(&before, input, step)?;
+        people::check_before(&before, input, step)?;
         global::check_admission(self, world, run.key, input)?;
         global::check_start(self, world, run.key, input)?;
+        if let Some(book) = self.books.get_mut(&run.key) {
+            book.stopped_now.clear();
+            book.was_halting_now.clear();
+        }
         for event in &step.events {
             self.event(world, run.key, event, Some(now))?;
         }
@@ -191,8 +210,11 @@ impl Audit {
             book,
             ledger: &self.ledger,
             now,
+            was_halting: false,
         };
-        stepped::check_after(&after, run, input, step)
+        stepped::check_after(&after, run, input, step)?;
+        late::check_after(&after, input, step)?;
+        people::check_after(&after, run, input, step)
     }
 
     /// A step was refused: only an input about something that is not there may be, and it changes nothing.
@@ -222,7 +244,10 @@ impl Audit {
             book,
             ledger: &self.ledger,
             now,
+            was_halting: false,
         };
+        human::check(&scene, run)?;
+        late::check(&scene, run)?;
         settled::check(&scene, run, &dirty.unwrap_or_default())
     }
 
@@ -242,6 +267,7 @@ impl Audit {
         self.books.clear();
         self.ledger.wants.clear();
         self.ledger.held.clear();
+        self.ledger.deferred.clear();
     }
 
     /// A restart read these events of a run: the books begin again from them.
@@ -256,14 +282,34 @@ impl Audit {
         Ok(())
     }
 
-    pub(crate) fn acknowledged(&mut self, promise: &Promise) {
-        match promise {
-            Promise::Triggered(run) => {
-                self.triggered.insert(*run);
-            }
-            Promise::Cancelled(run) => {
-                self.cancelled.insert(*run);
-            }
+    /// How many events a run has recorded.
+    pub(crate) fn head(&self, key: RunKey) -> usize {
+        self.books.get(&key).map_or(0, |book| book.events.len())
+    }
+
+    /// A person's choice of task instances came to these ranges.
+    pub(crate) fn selected(
+        &self,
+        world: &World,
+        key: RunKey,
+        selection: &Selection,
+        ranges: &[(TaskIndex, i32, i32)],
+    ) -> Checked<()> {
+        match (world.model(key), self.books.get(&key)) {
+            (Some(model), Some(book)) => people::check_selection(model, book, selection, ranges),
+            _ => Ok(()),
+        }
+    }
+
+    /// An ended run was read back from the journal.
+    pub(crate) fn read_back(&self, key: RunKey, state: &RunState) -> Checked<()> {
+        match self.books.get(&key) {
+            Some(book) if book.shadow != *state => Err(Violation::new(
+                "what_is_read_back_is_what_ended",
+                "A run that has ended and is read back is as it was at its end.",
+            )
+            .because(format!("run {}", key.0))),
+            _ => Ok(()),
         }
     }
 

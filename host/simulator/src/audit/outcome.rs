@@ -1,8 +1,9 @@
 //! What an attempt's answer should be recorded as, and where it should lead.
 
 use super::book::Past;
+use super::delays;
 use crate::world::{DagModel, after};
-use airlock_core::dag::spec::{SensorMode, Task};
+use airlock_core::dag::spec::{RetryAction, SensorMode, Task};
 use airlock_core::ids::TaskIndex;
 use airlock_core::run::event::{AttemptErrorKind, Outcome, Reason};
 use airlock_core::task_instance::state::TaskInstanceState as State;
@@ -108,6 +109,7 @@ pub(super) fn leads_to(
     task: &Task,
     past: &Past,
     stopping: Option<Reason>,
+    waits_for_answer: bool,
     outcome: &Outcome,
 ) -> State {
     let stopped = match stopping {
@@ -122,6 +124,7 @@ pub(super) fn leads_to(
         }
         (Outcome::Skip(_), _) => State::Skipped,
         (_, Some(stopped)) => stopped,
+        (Outcome::Defer(_), None) if waits_for_answer => State::AwaitingInput,
         (Outcome::Defer(_), None) => State::Deferred,
         (Outcome::NotYet, None) => match task.sensor.mode {
             SensorMode::Poke => State::Running,
@@ -138,8 +141,9 @@ pub(super) fn leads_to(
                 | AttemptErrorKind::Unrunnable
                 | AttemptErrorKind::Cancelled => false,
             };
-            let tries_left = past.failures < task.retries;
-            if may_go_away && tries_left {
+            let tries_left = past.failures - past.tries_before < task.retries;
+            let gives_up = delays::policy(task, error) == Some(RetryAction::Fail);
+            if may_go_away && tries_left && !gives_up {
                 State::UpForRetry
             } else {
                 State::Failed

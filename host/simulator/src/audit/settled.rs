@@ -1,7 +1,7 @@
 //! Invariants about a run at rest: every step's events are applied and its commands carried out.
 
 use super::decisions::{self, Verdict};
-use super::{Checked, Invariant, Scene};
+use super::{Checked, Invariant, Scene, past};
 use crate::shell::LiveRun;
 use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState as State};
@@ -12,12 +12,12 @@ type Rule = Invariant<fn(&Scene<'_>, &LiveRun) -> bool>;
 const RULES: &[Rule] = &[
     Rule {
         name: "the_scheduled_want_slots",
-        sentence: "Exactly the scheduled and restarting task instances want slots.",
+        sentence: "Exactly the scheduled and restarting task instances want slots, but for those whose old attempt has not ended.",
         holds: the_scheduled_want_slots,
     },
     Rule {
         name: "the_running_hold_slots",
-        sentence: "Exactly the running task instances hold slots.",
+        sentence: "Exactly the running task instances hold slots, and those whose attempt was told to stop.",
         holds: the_running_hold_slots,
     },
     Rule {
@@ -37,7 +37,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "a_live_run_has_a_future",
-        sentence: "A running run has a task instance that is live, wanting or waiting.",
+        sentence: "A running run has a task instance that is live, wanting or waiting, for a time or for the run before.",
         holds: a_live_run_has_a_future,
     },
 ];
@@ -58,20 +58,25 @@ pub(super) fn check(scene: &Scene<'_>, run: &LiveRun, dirty: &BTreeSet<TaskIndex
             .copied()
             .chain([*task])
     };
+    // A mapped group is decided as one.
+    let with_group = |task: TaskIndex| {
+        let group = family.group_of(task).into_iter();
+        let members = group.flat_map(|group| family.members(group));
+        members.chain([task])
+    };
     let tasks: BTreeSet<TaskIndex> = if looks_at_all {
         crate::world::family::indexes(&scene.model.dag).collect()
     } else {
-        dirty.iter().flat_map(near).collect()
+        dirty.iter().flat_map(near).flat_map(with_group).collect()
     };
     match tasks
         .into_iter()
-        .find(|task| !is_decided_in_time(scene, run, *task))
+        .find_map(|task| decided_too_late(scene, run, task))
     {
-        Some(task) => Err(IN_TIME.broken(format!(
-            "run {}: task {} is undecided, and should be: {:?}",
+        Some(ti) => Err(IN_TIME.broken(format!(
+            "run {}: {ti:?} is undecided, and should be: {:?}",
             scene.key.0,
-            task.0,
-            decisions::verdict(scene.model, scene.book, task)
+            decisions::verdict(scene.model, scene.book, ti)
         ))),
         None => Ok(()),
     }
@@ -83,22 +88,36 @@ const IN_TIME: Invariant<()> = Invariant {
     holds: (),
 };
 
-fn is_decided_in_time(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> bool {
-    let undecided = scene
-        .book
+/// An undecided instance of a task that should not be undecided. Where the task is in no mapped group the first stands for all.
+fn decided_too_late(scene: &Scene<'_>, run: &LiveRun, task: TaskIndex) -> Option<TaskInstanceKey> {
+    if run.state.state() != DagRunState::Running {
+        return None;
+    }
+    let (model, book) = (scene.model, scene.book);
+    let undecided = book
         .shadow
         .instances(task)
-        .any(|(_, instance)| instance.state() == State::None);
-    if !undecided || run.state.state() != DagRunState::Running {
-        return true;
-    }
-    let waits_for_list = scene.model.dag.task(task).is_some_and(|task| {
-        decisions::is_templated(task) && !decisions::upstream_is_done(scene.model, scene.book, task)
-    });
-    let is_unwanted =
-        scene.book.stopping.is_none() && decisions::is_unwanted(scene.model, scene.book, task);
-    let waits = decisions::verdict(scene.model, scene.book, task) == Verdict::Wait;
-    (waits || waits_for_list) && !is_unwanted
+        .filter(|(_, instance)| instance.state() == State::None);
+    let each = model.family.group_of(task).is_some();
+    let mut undecided = undecided
+        .take(if each { usize::MAX } else { 1 })
+        .map(|(map_index, _)| TaskInstanceKey { task, map_index });
+    undecided.find(|ti| {
+        let waits_for_list =
+            decisions::is_templated(model, task) && !decisions::upstream_is_done(model, book, task);
+        let is_unwanted = || {
+            let group = model.family.group_of(task);
+            // What has no map index yet is decided with its list.
+            let has_index = group.is_none_or(|_| ti.map_index >= 0);
+            let revises = group.is_some_and(|group| book.revising.contains(&group));
+            book.stopping.is_none()
+                && has_index
+                && !revises
+                && decisions::is_unwanted(model, book, *ti)
+        };
+        let waits = decisions::verdict(model, book, *ti) == Verdict::Wait;
+        !(waits || waits_for_list || past::holds_back(model, book, *ti)) || is_unwanted()
+    })
 }
 
 fn in_states<'a>(
@@ -113,13 +132,20 @@ fn in_states<'a>(
 fn the_scheduled_want_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
     let empty = BTreeSet::new();
     let wants = scene.ledger.wants.get(&scene.key).unwrap_or(&empty);
-    in_states(scene, &[State::Scheduled, State::Restarting]).eq(wants.iter().copied())
+    // What was cleared while it ran is undecided when its attempt has ended.
+    let is_open = |ti: &TaskInstanceKey| !scene.book.past_of(*ti).is_some_and(|past| past.halting);
+    in_states(scene, &[State::Scheduled, State::Restarting])
+        .filter(is_open)
+        .eq(wants.iter().copied())
 }
 
 fn the_running_hold_slots(scene: &Scene<'_>, _: &LiveRun) -> bool {
     let empty = BTreeMap::new();
     let held = scene.ledger.held.get(&scene.key).unwrap_or(&empty);
-    in_states(scene, &[State::Running]).eq(held.keys().copied())
+    let running: BTreeSet<TaskInstanceKey> = in_states(scene, &[State::Running])
+        .chain(scene.book.halting())
+        .collect();
+    running.iter().eq(held.keys())
 }
 
 fn what_waits_is_woken(scene: &Scene<'_>, run: &LiveRun) -> bool {
@@ -129,6 +155,7 @@ fn what_waits_is_woken(scene: &Scene<'_>, run: &LiveRun) -> bool {
         State::UpForRetry,
         State::UpForReschedule,
         State::Deferred,
+        State::AwaitingInput,
     ];
     let in_time = |ti: TaskInstanceKey| match scene.book.past_of(ti).and_then(|past| past.waits) {
         Some((_, _, most)) => asked.is_some_and(|asked| *asked <= most),
@@ -153,10 +180,13 @@ fn nothing_is_dead(scene: &Scene<'_>, _: &LiveRun) -> bool {
             State::Running => {
                 past().is_some_and(|past| past.live.is_some() || past.waits.is_some())
             }
-            State::UpForRetry | State::UpForReschedule | State::Deferred => {
+            State::UpForRetry | State::UpForReschedule | State::Deferred | State::AwaitingInput => {
                 past().is_some_and(|past| past.waits.is_some())
             }
-            State::Queued | State::Removed => false,
+            State::Restarting => {
+                past().is_some_and(|past| past.halting) || scene.ledger.wants_of(scene.key, ti)
+            }
+            State::Queued => false,
             _ => true,
         }
     })
@@ -182,9 +212,11 @@ fn totals_are_the_sum(scene: &Scene<'_>, run: &LiveRun) -> bool {
 
 fn a_live_run_has_a_future(scene: &Scene<'_>, run: &LiveRun) -> bool {
     run.state.state() != DagRunState::Running
+        || scene.book.halting().next().is_some()
         || scene
             .book
             .shadow
             .all_instances()
             .any(|(_, instance)| !instance.state().is_finished() && instance.state() != State::None)
+        || past::holds_back_any(scene.model, scene.book)
 }

@@ -94,9 +94,23 @@ pub(super) fn check_refused(
     let sentence = "An input is refused only if it speaks of something that is not there, and then changes nothing.";
     let broken = Violation::new("only_nonsense_is_refused", sentence);
     let is_there = match input {
-        Input::Finish { ti, .. } | Input::PushXCom { ti, .. } | Input::Lose { ti, .. } => {
-            book.state(*ti).is_some()
+        Input::Finish { ti, .. }
+        | Input::PushXCom { ti, .. }
+        | Input::RequestInput { ti, .. }
+        | Input::Lose { ti, .. } => book.state(*ti).is_some(),
+        // Only an open question can be answered.
+        Input::Answer { ti, .. } => {
+            let question = book.questions.get(ti);
+            let is_open = question.is_some_and(|question| question.answer.is_none());
+            is_open && book.state(*ti).is_some_and(|state| !state.is_finished())
         }
+        Input::EditXCom { ti, key, value, .. } => {
+            let xcoms = book.past_of(*ti).map(|past| &past.xcoms);
+            let has = xcoms.is_some_and(|xcoms| xcoms.contains_key(key));
+            book.state(*ti).is_some() && (value.is_some() || has)
+        }
+        // A run that is being stopped has to end first.
+        Input::Clear { .. } => book.stopping.is_none() || book.finished.is_some(),
         _ => true,
     };
     if is_there || *state != book.shadow {
@@ -129,6 +143,7 @@ fn speaker(input: &Input) -> Option<(TaskInstanceKey, Fence)> {
     match input {
         Input::Finish { ti, fence, .. }
         | Input::PushXCom { ti, fence, .. }
+        | Input::RequestInput { ti, fence, .. }
         | Input::Lose { ti, fence } => Some((*ti, *fence)),
         _ => None,
     }
@@ -146,7 +161,8 @@ fn stale_fences_are_dropped(scene: &Scene<'_>, input: &Input, step: &Step) -> bo
         .is_some_and(|instance| instance.fence() == fence);
     let speaks = match input {
         // A sensor between two pokes has no live attempt, but its host can be lost.
-        Input::Lose { .. } => is_running && is_last,
+        Input::Lose { .. } => (is_running && is_last) || scene.book.past(ti).live == Some(fence),
+        Input::PushXCom { .. } | Input::RequestInput { .. } if scene.book.past(ti).halting => false,
         _ => scene.book.past(ti).live == Some(fence),
     };
     step.stale != speaks
@@ -171,6 +187,7 @@ fn answers_are_recorded_as_given(scene: &Scene<'_>, input: &Input, step: &Step) 
     };
     let past = scene.book.past(*ti);
     match step.events.iter().find_map(recorded) {
+        Some(recorded) if past.halting => recorded == *said,
         Some(recorded) => {
             outcome::is_right(scene.model, ti.task, &past, scene.now, said, &recorded)
         }
@@ -204,9 +221,11 @@ fn a_stop_reaches_every_attempt(scene: &Scene<'_>, input: &Input, step: &Step) -
     let Some(why) = why else {
         return true;
     };
-    // Whoever spoke in this step has ended in it.
+    // Whoever spoke in this step has ended in it, and who was told before need not be told again.
     let ended = speaker(input);
-    scene.book.live().filter(|live| Some(*live) != ended).all(|(ti, fence)| {
+    let is_told_now =
+        |live: &(TaskInstanceKey, Fence)| Some(*live) != ended && !scene.book.past(live.0).halting;
+    scene.book.live().filter(is_told_now).all(|(ti, fence)| {
         let is_teardown = scene.model.dag.task(ti.task).is_some_and(|task| task.is_teardown);
         let is_told = step.commands.iter().any(|command| {
             matches!(command, Command::StopAttempt { ti: of, fence: with, .. } if *of == ti && *with == fence)
@@ -234,7 +253,8 @@ fn a_failure_fails_fast(scene: &Scene<'_>, _: &LiveRun, _: &Input, step: &Step) 
                 .dag
                 .task(ti.task)
                 .is_some_and(|task| task.is_teardown);
-            !is_teardown && scene.book.state(*ti) == Some(State::Failed)
+            let ended_it = scene.book.past(*ti).said.is_some();
+            !is_teardown && ended_it && scene.book.state(*ti) == Some(State::Failed)
         }
         _ => false,
     };

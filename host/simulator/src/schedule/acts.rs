@@ -2,11 +2,10 @@
 //! can go wrong does.
 
 use super::audit::Audit;
-use super::engine::Turn;
 use super::host::existing;
 use super::plan::ASSETS;
 use super::sim::Sim;
-use super::store::Run;
+use super::store::{Commit, Run, Write};
 use crate::audit::Checked;
 use crate::world::after;
 use airlock_core::ids::RunId;
@@ -55,8 +54,8 @@ impl Sim {
             }
             Act::Asset => {
                 let uri = self.draw.one_of(&ASSETS, "s3://a");
-                let mut turn = Turn::default();
-                self.update_asset(uri, None, &mut turn)?;
+                let mut turn = Commit::default();
+                self.update_asset(uri, &mut turn)?;
                 self.submit(turn);
                 Ok(())
             }
@@ -138,7 +137,7 @@ impl Sim {
         } else {
             DagRunState::Success
         };
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         self.end_run(dag, &run_id, state, &mut turn)?;
         self.submit(turn);
         Ok(())
@@ -176,8 +175,8 @@ impl Sim {
         live.runs.insert(run_id, run.clone());
         self.say(|| format!("d{dag}  somebody asks for {text}"));
         self.audit.triggered(dag, run.clone(), interval)?;
-        let mut turn = Turn::default();
-        turn.run(dag, run);
+        let mut turn = Commit::default();
+        turn.write(dag, Write::Run(run));
         self.start_runs(dag, &mut turn)?;
         self.submit(turn);
         // What its DAG's timer says does not change: only a date that it passes may be taken.
@@ -192,7 +191,7 @@ impl Sim {
         rows.is_paused = is_paused;
         let plan = rows.plan.clone();
         self.say(|| format!("d{dag}  is_paused {is_paused}"));
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         self.put_dag(dag, &plan, is_paused, &mut turn)?;
         self.submit(turn);
         Ok(())
@@ -244,7 +243,7 @@ impl Sim {
         if self.draw.chance(10) {
             return self.crash();
         }
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         self.put_dag(dag, &plan, is_paused, &mut turn)?;
         self.submit(turn);
         Ok(())
@@ -313,9 +312,9 @@ impl Sim {
     }
 
     fn backfill_changed(&mut self, dag: usize) -> Checked<()> {
-        let mut turn = Turn::default();
-        self.store_schedule(dag, None, &mut turn);
-        self.make_runs(dag, None, &mut turn)?;
+        let mut turn = Commit::default();
+        self.store_schedule(dag, &mut turn);
+        self.make_runs(dag, &mut turn)?;
         self.start_runs(dag, &mut turn)?;
         self.submit(turn);
         Ok(())
@@ -323,7 +322,7 @@ impl Sim {
 
     fn cancel_backfill(&mut self, dag: usize, id: u64) -> Checked<()> {
         self.say(|| format!("d{dag}  backfill {id} is cancelled"));
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         self.audit.backfill_cancelled(dag)?;
         let mut queued = Vec::new();
         if let Some(live) = self.host.dags.get_mut(dag) {
@@ -336,7 +335,7 @@ impl Sim {
             });
             queued.extend(of_it.cloned());
         }
-        self.store_schedule(dag, None, &mut turn);
+        self.store_schedule(dag, &mut turn);
         for run_id in queued {
             self.end_run(dag, &run_id, DagRunState::Failed, &mut turn)?;
         }
@@ -350,7 +349,7 @@ impl Sim {
         let Some(run_id) = queued.and_then(|live| live.queued.front().cloned()) else {
             return Ok(());
         };
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         self.end_run(dag, &run_id, DagRunState::Failed, &mut turn)?;
         self.submit(turn);
         Ok(())
@@ -370,8 +369,8 @@ impl Sim {
             }
             3 => {
                 self.say(|| format!("d{dag}  is woken for nothing"));
-                let mut turn = Turn::default();
-                self.make_runs(dag, None, &mut turn)?;
+                let mut turn = Commit::default();
+                self.make_runs(dag, &mut turn)?;
                 self.submit(turn);
                 Ok(())
             }

@@ -1,11 +1,11 @@
-//! What the modelled host does with what the core's schedules say, as the real one does: a run is a commit of its own, the
-//! schedule's row goes with the last run that it made, and what is on its way to the store may be lost.
+//! What the modelled host does with what the core's schedules say, as the real one does: a turn is one commit with the runs that
+//! it made and the schedules that changed, and what is on its way to the store may be lost.
 
 use super::audit::{Audit, recorded};
 use super::host::existing;
 use super::plan::Plan;
 use super::sim::Sim;
-use super::store::{Commit, Run, Write, encode};
+use super::store::{Commit, Write, encode};
 use crate::audit::Checked;
 use airlock_core::ids::RunId;
 use airlock_core::run::event::{AssetEvent, RunType};
@@ -16,47 +16,16 @@ use jiff::Timestamp;
 use std::cmp::Reverse;
 use std::rc::Rc;
 
-/// The commits of one turn, in order.
-#[derive(Debug, Default)]
-pub(super) struct Turn(Vec<Commit>);
-
-impl Turn {
-    /// Writes a run in its commit of this turn, or in a new one; yields the commit's place.
-    pub(super) fn run(&mut self, dag: usize, run: Run) -> usize {
-        let place = self
-            .0
-            .iter()
-            .position(|commit| commit.holds(dag, &run.run_id));
-        let place = place.unwrap_or(self.0.len());
-        self.write(Some(place), dag, Write::Run(run))
-    }
-
-    /// Writes a row in the commit at `place`, or in one of its own at the end.
-    fn write(&mut self, place: Option<usize>, dag: usize, write: Write) -> usize {
-        let place = place.unwrap_or(self.0.len());
-        match self.0.get_mut(place) {
-            Some(commit) => commit.0.push((dag, write)),
-            None => self.0.push(Commit(vec![(dag, write)])),
-        }
-        place
-    }
-}
-
 impl Sim {
     /// Hands a turn over to the store.
-    pub(super) fn submit(&mut self, turn: Turn) {
-        if !turn.0.is_empty() {
-            self.host.in_flight.push_back(turn.0);
+    pub(super) fn submit(&mut self, turn: Commit) {
+        if !turn.is_empty() {
+            self.host.in_flight.push_back(turn);
         }
     }
 
-    /// Makes what is due, and asks to be woken. `anchor` is the commit that led here.
-    pub(super) fn make_runs(
-        &mut self,
-        dag: usize,
-        anchor: Option<usize>,
-        turn: &mut Turn,
-    ) -> Checked<()> {
+    /// Makes what is due, and asks to be woken.
+    pub(super) fn make_runs(&mut self, dag: usize, turn: &mut Commit) -> Checked<()> {
         let now = self.now;
         let Some(live) = self.host.dags.get_mut(dag) else {
             return Ok(());
@@ -71,17 +40,16 @@ impl Sim {
         let changed = live.schedule != before;
         let left_before = self.audit.due(dag, now, &effects, &live.schedule)?;
         self.stats.asked += 1;
-        let mut last = anchor;
         let said = effects.len();
         for effect in effects {
-            last = self.carry_out(dag, effect, turn).or(last);
+            self.carry_out(dag, effect, turn);
         }
         if let Some(live) = self.host.dags.get(dag) {
             self.audit
                 .carried_out(dag, now, said, left_before, &live.schedule)?;
         }
         if changed {
-            self.store_schedule(dag, last, turn);
+            self.store_schedule(dag, turn);
         }
         self.start_runs(dag, turn)?;
         self.wake_dag(dag)
@@ -102,48 +70,50 @@ impl Sim {
         Ok(())
     }
 
-    /// Yields the place of the commit that a run got.
-    fn carry_out(&mut self, dag: usize, effect: ScheduleEffect, turn: &mut Turn) -> Option<usize> {
+    fn carry_out(&mut self, dag: usize, effect: ScheduleEffect, turn: &mut Commit) {
         match effect {
             ScheduleEffect::Create(run) => self.create(dag, &run, turn),
             ScheduleEffect::Clear(clear) => self.clear(dag, &clear, turn),
-            ScheduleEffect::Paused { .. } | ScheduleEffect::BackfillEnded(_) => None,
+            ScheduleEffect::Paused { .. } | ScheduleEffect::BackfillEnded(_) => {}
         }
     }
 
-    fn create(&mut self, dag: usize, run: &CreateRun, turn: &mut Turn) -> Option<usize> {
+    fn create(&mut self, dag: usize, run: &CreateRun, turn: &mut Commit) {
         self.say(|| format!("d{dag}  makes {} for {:?}", run.run_id, run.logical_date));
         self.stats.runs += 1;
-        let live = self.host.dags.get_mut(dag)?;
-        if live.runs.contains_key(&run.run_id) {
-            return None;
-        }
+        let Some(live) = self.host.dags.get_mut(dag) else {
+            return;
+        };
         let run = recorded(run);
         live.queued.push_back(run.run_id.clone());
         live.runs.insert(run.run_id.clone(), run.clone());
-        Some(turn.run(dag, run))
+        turn.write(dag, Write::Run(run));
     }
 
-    fn clear(&mut self, dag: usize, clear: &ClearRun, turn: &mut Turn) -> Option<usize> {
+    fn clear(&mut self, dag: usize, clear: &ClearRun, turn: &mut Commit) {
         self.say(|| format!("d{dag}  clears {}", clear.run_id));
-        let live = self.host.dags.get_mut(dag)?;
-        let run = live.runs.get_mut(&clear.run_id)?;
-        run.state = DagRunState::Queued;
-        run.run_type = RunType::Backfill;
-        run.backfill_id = Some(clear.backfill_id);
-        live.queued.push_back(run.run_id.clone());
-        Some(turn.run(dag, run.clone()))
+        let live = self.host.dags.get_mut(dag);
+        let Some(live) = live.filter(|live| live.runs.contains_key(&clear.run_id)) else {
+            return;
+        };
+        live.queued.push_back(clear.run_id.clone());
+        if let Some(run) = live.runs.get_mut(&clear.run_id) {
+            run.state = DagRunState::Queued;
+            run.run_type = RunType::Backfill;
+            run.backfill_id = Some(clear.backfill_id);
+            turn.write(dag, Write::Run(run.clone()));
+        }
     }
 
-    pub(super) fn store_schedule(&mut self, dag: usize, anchor: Option<usize>, turn: &mut Turn) {
+    pub(super) fn store_schedule(&mut self, dag: usize, turn: &mut Commit) {
         let (Some(live), Some(page)) = (self.host.dags.get(dag), self.audit.page(dag)) else {
             return;
         };
         let write = Write::Schedule(encode(&live.schedule), Box::new(page.clone()));
-        turn.write(anchor, dag, write);
+        turn.write(dag, write);
     }
 
-    pub(super) fn start_runs(&mut self, dag: usize, turn: &mut Turn) -> Checked<()> {
+    pub(super) fn start_runs(&mut self, dag: usize, turn: &mut Commit) -> Checked<()> {
         loop {
             let Some(live) = self.host.dags.get_mut(dag) else {
                 return Ok(());
@@ -159,7 +129,7 @@ impl Sim {
             self.say(|| format!("d{dag}  starts {run_id}"));
             self.audit.starts(dag, &run_id)?;
             if let Some(run) = run {
-                turn.run(dag, run);
+                turn.write(dag, Write::Run(run));
             }
         }
     }
@@ -170,7 +140,7 @@ impl Sim {
         dag: usize,
         run_id: &RunId,
         state: DagRunState,
-        turn: &mut Turn,
+        turn: &mut Commit,
     ) -> Checked<()> {
         self.say(|| format!("d{dag}  {run_id} ends in {state}"));
         let now = self.now;
@@ -182,7 +152,7 @@ impl Sim {
             return Ok(());
         };
         run.state = state;
-        let place = turn.run(dag, run.clone());
+        turn.write(dag, Write::Run(run.clone()));
         let before = live.schedule.clone();
         let effects = live.schedule.run_ended(&live.plan.dag, run_id, state, now);
         let changed = live.schedule != before;
@@ -192,25 +162,20 @@ impl Sim {
         for effect in effects {
             if let ScheduleEffect::Paused { .. } = effect {
                 self.say(|| format!("d{dag}  is paused: too many failures"));
-                turn.write(Some(place), dag, Write::Paused);
+                turn.write(dag, Write::Paused);
             }
         }
         if changed {
-            self.store_schedule(dag, Some(place), turn);
+            self.store_schedule(dag, turn);
         }
         if let Some(uri) = outlet {
-            self.update_asset(uri, Some(place), turn)?;
+            self.update_asset(uri, turn)?;
         }
-        self.make_runs(dag, Some(place), turn)
+        self.make_runs(dag, turn)
     }
 
     /// An asset is updated: every schedule that waits for it keeps the event, in the commit of what updated it.
-    pub(super) fn update_asset(
-        &mut self,
-        uri: &str,
-        anchor: Option<usize>,
-        turn: &mut Turn,
-    ) -> Checked<()> {
+    pub(super) fn update_asset(&mut self, uri: &str, turn: &mut Commit) -> Checked<()> {
         self.stats.events += 1;
         let event = AssetEvent {
             uri: uri.to_owned(),
@@ -219,7 +184,6 @@ impl Sim {
             extra: "{}".to_owned(),
         };
         self.say(|| format!("{} of {uri}", event.source));
-        let mut anchor = anchor;
         let mut waiting = Vec::new();
         for (dag, live) in self.host.dags.iter_mut().enumerate() {
             let kept = live.schedule.asset_updated(&live.plan.dag, event.clone());
@@ -229,14 +193,10 @@ impl Sim {
             }
         }
         for dag in &waiting {
-            let (Some(live), Some(page)) = (self.host.dags.get(*dag), self.audit.page(*dag)) else {
-                continue;
-            };
-            let write = Write::Schedule(encode(&live.schedule), Box::new(page.clone()));
-            anchor = Some(turn.write(anchor, *dag, write));
+            self.store_schedule(*dag, turn);
         }
         for dag in waiting {
-            self.make_runs(dag, None, turn)?;
+            self.make_runs(dag, turn)?;
         }
         Ok(())
     }
@@ -247,7 +207,7 @@ impl Sim {
         dag: usize,
         plan: &Rc<Plan>,
         is_paused: bool,
-        turn: &mut Turn,
+        turn: &mut Commit,
     ) -> Checked<()> {
         let timetable = Timetable::new(&plan.dag);
         Audit::whole(timetable.is_ok(), || format!("d{dag}: {timetable:?}"))?;
@@ -261,9 +221,9 @@ impl Sim {
         let changed = live.schedule != before;
         self.audit.put(dag, plan, is_paused)?;
         if changed {
-            self.store_schedule(dag, None, turn);
+            self.store_schedule(dag, turn);
         }
         self.start_runs(dag, turn)?;
-        self.make_runs(dag, None, turn)
+        self.make_runs(dag, turn)
     }
 }

@@ -70,7 +70,6 @@ pub(super) fn existing(runs: &BTreeMap<RunId, Run>, date: Timestamp) -> Option<E
     Some(ExistingRun {
         run_id: run.run_id.clone(),
         state: run.state,
-        backfill_id: run.backfill_id,
     })
 }
 
@@ -79,8 +78,8 @@ pub(super) fn existing(runs: &BTreeMap<RunId, Run>, date: Timestamp) -> Option<E
 pub(super) struct Host {
     pub(super) dags: Vec<LiveDag>,
     pub(super) timers: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    /// Turns that are not durable, oldest first, each with its commits in order.
-    pub(super) in_flight: VecDeque<Vec<Commit>>,
+    /// The commits of turns that are not durable, oldest first.
+    pub(super) in_flight: VecDeque<Commit>,
     /// A commit was refused: nothing goes on before a restart.
     pub(super) failed: bool,
 }

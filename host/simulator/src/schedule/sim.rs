@@ -2,7 +2,6 @@
 //! nothing is due and every run has ended.
 
 use super::audit::{Audit, Page};
-use super::engine::Turn;
 use super::host::Host;
 use super::plan::{Plan, Setting};
 use super::store::{Commit, DagRows, Run, Store};
@@ -17,6 +16,10 @@ use std::rc::Rc;
 
 /// The most DAGs of a world.
 const DAGS_MAX: usize = 6;
+/// What happens before the faults stop.
+const ACTS_LEAST: usize = 25;
+/// And at most so much more.
+const ACTS_MORE: usize = 55;
 /// Turns after the faults stopped: more is not coming to rest.
 const CALM_TURNS_MAX: usize = 2_500;
 /// How often the clock goes on to the next timer at most, after everything came to rest.
@@ -136,7 +139,7 @@ impl Sim {
             }
         }
         self.wake_all()?;
-        for _ in 0..40 + self.draw.below(100) {
+        for _ in 0..ACTS_LEAST + self.draw.below(ACTS_MORE) {
             self.something_happens()?;
         }
         self.calm_down()?;
@@ -154,10 +157,10 @@ impl Sim {
 
     /// Every DAG is asked.
     pub(super) fn wake_all(&mut self) -> Checked<()> {
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         for dag in 0..self.host.dags.len() {
             self.start_runs(dag, &mut turn)?;
-            self.make_runs(dag, None, &mut turn)?;
+            self.make_runs(dag, &mut turn)?;
         }
         self.submit(turn);
         Ok(())
@@ -173,9 +176,9 @@ impl Sim {
             self.host.timers.pop();
             due.insert(dag);
         }
-        let mut turn = Turn::default();
+        let mut turn = Commit::default();
         for dag in due {
-            self.make_runs(dag, None, &mut turn)?;
+            self.make_runs(dag, &mut turn)?;
         }
         self.submit(turn);
         Ok(())
@@ -183,7 +186,7 @@ impl Sim {
 
     /// The oldest turn on its way becomes durable, or is refused: then nothing behind it does.
     pub(super) fn commit(&mut self, is_refused: bool) {
-        let Some(turn) = self.host.in_flight.pop_front() else {
+        let Some(commit) = self.host.in_flight.pop_front() else {
             return;
         };
         if is_refused {
@@ -192,15 +195,13 @@ impl Sim {
             self.host.failed = true;
             return;
         }
-        for commit in turn {
-            self.store.make(commit);
-        }
+        self.store.make(commit);
     }
 
     /// The host dies, with some of what was on its way durable, and starts again.
     pub(super) fn crash(&mut self) -> Checked<()> {
         let clean = self.host.in_flight.is_empty() && !self.host.failed;
-        let on_its_way: Vec<Commit> = self.host.in_flight.drain(..).flatten().collect();
+        let on_its_way = std::mem::take(&mut self.host.in_flight);
         let durable = self.draw.below(on_its_way.len() + 1);
         let lost = on_its_way.len() - durable;
         self.say(|| format!("the host dies; commits made {durable}, lost {lost}"));
@@ -247,7 +248,7 @@ impl Sim {
         for _ in 0..CALM_TURNS_MAX {
             self.settle();
             if let Some((dag, run_id)) = self.running_run() {
-                let mut turn = Turn::default();
+                let mut turn = Commit::default();
                 self.end_run(dag, &run_id, DagRunState::Success, &mut turn)?;
                 self.submit(turn);
             } else if self.host.next_timer().is_some_and(|at| at <= self.now) {

@@ -42,15 +42,17 @@ pub(super) enum Write {
     Paused,
 }
 
-/// One atomic change: rows, each of a DAG.
+/// What one turn of the host writes, made whole or not at all: rows, each of a DAG. The last one of its kind wins.
 #[derive(Debug, Default)]
-pub(super) struct Commit(pub(super) Vec<(usize, Write)>);
+pub(super) struct Commit(Vec<(usize, Write)>);
 
 impl Commit {
-    /// Whether it writes that run.
-    pub(super) fn holds(&self, dag: usize, run_id: &RunId) -> bool {
-        let same = |write: &Write| matches!(write, Write::Run(run) if run.run_id == *run_id);
-        self.0.iter().any(|(of, write)| *of == dag && same(write))
+    pub(super) fn write(&mut self, dag: usize, write: Write) {
+        self.0.push((dag, write));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

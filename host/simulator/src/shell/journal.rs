@@ -31,6 +31,13 @@ impl Journal {
         true
     }
 
+    /// Whether a run has a durable event.
+    pub(crate) fn has(&self, run: RunKey) -> bool {
+        self.streams
+            .get(&run)
+            .is_some_and(|events| !events.is_empty())
+    }
+
     /// Every run with a durable event.
     pub(crate) fn runs(&self) -> Vec<RunKey> {
         let begun = self.streams.iter().filter(|(_, events)| !events.is_empty());

@@ -1,17 +1,21 @@
 //! A model of the host round the core: an inbox, live runs, a dispatcher, timers, batches that become durable later, effects
 //! that happen after that. It mirrors `host/src/scheduler/engine.rs` and loses all of it in a crash but the journal.
 
+mod change;
 pub(crate) mod journal;
+mod past;
 mod recover;
 mod slots;
 mod step;
 mod turn;
 
-use crate::world::RunKey;
+use crate::world::{RunKey, World};
 use airlock_core::dispatch::{Dispatcher, RunNumber, Slots};
-use airlock_core::ids::{PoolName, TaskInstanceKey};
+use airlock_core::ids::{PoolName, TaskIndex, TaskInstanceKey};
+use airlock_core::run::ClearOptions;
 use airlock_core::run::event::{Event, Fence, Outcome};
 use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -37,16 +41,71 @@ pub(crate) enum Message {
         fence: Fence,
         outcome: Outcome,
     },
+    /// An attempt asks a person something.
+    Ask {
+        run: RunKey,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        request: String,
+    },
     /// An attempt does not answer.
     Lose {
         run: RunKey,
         ti: TaskInstanceKey,
         fence: Fence,
     },
+    /// A person changes a run, live or ended.
+    Change { run: RunKey, change: Change },
+    /// The last commit of a run that ended is durable.
+    Closed(RunKey),
     /// Somebody resizes or creates a pool.
-    SetPool(PoolName, Slots),
+    SetPool(PoolName, PoolSize),
+    /// The host serves these queues from now on.
+    Serve(BTreeSet<String>),
+    /// Somebody pauses a DAG, named by its place in the world, or lets it go on.
+    Pause(usize, bool),
     /// The store refused a commit.
     Failed,
+}
+
+/// What a person does to a run.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// Task instances begin anew.
+    Clear(Selection),
+    /// Task instances get a state.
+    Mark(Selection, TaskInstanceState),
+    /// The run ends in a state.
+    MarkRun(DagRunState),
+    /// A question is answered.
+    Answer(TaskInstanceKey, String),
+    /// An XCom is set, or deleted.
+    EditXCom(TaskInstanceKey, String, Option<String>),
+}
+
+/// The task instances that a person means.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    pub(crate) tasks: Vec<TaskIndex>,
+    pub(crate) options: ClearOptions,
+}
+
+/// A pool as the store has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolSize {
+    pub(crate) slots: Slots,
+    /// Whether deferred task instances keep their slots.
+    pub(crate) include_deferred: bool,
+}
+
+/// What a host reads from the store when it starts, beside runs.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) pools: BTreeMap<PoolName, PoolSize>,
+    /// The queues that the host serves.
+    pub(crate) queues: BTreeSet<String>,
+    /// DAGs that are paused, by their place in the world.
+    pub(crate) paused: BTreeSet<usize>,
 }
 
 /// Something to do after the commits beside it are durable.
@@ -64,15 +123,17 @@ pub(crate) enum Effect {
     },
     /// Somebody is told that it is done.
     Acknowledge(Promise),
+    /// A run has ended and may be read back from now on.
+    Close(RunKey),
 }
 
-/// What was acknowledged and must stay.
+/// What was acknowledged and must stay: the first `head` events of a run.
 #[derive(Debug, Clone)]
-pub(crate) enum Promise {
-    /// The run exists.
-    Triggered(RunKey),
-    /// The run is being stopped.
-    Cancelled(RunKey),
+pub(crate) struct Promise {
+    pub(crate) run: RunKey,
+    pub(crate) head: usize,
+    /// Somebody was told that the run is being stopped.
+    pub(crate) is_cancelled: bool,
 }
 
 /// One stream's part of a batch.
@@ -106,6 +167,8 @@ pub(crate) struct LiveRun {
     pub(crate) head: usize,
     /// When the run asked to be woken.
     pub(crate) asked: BTreeSet<Timestamp>,
+    /// It counts among the unfinished runs of its DAG; false for one that had ended and was read back.
+    pub(crate) is_counted: bool,
 }
 
 /// The runs of one DAG against its `max_active_runs`.
@@ -126,6 +189,10 @@ pub(crate) struct Shell {
     /// By the DAG's place in the world.
     pub(crate) active: BTreeMap<usize, ActiveRuns>,
     pub(crate) next_number: RunNumber,
+    /// The run before a live run that asks about it; `None` where there is none.
+    pub(crate) previous: BTreeMap<RunNumber, Option<RunKey>>,
+    /// Runs that ended and whose last commit is on its way: the journal is older than they were.
+    pub(crate) closing: BTreeSet<RunKey>,
     /// Nothing can be made durable any more.
     pub(crate) failed: bool,
     pub(crate) inbox: VecDeque<Message>,
@@ -136,10 +203,17 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    pub(crate) fn new(owner: u64, parallelism: u32, pools: &BTreeMap<PoolName, Slots>) -> Self {
-        let mut dispatcher = Dispatcher::new(parallelism);
-        for (name, slots) in pools {
-            dispatcher.set_pool(name.clone(), *slots);
+    pub(crate) fn new(owner: u64, world: &World, settings: &Settings) -> Self {
+        let mut dispatcher = Dispatcher::new(world.parallelism);
+        for (name, size) in &settings.pools {
+            dispatcher.set_pool(name.clone(), size.slots);
+            dispatcher.set_include_deferred(name, size.include_deferred);
+        }
+        dispatcher.serve(settings.queues.clone());
+        for place in &settings.paused {
+            if let Some(model) = world.dags.get(*place) {
+                dispatcher.set_paused(&model.dag.dag_id, true);
+            }
         }
         Self {
             owner,
@@ -148,6 +222,8 @@ impl Shell {
             numbers: BTreeMap::new(),
             active: BTreeMap::new(),
             next_number: 1,
+            previous: BTreeMap::new(),
+            closing: BTreeSet::new(),
             failed: false,
             inbox: VecDeque::new(),
             in_flight: VecDeque::new(),

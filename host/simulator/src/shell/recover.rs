@@ -3,11 +3,12 @@
 use super::{Batch, Message, Shell};
 use crate::audit::{Checked, Violation};
 use crate::sim::Sim;
-use crate::world::RunKey;
+use crate::world::{RunKey, queues};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::TaskInstanceKey;
-use airlock_core::run::event::{Command, Event, Fence, Input};
+use airlock_core::run::event::{Event, Fence, Input};
 use airlock_core::run::state::RunState;
+use airlock_core::task_instance::state::TaskInstanceState;
 
 impl Sim {
     /// The host dies: batches that were submitted may be durable up to any commit, nothing else stays. Then it starts again.
@@ -19,8 +20,11 @@ impl Sim {
         self.workers.orphan(&mut self.draw, self.calm);
         self.stats.owners += 1;
         let owner = self.stats.owners;
-        self.shell = Shell::new(owner, self.world.parallelism, &self.pools);
-        self.audit.begin(&self.pools);
+        if !self.calm {
+            self.settings.queues = queues(&mut self.draw);
+        }
+        self.shell = Shell::new(owner, &self.world, &self.settings);
+        self.audit.begin(&self.settings);
         self.audit.forget_runs();
         let mut runs = Vec::new();
         for key in self.journal.runs() {
@@ -41,17 +45,41 @@ impl Sim {
         for (key, state, head) in runs {
             if !state.state().is_finished() {
                 let (lost, commands) = (state.live_attempts(), state.resume());
-                numbers.push((self.adopt(key, state, head), lost, commands));
+                let number = self.adopt(key, state, head);
+                self.hold_deferred(number);
+                numbers.push((number, lost, commands));
             }
         }
-        for (number, lost, commands) in numbers {
-            self.take_up(number, lost, commands)?;
-        }
         let mut batch = Batch::default();
+        let mut left = Vec::new();
+        for (number, lost, commands) in numbers {
+            self.carry_out(number, commands, &mut batch)?;
+            left.push((number, lost));
+        }
+        for (number, lost) in left {
+            self.take_up(number, lost, &mut batch)?;
+        }
         for dag in 0..self.world.dags.len() {
             self.start_runs(dag, &mut batch)?;
         }
         self.end_turn(batch)
+    }
+
+    /// Slots that deferred task instances of a run kept over the restart.
+    fn hold_deferred(&mut self, number: RunNumber) {
+        let Some(run) = self.shell.runs.get(&number) else {
+            return;
+        };
+        let dispatcher = &mut self.shell.dispatcher;
+        for (ti, instance) in run.state.all_instances() {
+            let deferred = matches!(
+                instance.state(),
+                TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput
+            );
+            if let Some(task) = run.state.dag().task(ti.task).filter(|_| deferred) {
+                dispatcher.hold_deferred(number, ti, &task.pool, task.pool_slots);
+            }
+        }
     }
 
     /// Whoever asked for a run and was not told that it exists asks again.
@@ -80,12 +108,14 @@ impl Sim {
                     return;
                 }
                 saved -= 1;
-                self.journal.commit(*run, commit);
+                if self.journal.commit(*run, commit) {
+                    self.audit.promises.became_durable(*run, &commit.events);
+                }
             }
         }
     }
 
-    fn replay(&self, key: RunKey) -> Checked<(RunState, Vec<Event>)> {
+    pub(super) fn replay(&self, key: RunKey) -> Checked<(RunState, Vec<Event>)> {
         let unreadable = |detail: String| {
             Violation::new(
                 "journal_is_readable",
@@ -112,14 +142,13 @@ impl Sim {
         &mut self,
         number: RunNumber,
         lost: Vec<(TaskInstanceKey, Fence)>,
-        commands: Vec<Command>,
+        batch: &mut Batch,
     ) -> Checked<()> {
-        let mut batch = Batch::default();
-        self.carry_out(number, commands, &mut batch)?;
         for (ti, fence) in lost {
-            self.step(number, &Input::Lose { ti, fence }, &mut batch)?;
+            self.step(number, &Input::Lose { ti, fence }, batch)?;
         }
-        self.step(number, &Input::Wake, &mut batch)?;
-        self.end_turn(batch)
+        self.step(number, &Input::Wake, batch)?;
+        // The run before may have ended in a commit that became durable without the one that told this run.
+        self.check_past(number, batch)
     }
 }

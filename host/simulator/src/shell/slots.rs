@@ -19,7 +19,8 @@ impl Sim {
         };
         let priority = run.priorities.get(task.get()).copied().unwrap_or(0);
         let at = header.run_after.as_millisecond();
-        let want = Want::new(number, at, priority, task, range, spec.pool_slots);
+        let want =
+            Want::new(number, at, priority, task, range, spec.pool_slots).in_queue(&spec.queue);
         self.shell.dispatcher.want(&spec.pool, want);
     }
 

@@ -3,21 +3,25 @@
 use super::{Batch, Commit, Effect};
 use crate::audit::Checked;
 use crate::sim::Sim;
+use crate::world::RunKey;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::ids::TaskIndex;
-use airlock_core::run::ExpandEvaluator;
+use airlock_core::ids::{TaskIndex, TaskInstanceKey};
 use airlock_core::run::event::{Command, Event, Input};
 use airlock_core::run::state::RunState;
+use airlock_core::run::{ExpandEvaluator, Instance};
+use airlock_core::task_instance::state::TaskInstanceState;
 use serde_json::Value;
 
-/// A template is `xcom:N`, the `return_value` of task N (a list of all values where N is mapped), or `error`.
+/// A template is `xcom:N` or `{{ xcom_pull('tN') }}`, the `return_value` of task N (a list of all values where N is mapped),
+/// or `error`.
 struct Templates;
 
 impl ExpandEvaluator for Templates {
     fn evaluate(&self, template: &str, state: &RunState) -> Result<Value, String> {
-        let task = template
-            .strip_prefix("xcom:")
-            .and_then(|task| task.parse().ok());
+        let pulled = template.strip_prefix("{{ xcom_pull('t");
+        let pulled = pulled.and_then(|rest| rest.strip_suffix("') }}"));
+        let task = template.strip_prefix("xcom:").or(pulled);
+        let task = task.and_then(|task| task.parse().ok());
         let Some(task) = task.map(TaskIndex) else {
             return Err("undefined value".to_owned());
         };
@@ -25,7 +29,8 @@ impl ExpandEvaluator for Templates {
         let is_mapped = state
             .dag()
             .task(task)
-            .is_some_and(|task| task.expand.is_some());
+            .is_some_and(|task| task.expand.is_some())
+            || state.dag().mapped_group(task).is_some();
         if is_mapped {
             let values = state.xcoms(task, "return_value");
             return Ok(values.map(|(_, json)| parse(json)).collect());
@@ -37,21 +42,23 @@ impl ExpandEvaluator for Templates {
 
 impl Sim {
     /// Steps a run. An input that is stale or makes no sense changes nothing; the audit judges whether it was.
+    /// Says whether the run took it.
     pub(super) fn step(
         &mut self,
         number: RunNumber,
         input: &Input,
         batch: &mut Batch,
-    ) -> Checked<()> {
+    ) -> Checked<bool> {
         let Some(run) = self.shell.runs.get_mut(&number) else {
-            return Ok(());
+            return Ok(false);
         };
         let key = run.key;
         self.stats.steps += 1;
         self.trace.say(|| format!("run {} <- {input:?}", key.0));
         let result = run.state.step(self.now, input.clone(), &Templates);
         let Ok(step) = result else {
-            return self.audit.refused(key, input, &run.state, &result);
+            self.audit.refused(key, input, &run.state, &result)?;
+            return Ok(false);
         };
         self.stats.stale += u64::from(step.stale);
         for event in &step.events {
@@ -63,7 +70,12 @@ impl Sim {
         let (head, asked) = (run.head, self.now);
         self.audit.stepped(&self.world, run, asked, input, &step)?;
         self.record(number, head, &step.events, batch);
-        self.carry_out(number, step.commands, batch)
+        self.carry_out(number, step.commands, batch)?;
+        if !step.events.is_empty() && self.shell.runs.contains_key(&number) {
+            self.check_past(number, batch)?;
+            self.tell_followers(key, batch)?;
+        }
+        Ok(true)
     }
 
     /// Writes events that the state has applied into the batch.
@@ -109,7 +121,7 @@ impl Sim {
                         fence,
                     });
                 }
-                Command::Release { ti } => self.shell.dispatcher.release(number, ti),
+                Command::Release { ti } => self.release(number, ti),
                 Command::StopAttempt { ti, fence, .. } => {
                     batch.effects.push(Effect::Stop {
                         run: key,
@@ -124,8 +136,9 @@ impl Sim {
                 }
                 Command::RunFinished { .. } => self.finished(number, batch)?,
                 Command::RunReopened => self.reopened(number, batch)?,
-                // A want that outlived its reason is dropped when its turn comes.
-                Command::Unwant { .. } => {}
+                Command::Unwant { task, from, to } => {
+                    self.shell.dispatcher.unwant(number, task, (from, to));
+                }
             }
         }
         match self.shell.runs.get(&number) {
@@ -134,13 +147,31 @@ impl Sim {
         }
     }
 
+    /// What a deferred task instance had stays its own where its pool says so.
+    fn release(&mut self, number: RunNumber, ti: TaskInstanceKey) {
+        let run = self.shell.runs.get(&number);
+        let state = run
+            .and_then(|run| run.state.instance(ti))
+            .map(Instance::state);
+        match state {
+            Some(TaskInstanceState::Deferred | TaskInstanceState::AwaitingInput) => {
+                self.shell.dispatcher.defer(number, ti);
+            }
+            _ => self.shell.dispatcher.release(number, ti),
+        }
+    }
+
     fn finished(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
+        let Some(key) = self.shell.runs.get(&number).map(|run| run.key) else {
+            return Ok(());
+        };
+        self.tell_followers(key, batch)?;
         let Some(run) = self.shell.runs.remove(&number) else {
             return Ok(());
         };
-        self.shell.dispatcher.remove_run(number);
-        self.shell.numbers.remove(&run.key);
-        let Some(dag) = self.world.arrival(run.key).map(|arrival| arrival.dag) else {
+        self.let_go(number, run.key, batch);
+        let dag = self.world.arrival(run.key).map(|arrival| arrival.dag);
+        let Some(dag) = dag.filter(|_| run.is_counted) else {
             return Ok(());
         };
         if let Some(active) = self.shell.active.get_mut(&dag) {
@@ -154,13 +185,23 @@ impl Sim {
         self.start_runs(dag, batch)
     }
 
+    /// Forgets a run that has ended; until its last commit is durable nobody reads it back.
+    pub(super) fn let_go(&mut self, number: RunNumber, key: RunKey, batch: &mut Batch) {
+        self.shell.dispatcher.remove_run(number);
+        self.shell.numbers.remove(&key);
+        self.shell.previous.remove(&number);
+        self.shell.closing.insert(key);
+        batch.effects.push(Effect::Close(key));
+    }
+
     /// A run had ended and is queued again.
     fn reopened(&mut self, number: RunNumber, batch: &mut Batch) -> Checked<()> {
-        let key = self.shell.runs.get(&number).map(|run| run.key);
-        let Some(dag) = key
-            .and_then(|key| self.world.arrival(key))
-            .map(|arrival| arrival.dag)
-        else {
+        let Some(run) = self.shell.runs.get_mut(&number) else {
+            return Ok(());
+        };
+        run.is_counted = true;
+        let key = run.key;
+        let Some(dag) = self.world.arrival(key).map(|arrival| arrival.dag) else {
             return Ok(());
         };
         let active = self.shell.active.entry(dag).or_default();

@@ -42,14 +42,43 @@ impl Sim {
             Message::Trigger(run) => self.trigger(run, batch),
             Message::Cancel(run) => {
                 let reason = "somebody cancelled it".to_owned();
-                let known = self.input(run, &Input::Cancel { reason }, batch)?;
-                if known {
-                    batch
-                        .effects
-                        .push(Effect::Acknowledge(Promise::Cancelled(run)));
+                if self.input(run, &Input::Cancel { reason }, batch)? {
+                    self.promise(run, true, batch);
                 }
                 Ok(())
             }
+            Message::Change { run, change } => self.change(run, change, batch),
+            Message::Closed(run) => {
+                self.shell.closing.remove(&run);
+                self.tell_followers(run, batch)
+            }
+            Message::SetPool(name, size) => {
+                self.audit.ledger.pools.insert(name.clone(), size);
+                let dispatcher = &mut self.shell.dispatcher;
+                dispatcher.set_include_deferred(&name, size.include_deferred);
+                dispatcher.set_pool(name, size.slots);
+                Ok(())
+            }
+            Message::Serve(queues) => {
+                self.audit.ledger.queues.clone_from(&queues);
+                self.shell.dispatcher.serve(queues);
+                Ok(())
+            }
+            Message::Pause(place, is_paused) => {
+                self.pause(place, is_paused);
+                Ok(())
+            }
+            Message::Failed => {
+                self.shell.failed = true;
+                Ok(())
+            }
+            of_attempt => self.handle_attempt(of_attempt, batch),
+        }
+    }
+
+    /// What attempts say and ask.
+    fn handle_attempt(&mut self, message: Message, batch: &mut Batch) -> Checked<()> {
+        match message {
             Message::PushXCom {
                 run,
                 ti,
@@ -74,28 +103,55 @@ impl Sim {
                 let input = Input::Finish { ti, fence, outcome };
                 self.input(run, &input, batch).map(drop)
             }
+            Message::Ask {
+                run,
+                ti,
+                fence,
+                request,
+            } => {
+                let input = Input::RequestInput { ti, fence, request };
+                self.input(run, &input, batch).map(drop)
+            }
             Message::Lose { run, ti, fence } => {
                 self.input(run, &Input::Lose { ti, fence }, batch).map(drop)
             }
-            Message::SetPool(name, slots) => {
-                self.audit.pool_set(name.clone(), slots);
-                self.shell.dispatcher.set_pool(name, slots);
-                Ok(())
-            }
-            Message::Failed => {
-                self.shell.failed = true;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
-    /// Steps a run that the shell knows; says whether it does.
+    fn pause(&mut self, place: usize, is_paused: bool) {
+        let Some(model) = self.world.dags.get(place) else {
+            return;
+        };
+        self.shell
+            .dispatcher
+            .set_paused(&model.dag.dag_id, is_paused);
+        if is_paused {
+            self.audit.ledger.paused.insert(place);
+        } else {
+            self.audit.ledger.paused.remove(&place);
+        }
+    }
+
+    /// Whoever asked for what is in the batch is told when it is durable. What changed nothing promises nothing.
+    pub(super) fn promise(&mut self, run: RunKey, is_cancelled: bool, batch: &mut Batch) {
+        if !batch.commits.contains_key(&run) {
+            return;
+        }
+        let head = self.audit.head(run);
+        batch.effects.push(Effect::Acknowledge(Promise {
+            run,
+            head,
+            is_cancelled,
+        }));
+    }
+
+    /// Steps a run that the shell knows; says whether it does and the run took the input.
     fn input(&mut self, run: RunKey, input: &Input, batch: &mut Batch) -> Checked<bool> {
         let Some(number) = self.shell.numbers.get(&run).copied() else {
             return Ok(false);
         };
-        self.step(number, input, batch)?;
-        Ok(true)
+        self.step(number, input, batch)
     }
 
     fn trigger(&mut self, run: RunKey, batch: &mut Batch) -> Checked<()> {
@@ -109,12 +165,14 @@ impl Sim {
         let place = arrival.dag;
         let (state, event) = RunState::queue(dag, header, [0; 32], self.now);
         self.trace.event(run, &event);
-        let number = self.adopt(run, state, 0);
         self.audit.queued(&self.world, run, &event)?;
+        let number = self.adopt(run, state, 0);
         self.record(number, 0, &[event], batch);
-        batch
-            .effects
-            .push(Effect::Acknowledge(Promise::Triggered(run)));
+        // Its SLAs and deadlines count while it is queued.
+        if let Some(run) = self.shell.runs.get_mut(&number) {
+            run.asked.extend(run.state.next_timer());
+        }
+        self.promise(run, false, batch);
         self.start_runs(place, batch)
     }
 
@@ -129,9 +187,11 @@ impl Sim {
         let active = self.shell.active.entry(dag).or_default();
         match state.state() {
             DagRunState::Queued => active.queued.push_back(number),
-            _ => active.running += 1,
+            DagRunState::Running => active.running += 1,
+            DagRunState::Success | DagRunState::Failed => {}
         }
         let run = LiveRun {
+            is_counted: !state.state().is_finished(),
             key,
             priorities: effective_weights(state.dag()),
             state,
@@ -139,6 +199,8 @@ impl Sim {
             asked: BTreeSet::new(),
         };
         self.shell.runs.insert(number, run);
+        self.follow_past(number);
+        self.audit.adopted(&self.world, key);
         number
     }
 
@@ -169,7 +231,7 @@ impl Sim {
         for (run, commit) in batch.commits.iter().skip(usize::from(refuse)) {
             let is_durable = self.journal.commit(*run, commit);
             if is_durable {
-                self.audit.became_durable(*run, &commit.events);
+                self.audit.promises.became_durable(*run, &commit.events);
             }
             taken &= is_durable;
         }
@@ -202,6 +264,7 @@ impl Sim {
                     .stop(&mut self.draw, (run, ti, fence), self.calm);
             }
             Effect::Acknowledge(promise) => self.audit.acknowledged(&promise),
+            Effect::Close(run) => self.deliver(Message::Closed(run)),
         }
         Ok(())
     }

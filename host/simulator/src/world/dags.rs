@@ -1,7 +1,7 @@
 //! Random DAGs: their size, their edges, their limits. What single tasks are like is drawn in `tasks`.
 
 use super::family::Family;
-use super::{DagModel, Habit, tasks};
+use super::{DagModel, Habit, groups, tasks};
 use crate::draw::Draw;
 use airlock_core::dag;
 use airlock_core::dag::spec::{Dag, Task};
@@ -28,20 +28,26 @@ pub(super) fn generate(draw: &mut Draw, place: usize, largest: usize) -> Result<
         .ok_or("the simulator's template of a DAG has no task")?;
     let size = draw.size(largest.min(TASKS_MAX));
     let shape = Shape::draw(draw);
+    let asks_past = draw.chance(25);
     let mut list: Vec<Task> = Vec::with_capacity(size);
     let mut habits: Vec<Habit> = Vec::with_capacity(size);
     for index in 0..size {
         let upstream = shape.upstream(draw, index, size);
-        let (task, habit) = tasks::generate(draw, &template, &upstream, index, &habits)?;
+        let (mut task, habit) = tasks::generate(draw, &template, &upstream, index, &habits)?;
+        if asks_past {
+            tasks::past(draw, &mut task);
+        }
         list.push(task);
         habits.push(habit);
     }
+    let task_groups = groups::generate(draw, &mut list, &habits)?;
     let dag_id = DagId::parse(&format!("d{place}")).map_err(|error| error.to_string())?;
     let dag = limits(
         draw,
         Dag {
             dag_id,
             tasks: list,
+            task_groups,
             ..base
         },
     );
@@ -59,6 +65,7 @@ fn limits(draw: &mut Draw, dag: Dag) -> Dag {
         max_active_runs: draw.one_of(&[1, 2, 16], 16),
         max_active_tasks: draw.one_of(&[1, 2, 4, 16], 16),
         fail_fast: draw.chance(12),
+        catchup: draw.chance(50),
         dagrun_timeout: draw
             .chance(15)
             .then(|| SignedDuration::from_secs(draw.one_of(&timeout, 600))),

@@ -2,15 +2,18 @@
 
 mod dags;
 pub(crate) mod family;
+mod groups;
 mod tasks;
 
 use crate::draw::Draw;
+use crate::shell::{PoolSize, Settings};
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::Slots;
 use airlock_core::ids::{PoolName, RunId, TaskIndex};
 use airlock_core::run::event::{RunHeader, RunType};
 use family::Family;
 use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use dags::TASKS_MAX;
@@ -23,6 +26,9 @@ const TASK_INSTANCES_MAX: usize = 160;
 const RUNS_MAX: usize = 5;
 /// When every world begins: 2025-01-01T00:00:00Z.
 const EPOCH_SECOND: i64 = 1_735_689_600;
+
+/// The queues that tasks name.
+pub(crate) const QUEUES: [&str; 2] = ["default", "gpu"];
 
 /// A run of the world: its place in `World::arrivals`. Stable over restarts, unlike the number that a shell gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +49,8 @@ pub(crate) enum Habit {
     Sensor,
     /// Defers for a while.
     Deferring,
+    /// Asks a person, and defers until there is an answer.
+    Asking,
 }
 
 /// A DAG with what only the simulator knows about it.
@@ -82,6 +90,10 @@ pub(crate) struct Faults {
     pub(crate) stale: u32,
     pub(crate) cancel: u32,
     pub(crate) pool_change: u32,
+    /// People clear, mark, answer and edit.
+    pub(crate) change: u32,
+    /// DAGs are paused, queues served or not.
+    pub(crate) setting: u32,
     /// Actions before the faults stop.
     pub(crate) actions: usize,
 }
@@ -90,7 +102,7 @@ pub(crate) struct Faults {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) dags: Vec<DagModel>,
-    pub(crate) pools: Vec<(PoolName, Slots)>,
+    pub(crate) settings: Settings,
     pub(crate) parallelism: u32,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) faults: Faults,
@@ -99,7 +111,11 @@ pub(crate) struct World {
 impl World {
     /// The world of a seed; an error says what the generator did wrong.
     pub(crate) fn generate(draw: &mut Draw) -> Result<Self, String> {
-        let pools = pools(draw)?;
+        let settings = Settings {
+            pools: pools(draw)?,
+            queues: queues(draw),
+            paused: BTreeSet::new(),
+        };
         let mut dags = Vec::new();
         let mut arrivals = Vec::new();
         let mut room = TASK_INSTANCES_MAX;
@@ -110,7 +126,7 @@ impl World {
             let runs = (room / size.max(1)).clamp(1, RUNS_MAX);
             let runs = 1 + draw.below(runs);
             for run in 0..runs {
-                arrivals.push(arrival(place, run)?);
+                arrivals.push(arrival(draw, place, run)?);
             }
             dags.push(model);
             room = room.saturating_sub(size * runs);
@@ -120,7 +136,7 @@ impl World {
         }
         Ok(Self {
             dags,
-            pools,
+            settings,
             parallelism: draw.one_of(&[1, 2, 4, 8, 32], 32),
             arrivals,
             faults: faults(draw),
@@ -149,25 +165,51 @@ pub(crate) fn pool_name(name: &str) -> Result<PoolName, String> {
     PoolName::parse(name).map_err(|error| error.to_string())
 }
 
-fn pools(draw: &mut Draw) -> Result<Vec<(PoolName, Slots)>, String> {
+fn pools(draw: &mut Draw) -> Result<BTreeMap<PoolName, PoolSize>, String> {
     let slots = draw.one_of(&[1, 2, 3, 8, 128], 128);
-    let mut pools = vec![(pool_name("default_pool")?, Slots::Limited(slots))];
+    let mut sizes = vec![("default_pool", Slots::Limited(slots))];
     if draw.chance(80) {
-        pools.push((pool_name("gpu")?, Slots::Limited(draw.count(0, 4))));
+        sizes.push(("gpu", Slots::Limited(draw.count(0, 4))));
     }
     if draw.chance(30) {
-        pools.push((pool_name("free")?, Slots::Unlimited));
+        sizes.push(("free", Slots::Unlimited));
+    }
+    let mut pools = BTreeMap::new();
+    for (name, slots) in sizes {
+        let include_deferred = draw.chance(30);
+        let size = PoolSize {
+            slots,
+            include_deferred,
+        };
+        pools.insert(pool_name(name)?, size);
     }
     Ok(pools)
 }
 
-fn arrival(dag: usize, run: usize) -> Result<Arrival, String> {
+/// The queues that a host serves: most serve all.
+pub(crate) fn queues(draw: &mut Draw) -> BTreeSet<String> {
+    let served = QUEUES.iter().filter(|_| draw.chance(85));
+    served.map(|queue| (*queue).to_owned()).collect()
+}
+
+fn arrival(draw: &mut Draw, dag: usize, run: usize) -> Result<Arrival, String> {
     let hours = i64::try_from(run).unwrap_or(0);
     let date = after(epoch(), SignedDuration::from_hours(hours));
-    let run_id = RunId::parse(&format!("manual__{date}")).map_err(|error| error.to_string())?;
+    let run_type = draw.one_of(&[RunType::Scheduled, RunType::Manual], RunType::Manual);
+    let run_id = format!("{}__{date}", run_type.as_str());
+    let run_id = RunId::parse(&run_id).map_err(|error| error.to_string())?;
+    let deadline = |draw: &mut Draw| {
+        let seconds = draw.one_of(&[10, 300, 3_600], 300);
+        draw.chance(80)
+            .then(|| after(epoch(), SignedDuration::from_secs(seconds)))
+    };
+    let deadlines = (0..draw.one_of(&[0, 0, 0, 1, 2], 0)).map(|_| deadline(draw));
+    let deadlines = deadlines.collect();
     let header = RunHeader {
         logical_date: Some(date),
-        ..RunHeader::new(run_id, RunType::Manual, date)
+        deadlines,
+        ignore_depends_on_past: draw.chance(10),
+        ..RunHeader::new(run_id, run_type, date)
     };
     Ok(Arrival { dag, header })
 }
@@ -183,7 +225,8 @@ fn faults(draw: &mut Draw) -> Faults {
     };
     let (crash, commit_refused, clock_jump) = (rate(60), rate(8), rate(20));
     let (duplicate, reorder, lost_worker) = (rate(200), rate(300), rate(100));
-    let (stale, cancel, pool_change) = (rate(60), rate(4), rate(10));
+    let (stale, cancel, pool_change, change) = (rate(60), rate(4), rate(10), rate(150));
+    let setting = rate(20);
     Faults {
         crash,
         commit_refused,
@@ -194,6 +237,8 @@ fn faults(draw: &mut Draw) -> Faults {
         stale,
         cancel,
         pool_change,
+        change,
+        setting,
         actions: 100 + draw.below(700),
     }
 }

@@ -1,8 +1,12 @@
 //! Random tasks: rules, retries, pools, sensors, mapped lists. A new switch of a task gets its line here.
 
-use super::{Habit, pool_name};
+use super::{Habit, QUEUES, pool_name};
 use crate::draw::Draw;
-use airlock_core::dag::spec::{Expand, ExpandSource, SensorMode, Task, TriggerRule, WeightRule};
+use crate::workers::{KINDS, MESSAGES};
+use airlock_core::dag::spec::{
+    DEFAULT_QUEUE, Expand, ExpandSource, RetryAction, RetryRule, SensorMode, Task, TriggerRule,
+    WeightRule,
+};
 use airlock_core::ids::{TaskId, TaskIndex};
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -52,6 +56,9 @@ pub(super) fn generate(
         }
         _ => {}
     }
+    task.sla = draw
+        .chance(8)
+        .then(|| SignedDuration::from_secs(draw.one_of(&[0, 20, 300, 3_600], 300)));
     task.multiple_outputs = draw.chance(8);
     task.do_xcom_push = draw.chance(92);
     Ok((task, habit))
@@ -63,7 +70,8 @@ fn habit(draw: &mut Draw) -> Habit {
         2 => Habit::ShortCircuit,
         3..=5 => Habit::Sensor,
         6 => Habit::Deferring,
-        7..=9 => Habit::List,
+        7 => Habit::Asking,
+        8..=10 => Habit::List,
         _ => Habit::Plain,
     }
 }
@@ -91,6 +99,8 @@ fn scarcity(draw: &mut Draw, task: &mut Task) -> Result<(), String> {
     if draw.chance(25) {
         task.pool = pool_name(draw.one_of(&["gpu", "free"], "gpu"))?;
     }
+    draw.one_of(&QUEUES, DEFAULT_QUEUE)
+        .clone_into(&mut task.queue);
     task.pool_slots = draw.one_of(&[1, 1, 1, 2, 3], 1);
     task.priority_weight = draw.one_of(&[1, 1, 5, 100, -3], 1);
     let rules = [
@@ -115,6 +125,32 @@ fn retries(draw: &mut Draw, task: &mut Task) {
     if draw.chance(20) {
         task.max_retry_delay = Some(SignedDuration::from_secs(draw.between(1, 400)));
     }
+    if draw.chance(12) {
+        task.retry_policy = (0..=draw.below(2)).map(|_| retry_rule(draw)).collect();
+    }
+}
+
+fn retry_rule(draw: &mut Draw) -> RetryRule {
+    let kinds = KINDS.into_iter().filter(|_| draw.chance(30)).collect();
+    let action = match draw.below(3) {
+        0 => RetryAction::Fail,
+        1 => RetryAction::Retry(None),
+        _ => RetryAction::Retry(Some(SignedDuration::from_secs(draw.one_of(&SECONDS, 60)))),
+    };
+    let message = draw.one_of(&["", MESSAGES[0], MESSAGES[1]], "");
+    RetryRule {
+        kinds,
+        message_contains: message.to_owned(),
+        action,
+    }
+}
+
+/// What the run before has to have left.
+pub(super) fn past(draw: &mut Draw, task: &mut Task) {
+    task.wait_for_downstream = draw.chance(15);
+    task.depends_on_past = task.wait_for_downstream || draw.chance(35);
+    task.wait_for_past_depends_before_skipping = draw.chance(30);
+    task.ignore_first_depends_on_past = draw.chance(30);
 }
 
 fn sensor(draw: &mut Draw, task: &mut Task) {

@@ -47,6 +47,22 @@ impl training::Host for GuestState {
         let answer = self.training()?.start(train.rep(), valid, config).await;
         self.train_noted(answer).map(Resource::new_own)
     }
+
+    async fn start_search(
+        &mut self,
+        train: Resource<Matrix>,
+        valid: Option<Resource<Matrix>>,
+        configs: Vec<Config>,
+        parallel: u32,
+    ) -> Answer<Vec<Resource<Run>>> {
+        let valid = valid.map(|matrix| matrix.rep());
+        let answer = self
+            .training()?
+            .start_search(train.rep(), valid, configs, parallel)
+            .await;
+        let answer = self.train_noted(answer)?;
+        Ok(answer.into_iter().map(Resource::new_own).collect())
+    }
 }
 
 impl training::HostRun for GuestState {
@@ -76,8 +92,8 @@ impl training::HostRun for GuestState {
 }
 
 impl training::HostModel for GuestState {
-    async fn load(&mut self, artifact: String) -> Answer<Resource<Model>> {
-        let answer = self.training()?.load(artifact).await;
+    async fn load(&mut self, artifact: String, format: Format) -> Answer<Resource<Model>> {
+        let answer = self.training()?.load(artifact, format).await;
         self.train_noted(answer).map(Resource::new_own)
     }
 
@@ -105,6 +121,13 @@ impl training::HostModel for GuestState {
         match self.training() {
             Ok(port) => port.digest(model.rep()).await,
             Err(_) => String::new(),
+        }
+    }
+
+    async fn outputs(&mut self, model: Resource<Model>) -> u32 {
+        match self.training() {
+            Ok(port) => port.outputs(model.rep()).await,
+            Err(_) => 0,
         }
     }
 

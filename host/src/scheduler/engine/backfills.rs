@@ -38,8 +38,8 @@ impl Engine {
                 live.schedule
                     .create_backfill(&live.dag, id, request, now)
                     .map_err(|error| SchedulerError::Refused(error.to_string()))?;
-                self.store_schedule(dag_id, None, batch);
-                self.make_runs(dag_id, None, batch);
+                self.store_schedule(dag_id, batch);
+                self.make_runs(dag_id, batch);
                 Ok(BackfillReply::Done)
             }
             BackfillChange::Pause { id, is_paused } => {
@@ -47,8 +47,8 @@ impl Engine {
                 if !live.schedule.pause_backfill(id, is_paused) {
                     return Err(no_backfill(dag_id, id));
                 }
-                self.store_schedule(dag_id, None, batch);
-                self.make_runs(dag_id, None, batch);
+                self.store_schedule(dag_id, batch);
+                self.make_runs(dag_id, batch);
                 self.start_runs(dag_id, batch);
                 Ok(BackfillReply::Done)
             }
@@ -88,9 +88,9 @@ impl Engine {
         }
         let effects = live.schedule.cancel_backfill(id, now);
         for effect in effects {
-            self.carry_out_schedule(dag_id, effect, None, batch);
+            self.carry_out_schedule(dag_id, effect, batch);
         }
-        self.store_schedule(dag_id, None, batch);
+        self.store_schedule(dag_id, batch);
         let queued = self.active.get(dag_id).map(|active| active.queued.clone());
         for number in queued.unwrap_or_default() {
             if self

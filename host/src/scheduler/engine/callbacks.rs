@@ -37,7 +37,7 @@ impl Engine {
         }
         for call in calls {
             match encode_row(&call) {
-                Ok(value) => batch.row(Some(number), Table::State, call.key(), Some(value)),
+                Ok(value) => batch.row(Table::State, call.key(), Some(value)),
                 Err(error) => tracing::error!(%error, "a callback cannot be encoded"),
             }
         }

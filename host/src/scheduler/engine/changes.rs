@@ -7,9 +7,8 @@ use crate::scheduler::message::{
     Change, ChangedInstance, Message, Reply, SchedulerError, Selection, Version,
 };
 use crate::scheduler::recovery::replay_run;
-use crate::scheduler::stored::{dag_version, run_row};
+use crate::scheduler::stored::{current_version, run_row};
 use crate::scheduler::view::RunView;
-use crate::store::Table;
 use airlock_core::dispatch::{RunLimits, RunNumber};
 use airlock_core::ids::{DagId, RunId, TaskIndex, TaskInstanceKey};
 use airlock_core::run::ClearOptions;
@@ -31,8 +30,8 @@ impl Engine {
         reply: Reply<Vec<ChangedInstance>>,
         batch: &mut Batch,
     ) {
-        if self.closing.contains(&(dag_id.clone(), run_id.clone())) {
-            // Its last commit is on its way; what is in the store is older than the run. Ask again behind it.
+        if self.is_going(dag_id, run_id) {
+            // Ask again when it is gone, or stays.
             let (dag_id, run_id) = (dag_id.clone(), run_id.clone());
             return self.parts.handle.again(Message::Change {
                 dag_id,
@@ -52,7 +51,7 @@ impl Engine {
         })));
     }
 
-    /// A run in memory; one that has ended is read back.
+    /// A run in memory; one that has ended is read back. What is not in memory is in the store as it is.
     pub(super) fn take_up(
         &mut self,
         dag_id: &DagId,
@@ -63,6 +62,12 @@ impl Engine {
         }
         if let Some(number) = self.numbers.get(&(dag_id.clone(), run_id.clone())) {
             return Ok(*number);
+        }
+        if self.is_going(dag_id, run_id) {
+            return Err(SchedulerError::NotFound {
+                dag_id: dag_id.clone(),
+                run_id: run_id.clone(),
+            });
         }
         let store = self.parts.store.as_ref();
         let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
@@ -79,7 +84,7 @@ impl Engine {
         Ok(self.adopt_replayed(run.state, run.header, run.row, run.head))
     }
 
-    /// Lets a run go that has ended; while its last commit is on its way nobody reads it back.
+    /// Lets a run go that has ended, once that is durable.
     pub(super) fn let_go_if_ended(&mut self, number: RunNumber, batch: &mut Batch) {
         let Some(run) = self.runs.get(&number) else {
             return;
@@ -87,23 +92,31 @@ impl Engine {
         if !run.state.state().is_finished() {
             return;
         }
-        let (dag_id, run_id) = (run.row.dag_id.clone(), run.row.run_id.clone());
         self.tell_followers(number, batch);
-        self.let_go(number);
-        self.closing(&dag_id, &run_id, batch);
+        self.closing(number, batch);
     }
 
-    /// Remembers that a run's last commit is on its way.
-    pub(super) fn closing(&mut self, dag_id: &DagId, run_id: &RunId, batch: &mut Batch) {
-        let id = (dag_id.clone(), run_id.clone());
-        self.closing.insert(id.clone());
+    /// A commit with a run's end, or with a change after it, is on its way: the run stays in memory until it is durable.
+    pub(super) fn closing(&mut self, number: RunNumber, batch: &mut Batch) {
+        let Some(run) = self.runs.get_mut(&number) else {
+            return;
+        };
+        run.closings += 1;
         let handle = self.parts.handle.clone();
         batch.effect(Effect::Then(Box::new(move |_| {
-            handle.again(Message::Closed {
-                dag_id: id.0,
-                run_id: id.1,
-            });
+            handle.again(Message::Closed { run: number });
         })));
+    }
+
+    /// Such a commit is durable.
+    pub(super) fn closed(&mut self, number: RunNumber) {
+        let Some(run) = self.runs.get_mut(&number) else {
+            return;
+        };
+        run.closings = run.closings.saturating_sub(1);
+        if run.closings == 0 && run.state.state().is_finished() {
+            self.let_go(number);
+        }
     }
 
     fn change_run(
@@ -193,7 +206,10 @@ impl Engine {
         if run.state.dag_version() == &version {
             return Ok(());
         }
-        let (now, evaluator) = (self.parts.clock.now(), run.evaluator(None));
+        let (now, evaluator) = (
+            self.parts.clock.now(),
+            run.evaluator(&self.parts.store, None),
+        );
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);
         };
@@ -205,7 +221,7 @@ impl Engine {
         self.renew_view(number, &dag);
         self.record(number, &step.events, batch);
         if let Some(run) = self.runs.get(&number) {
-            batch.run_row(number, &run.row);
+            batch.run_row(&run.row);
         }
         self.carry_out(number, step.commands, batch);
         Ok(())
@@ -218,18 +234,10 @@ impl Engine {
         if let Some(live) = self.dags.get(dag_id) {
             return Ok((live.dag.clone(), live.dag_version));
         }
-        let store = self.parts.store.as_ref();
-        let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
-        let row = store
-            .get(Table::Dag, dag_id.as_str().as_bytes())
-            .map_err(|error| failed(&error))?;
-        let row: Option<crate::scheduler::DagRow> =
-            row.and_then(|row| crate::scheduler::decode_row(&row.value).ok());
-        let version = row.and_then(|row| crate::store::Digest::parse(&row.dag_version));
+        let current = current_version(self.parts.store.as_ref(), dag_id);
+        let current = current.map_err(|error| SchedulerError::Store(error.to_string()))?;
         let missing = || SchedulerError::Refused(format!("dag {dag_id} has no latest version"));
-        let version = version.ok_or_else(missing)?.0;
-        let dag = dag_version(store, &version).map_err(|error| failed(&error))?;
-        Ok((dag.ok_or_else(missing)?, version))
+        current.ok_or_else(missing)
     }
 
     /// Task indexes mean other tasks now: what refers to them is built anew. Nothing of the run is live.
@@ -350,11 +358,13 @@ impl Engine {
             return;
         };
         run.is_counted = true;
+        self.dispatcher
+            .add_run(number, RunLimits::of(&run.view.dag));
         run.row.state = DagRunState::Queued;
         run.row.end_date = None;
         run.row.reason.clear();
-        batch.run_row(number, &run.row);
-        batch.unfinished(number, &run.row);
+        batch.run_row(&run.row);
+        batch.unfinished(&run.row);
         let dag_id = run.row.dag_id.clone();
         let active = self.active.entry(dag_id.clone()).or_default();
         active.queued.push_back(number);

@@ -3,26 +3,29 @@
 
 use super::Engine;
 use crate::scheduler::batch::Batch;
-use crate::scheduler::codec::encode_row;
+use crate::scheduler::codec::{decode_row, encode_row};
 use crate::scheduler::message::SchedulerError;
 use crate::scheduler::queries::run_at;
-use crate::scheduler::records::{DagRow, run_key, schedule_key};
+use crate::scheduler::records::{DagRow, RunRow, schedule_key};
 use crate::scheduler::stored::durations;
 use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::dag::spec::Dag;
-use airlock_core::dispatch::RunNumber;
 use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::RunHeader;
 use airlock_core::schedule::{
     ActiveRuns, ClearRun, CreateRun, DagSchedule, DeadlineFacts, ExistingRun, ScheduleEffect,
     deadlines, past_durations_needed,
 };
+use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable::Timetable;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::cmp::Reverse;
 use std::sync::Arc;
+
+/// Durations that are remembered of a DAG: as many as a deadline may ask for.
+const DURATIONS_MAX: usize = 1_000;
 
 /// A DAG that the service makes runs of.
 pub(super) struct LiveDag {
@@ -74,26 +77,33 @@ impl Engine {
         self.dispatcher.set_paused(&dag_id, live.row.is_paused);
         self.dags.insert(dag_id.clone(), live);
         self.start_runs(&dag_id, batch);
-        self.make_runs(&dag_id, None, batch);
+        self.make_runs(&dag_id, batch);
     }
 
     /// Reads every DAG. What was told before is in the store as well.
     pub(super) fn start_service(&mut self, batch: &mut Batch) -> Result<(), SchedulerError> {
         self.is_service = true;
+        let failed = |error: &dyn std::fmt::Display| SchedulerError::Store(error.to_string());
         let dags = crate::scheduler::stored::stored_dags(self.parts.store.as_ref())
-            .map_err(|error| SchedulerError::Store(error.to_string()))?;
+            .map_err(|error| failed(&error))?;
+        let mut dag_ids = Vec::with_capacity(dags.len());
         for stored in dags {
             let dag_id = stored.row.dag_id.clone();
             self.dispatcher.set_paused(&dag_id, stored.row.is_paused);
             let live = LiveDag::new(stored.dag, stored.dag_version, stored.row, stored.schedule);
             self.dags.insert(dag_id.clone(), live);
+            dag_ids.push(dag_id);
+        }
+        self.tell_untold(batch).map_err(|error| failed(&error))?;
+        for dag_id in dag_ids {
             self.catch_up(&dag_id, batch);
-            self.make_runs(&dag_id, None, batch);
+            self.make_runs(&dag_id, batch);
+            self.submit_if_full(batch);
         }
         Ok(())
     }
 
-    /// Runs of a backfill that ended while nobody wrote it down: a process that died between two commits.
+    /// Runs of a backfill that ended while no service was there to hear of it.
     fn catch_up(&mut self, dag_id: &DagId, batch: &mut Batch) {
         let Some(live) = self.dags.get(dag_id) else {
             return;
@@ -104,12 +114,19 @@ impl Engine {
             .map(airlock_core::schedule::Backfill::active);
         let active: Vec<_> = active.into_iter().flatten().cloned().collect();
         for run_id in active {
-            let row = crate::scheduler::stored::run_row(self.parts.store.as_ref(), dag_id, &run_id);
-            match row {
-                Ok(Some(row)) if row.state.is_finished() => {
-                    self.schedule_run_ended(dag_id, &run_id, row.state, None, batch);
+            match self.look(dag_id, &run_id, |state, _| state.state()) {
+                Ok(state) if state.is_finished() => {
+                    self.schedule_run_ended(dag_id, &run_id, state, batch);
                 }
-                _ => {}
+                // It goes on, and its end will be heard of.
+                Ok(_) => {}
+                Err(SchedulerError::NotFound { .. }) => {
+                    tracing::warn!(%dag_id, %run_id, "a run of the backfill is not there any more");
+                    self.schedule_run_ended(dag_id, &run_id, DagRunState::Failed, batch);
+                }
+                Err(error) => {
+                    tracing::error!(%dag_id, %run_id, %error, "a run of the backfill cannot be read");
+                }
             }
         }
     }
@@ -124,13 +141,8 @@ impl Engine {
             })
     }
 
-    /// Makes every run that is due, and asks to be woken for the next one. `anchor` is the run whose commit led here.
-    pub(super) fn make_runs(
-        &mut self,
-        dag_id: &DagId,
-        anchor: Option<RunNumber>,
-        batch: &mut Batch,
-    ) {
+    /// Makes every run that is due, and asks to be woken for the next one.
+    pub(super) fn make_runs(&mut self, dag_id: &DagId, batch: &mut Batch) {
         if self.failure.is_some() {
             return;
         }
@@ -150,14 +162,11 @@ impl Engine {
         };
         let changed = live.schedule != before;
         self.dags.insert(dag_id.clone(), live);
-        let mut last = anchor;
         for effect in effects {
-            last = self
-                .carry_out_schedule(dag_id, effect, last, batch)
-                .or(last);
+            self.carry_out_schedule(dag_id, effect, batch);
         }
         if changed {
-            self.store_schedule(dag_id, last, batch);
+            self.store_schedule(dag_id, batch);
         }
         self.wake_dag(dag_id, now);
     }
@@ -186,12 +195,13 @@ impl Engine {
             }
         }
         for dag_id in due {
-            self.make_runs(&dag_id, None, batch);
+            self.make_runs(&dag_id, batch);
+            self.submit_if_full(batch);
         }
     }
 
     /// The run with a logical date, live or in the store.
-    fn existing(&self, dag_id: &DagId, date: Timestamp) -> Option<ExistingRun> {
+    pub(super) fn existing(&self, dag_id: &DagId, date: Timestamp) -> Option<ExistingRun> {
         let live = self.dates.get(&(dag_id.clone(), date));
         let live = live.and_then(|number| self.runs.get(number));
         let row = match live {
@@ -204,65 +214,48 @@ impl Engine {
         row.map(|row| ExistingRun {
             run_id: row.run_id,
             state: row.state,
-            backfill_id: row.backfill_id,
         })
     }
 
-    /// Whether a run, live or in the store, has an id.
-    fn is_taken(&self, dag_id: &DagId, run_id: &RunId) -> bool {
-        let key = run_key(dag_id, run_id);
-        let id = (dag_id.clone(), run_id.clone());
-        self.numbers.contains_key(&id)
-            || matches!(self.parts.store.get(Table::Run, &key), Ok(Some(_)))
-    }
-
-    /// Does what a schedule said; yields the run that was made. What is only written goes into the commit of `anchor`, where
-    /// the schedule goes too: a backfill that has ended is in one of the two places, never in both or none.
+    /// Does what a schedule said. The schedule is written in the same commit: a backfill that has ended is in one of the two
+    /// places, never in both or none.
     pub(super) fn carry_out_schedule(
         &mut self,
         dag_id: &DagId,
         effect: ScheduleEffect,
-        anchor: Option<RunNumber>,
         batch: &mut Batch,
-    ) -> Option<RunNumber> {
+    ) {
         match effect {
             ScheduleEffect::Create(run) => self.create_run(dag_id, run, batch),
-            ScheduleEffect::Clear(run) => {
-                self.clear_for_backfill(dag_id, &run, batch);
-                None
-            }
+            ScheduleEffect::Clear(run) => self.clear_for_backfill(dag_id, &run, batch),
             ScheduleEffect::Paused { failed_in_a_row } => {
                 self.pause_after_failures(dag_id, failed_in_a_row, batch);
-                None
             }
             ScheduleEffect::BackfillEnded(backfill) => {
                 let key = crate::scheduler::records::backfill_key(dag_id, backfill.id());
                 match encode_row(&*backfill) {
-                    Ok(value) => batch.row(anchor, Table::State, key, Some(value)),
+                    Ok(value) => batch.row(Table::State, key, Some(value)),
                     Err(error) => tracing::error!(%error, "a backfill cannot be encoded"),
                 }
-                None
             }
         }
     }
 
-    fn create_run(
-        &mut self,
-        dag_id: &DagId,
-        run: CreateRun,
-        batch: &mut Batch,
-    ) -> Option<RunNumber> {
-        let live = self.dags.get(dag_id)?;
+    fn create_run(&mut self, dag_id: &DagId, run: CreateRun, batch: &mut Batch) {
+        let Some(live) = self.dags.get(dag_id) else {
+            return;
+        };
         let (dag, dag_version) = (live.dag.clone(), live.dag_version);
         if self.is_taken(dag_id, &run.run_id) {
-            return None;
+            return;
         }
-        let header = self.filled_header(&dag, run)?;
-        Some(self.record_run(dag, dag_version, header, batch))
+        if let Some(header) = self.filled_header(&dag, run) {
+            self.record_run(dag, dag_version, header, batch);
+        }
     }
 
     /// What the shell adds to a run that a schedule makes: params and deadlines.
-    fn filled_header(&self, dag: &Dag, run: CreateRun) -> Option<RunHeader> {
+    fn filled_header(&mut self, dag: &Dag, run: CreateRun) -> Option<RunHeader> {
         let mut header = run.into_header();
         let conf: Value = serde_json::from_str(&header.conf).unwrap_or_default();
         match check_params(dag, &conf) {
@@ -279,22 +272,50 @@ impl Engine {
 
     /// When a run that is recorded now should have ended.
     pub(super) fn deadlines_of(
-        &self,
+        &mut self,
         dag: &Dag,
         logical_date: Option<Timestamp>,
     ) -> Vec<Option<Timestamp>> {
-        let needed = past_durations_needed(dag);
-        let past = durations(self.parts.store.as_ref(), &dag.dag_id, needed)
-            .inspect_err(
-                |error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"),
-            )
-            .unwrap_or_default();
+        let past = self.past_durations(dag);
         let facts = DeadlineFacts {
             logical_date,
             queued_at: self.parts.clock.now(),
             past_durations: &past,
         };
         deadlines(dag, &facts)
+    }
+
+    /// How long as many runs took as the DAG's deadlines ask for. Read once; then each end is added.
+    fn past_durations(&mut self, dag: &Dag) -> Vec<SignedDuration> {
+        let needed = usize::try_from(past_durations_needed(dag)).unwrap_or(usize::MAX);
+        if needed == 0 {
+            self.durations.remove(&dag.dag_id);
+            return Vec::new();
+        }
+        if !self.durations.contains_key(&dag.dag_id) {
+            let read = durations(self.parts.store.as_ref(), &dag.dag_id, DURATIONS_MAX)
+                .inspect_err(
+                    |error| tracing::error!(dag_id = %dag.dag_id, %error, "past runs cannot be read"),
+                )
+                .unwrap_or_default();
+            let took = read.into_iter().map(|(_, took)| took).collect();
+            self.durations.insert(dag.dag_id.clone(), took);
+        }
+        let known = self.durations.get(&dag.dag_id).into_iter().flatten();
+        known.take(needed).copied().collect()
+    }
+
+    /// A run has ended in success.
+    pub(super) fn remember_duration(&mut self, row: &RunRow) {
+        let (Some(known), Some(start), Some(end)) = (
+            self.durations.get_mut(&row.dag_id),
+            row.start_date,
+            row.end_date,
+        ) else {
+            return;
+        };
+        known.push_front(end.duration_since(start));
+        known.truncate(DURATIONS_MAX);
     }
 
     fn pause_after_failures(&mut self, dag_id: &DagId, failed: u32, batch: &mut Batch) {
@@ -304,27 +325,28 @@ impl Engine {
         tracing::warn!(%dag_id, failed, "paused: so many runs in a row have failed");
         live.row.is_paused = true;
         self.dispatcher.set_paused(dag_id, true);
-        match encode_row(&live.row) {
+        let key = dag_id.as_str().as_bytes().to_vec();
+        // A version that was registered a moment ago is in the store, and may not have been told here yet.
+        let stored = self.parts.store.get(Table::Dag, &key).ok().flatten();
+        let stored = stored.and_then(|row| decode_row::<DagRow>(&row.value).ok());
+        let row = DagRow {
+            is_paused: true,
+            ..stored.unwrap_or_else(|| live.row.clone())
+        };
+        match encode_row(&row) {
             Ok(value) => {
-                let key = dag_id.as_str().as_bytes().to_vec();
-                batch.row(None, Table::Dag, key, Some(value));
+                batch.row(Table::Dag, key, Some(value));
             }
             Err(error) => tracing::error!(%error, "a DAG's row cannot be encoded"),
         }
     }
 
-    /// Stores a schedule in the commit of `anchor`, or in one of its own.
-    pub(super) fn store_schedule(
-        &mut self,
-        dag_id: &DagId,
-        anchor: Option<RunNumber>,
-        batch: &mut Batch,
-    ) {
+    pub(super) fn store_schedule(&mut self, dag_id: &DagId, batch: &mut Batch) {
         let Some(live) = self.dags.get(dag_id) else {
             return;
         };
         match encode_row(&live.schedule) {
-            Ok(value) => batch.row(anchor, Table::State, schedule_key(dag_id), Some(value)),
+            Ok(value) => batch.row(Table::State, schedule_key(dag_id), Some(value)),
             Err(error) => tracing::error!(%dag_id, %error, "a schedule cannot be encoded"),
         }
     }
@@ -335,7 +357,6 @@ impl Engine {
         dag_id: &DagId,
         run_id: &RunId,
         state: airlock_core::task_instance::state::DagRunState,
-        anchor: Option<RunNumber>,
         batch: &mut Batch,
     ) {
         let now = self.parts.clock.now();
@@ -346,12 +367,12 @@ impl Engine {
         let effects = live.schedule.run_ended(&live.dag, run_id, state, now);
         let changed = live.schedule != before;
         for effect in effects {
-            self.carry_out_schedule(dag_id, effect, anchor, batch);
+            self.carry_out_schedule(dag_id, effect, batch);
         }
         if changed {
-            self.store_schedule(dag_id, anchor, batch);
+            self.store_schedule(dag_id, batch);
         }
-        self.make_runs(dag_id, anchor, batch);
+        self.make_runs(dag_id, batch);
     }
 
     fn clear_for_backfill(&mut self, dag_id: &DagId, run: &ClearRun, batch: &mut Batch) {

@@ -6,7 +6,9 @@ mod backfills;
 mod callbacks;
 mod changes;
 mod dags;
+mod gpus;
 mod past;
+mod removal;
 mod runs;
 mod why;
 
@@ -15,19 +17,20 @@ use crate::scheduler::codec::encode_event;
 use crate::scheduler::handle::Handle;
 use crate::scheduler::live_run::LiveRun;
 use crate::scheduler::message::{
-    Clock, Executor, Message, Notice, PoolSize, Reply, SchedulerError,
+    Attempt, Clock, Executor, Message, Notice, PoolSize, Reply, SchedulerError,
 };
 use crate::store::Store;
 use airlock_core::dispatch::{Dispatcher, RunNumber, Want};
+use airlock_core::gpu::{Gpu, Gpus};
 use airlock_core::ids::{DagId, PoolName, RunId, TaskIndex, TaskInstanceKey};
-use airlock_core::run::event::{Command, Event, Input};
+use airlock_core::run::event::{AssetEvent, Command, Event, Input};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use dags::LiveDag;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use past::Past;
 use runs::Active;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -45,6 +48,7 @@ pub(in crate::scheduler) struct Parts {
     pub(in crate::scheduler) owner: u64,
     pub(in crate::scheduler) parallelism: u32,
     pub(in crate::scheduler) pools: Vec<(PoolName, PoolSize)>,
+    pub(in crate::scheduler) gpus: Vec<Gpu>,
     pub(in crate::scheduler) queues: Option<BTreeSet<String>>,
 }
 
@@ -59,8 +63,12 @@ pub(in crate::scheduler) struct Engine {
     /// Live runs by logical date: what is submitted may not be readable yet.
     dates: BTreeMap<(DagId, Timestamp), RunNumber>,
     past: Past,
-    /// Ended runs whose last commit is on its way.
-    closing: HashSet<(DagId, RunId)>,
+    /// How long the last successful runs took, the newest first, of DAGs whose deadlines ask for it.
+    durations: BTreeMap<DagId, VecDeque<SignedDuration>>,
+    /// Runs whose removal is on its way.
+    removing: HashSet<(DagId, RunId)>,
+    /// Asset events that no schedule has heard of, by the keys of their rows: no service has started.
+    untold: BTreeMap<Vec<u8>, AssetEvent>,
     next_number: RunNumber,
     failure: Option<String>,
     /// The DAGs that runs are made of; empty until the service starts.
@@ -71,8 +79,9 @@ pub(in crate::scheduler) struct Engine {
 impl Engine {
     pub(in crate::scheduler) fn new(parts: Parts) -> Self {
         let mut dispatcher = Dispatcher::new(parts.parallelism);
+        dispatcher.set_gpus(Gpus::new(parts.gpus.clone()));
         for (name, size) in &parts.pools {
-            set_pool(&mut dispatcher, name.clone(), Some(*size));
+            set_pool(&mut dispatcher, name.clone(), Some(size.clone()));
         }
         if let Some(queues) = &parts.queues {
             dispatcher.serve(queues.clone());
@@ -87,7 +96,9 @@ impl Engine {
             dag_timers: BinaryHeap::new(),
             dates: BTreeMap::new(),
             past: Past::default(),
-            closing: HashSet::new(),
+            durations: BTreeMap::new(),
+            removing: HashSet::new(),
+            untold: BTreeMap::new(),
             next_number: 1,
             failure: None,
             dags: BTreeMap::new(),
@@ -114,6 +125,7 @@ impl Engine {
                     break;
                 }
                 self.handle(message, &mut batch);
+                self.submit_if_full(&mut batch);
             }
             self.end_turn(batch);
             if stop {
@@ -128,6 +140,14 @@ impl Engine {
         self.give_out_slots(&mut batch);
         if !batch.is_empty() {
             batch.submit(&self.parts.store, &self.parts.executor, &self.parts.handle);
+        }
+    }
+
+    /// Ends a turn early that has become large. Only between inputs: what one input led to stays together.
+    fn submit_if_full(&self, batch: &mut Batch) {
+        if batch.is_full() {
+            let full = std::mem::take(batch);
+            full.submit(&self.parts.store, &self.parts.executor, &self.parts.handle);
         }
     }
 
@@ -176,6 +196,13 @@ impl Engine {
                 set_pool(&mut self.dispatcher, name, size);
                 batch.effect(Effect::Reply(reply, Ok(())));
             }
+            Message::SetGpus { gpus, reply } => {
+                self.learn_gpus(gpus);
+                batch.effect(Effect::Reply(reply, Ok(())));
+            }
+            Message::Gpus { reply } => {
+                let _ = reply.send(Ok(self.gpu_uses()));
+            }
             Message::Watch {
                 dag_id,
                 run_id,
@@ -188,8 +215,12 @@ impl Engine {
                 change,
                 reply,
             } => self.change(&dag_id, &run_id, change, reply, batch),
-            Message::Closed { dag_id, run_id } => {
-                self.closing.remove(&(dag_id, run_id));
+            Message::Closed { run } => self.closed(run),
+            Message::RemoveRuns { removals, reply } => self.remove_runs(removals, reply),
+            Message::Removed(ids) => {
+                for id in ids {
+                    self.removing.remove(&id);
+                }
             }
             Message::Backfill {
                 dag_id,
@@ -264,6 +295,11 @@ impl Engine {
                 // An outcome that is refused was told where it was refused.
                 let _ = self.step(run, Input::Finish { ti, fence, outcome }, batch);
             }
+            Message::Report { run, ti, message } => {
+                if let Some(run) = self.runs.get(&run) {
+                    run.report(ti, message);
+                }
+            }
             Message::Lose { run, ti, fence } => {
                 // An attempt that is over already was not lost.
                 let _ = self.step(run, Input::Lose { ti, fence }, batch);
@@ -302,10 +338,12 @@ impl Engine {
         notices: tokio::sync::mpsc::UnboundedSender<Notice>,
         reply: Reply<DagRunState>,
     ) {
-        let id = (dag_id, run_id);
-        if self.closing.contains(&id) {
+        let number = self.number(&dag_id, &run_id);
+        let run = number.clone().map(|number| self.runs.get_mut(&number));
+        if let Ok(Some(run)) = &run
+            && run.row.state.is_finished()
+        {
             // It has ended, but the store does not say so yet. Ask again behind its last commit.
-            let (dag_id, run_id) = id;
             return self.parts.handle.again(Message::Watch {
                 dag_id,
                 run_id,
@@ -313,8 +351,6 @@ impl Engine {
                 reply,
             });
         }
-        let number = self.number(&id.0, &id.1);
-        let run = number.map(|number| self.runs.get_mut(&number));
         let state = run.and_then(|run| {
             let run = run.ok_or(SchedulerError::Stopped)?;
             run.watchers.push(notices);
@@ -332,6 +368,7 @@ impl Engine {
             }
             self.timers.pop();
             let _ = self.step(number, Input::Wake, batch);
+            self.submit_if_full(batch);
         }
     }
 
@@ -356,6 +393,7 @@ impl Engine {
             } else {
                 self.dispatcher.release(admission.run, admission.ti);
             }
+            self.submit_if_full(batch);
         }
     }
 
@@ -370,8 +408,9 @@ impl Engine {
         let Some(run) = self.runs.get_mut(&number) else {
             return Err(SchedulerError::Fenced);
         };
+        // A host that died too often ends a try as well.
         let before = match &input {
-            Input::Finish { ti, .. } => run
+            Input::Finish { ti, .. } | Input::Lose { ti, .. } => run
                 .state
                 .instance(*ti)
                 .map(airlock_core::run::Instance::state),
@@ -382,7 +421,7 @@ impl Engine {
             Input::Finish { ti, .. } => Some(*ti),
             _ => None,
         };
-        let evaluator = run.evaluator(ends);
+        let evaluator = run.evaluator(&self.parts.store, ends);
         let step = match run.state.step(now, input, &evaluator) {
             Ok(step) => step,
             Err(error) => {
@@ -428,7 +467,7 @@ impl Engine {
         }
         run.head += events.len() as u64;
         if row_changed {
-            batch.run_row(number, &run.row);
+            batch.run_row(&run.row);
         }
     }
 
@@ -441,8 +480,10 @@ impl Engine {
                     try_number,
                     fence,
                 } => {
+                    let gpus = self.dispatcher.gpus_of(number, ti);
                     if let Some(run) = self.runs.get_mut(&number) {
-                        batch.effect(Effect::Start(run.attempt(ti, try_number, fence)));
+                        let attempt = run.attempt(ti, try_number, fence);
+                        batch.effect(Effect::Start(Attempt { gpus, ..attempt }));
                     }
                 }
                 Command::Release { ti } => self.release(number, ti),
@@ -492,6 +533,7 @@ impl Engine {
             .copied()
             .unwrap_or(spec.priority_weight);
         let want = Want::new(number, run_after_ms, priority, task, range, spec.pool_slots)
+            .with_gpu(spec.gpu.clone())
             .in_queue(&spec.queue);
         if !self.dispatcher.want(&spec.pool, want) {
             tracing::warn!(dag_id = %run.row.dag_id, task_id = %spec.task_id, pool = %spec.pool, "no such pool: the task waits until it is created");
@@ -503,6 +545,7 @@ fn set_pool(dispatcher: &mut Dispatcher, name: PoolName, size: Option<PoolSize>)
     match size {
         Some(size) => {
             dispatcher.set_include_deferred(&name, size.include_deferred);
+            dispatcher.set_gpu_filter(&name, size.gpus);
             dispatcher.set_pool(name, size.slots);
         }
         None => dispatcher.remove_pool(&name),

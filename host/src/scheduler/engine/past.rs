@@ -29,6 +29,11 @@ impl Past {
     pub(super) fn previous(&self, number: RunNumber) -> Option<&RunId> {
         self.previous.get(&number)?.as_ref()
     }
+
+    /// Whether a live run asks about this one.
+    pub(super) fn is_followed(&self, id: &(DagId, RunId)) -> bool {
+        self.followers.contains_key(id)
+    }
 }
 
 fn asks(dag: &Dag) -> bool {
@@ -114,10 +119,8 @@ impl Engine {
         let (dag, dag_id) = (run.view.dag.clone(), run.row.dag_id.clone());
         let tasks = match previous {
             None => waiting,
-            Some(run_id) => self.with_state(&dag_id, &run_id, |state| {
-                let allowed =
-                    |task: &TaskIndex| dag.task(*task).is_some_and(|task| allows(state, task));
-                waiting.into_iter().filter(allowed).collect()
+            Some(run_id) => self.with_state((&dag_id, &run_id), waiting, |state, task| {
+                dag.task(task).is_some_and(|task| allows(state, task))
             }),
         };
         if !tasks.is_empty() {
@@ -125,23 +128,33 @@ impl Engine {
         }
     }
 
-    /// Looks at a run, live or replayed. A run that cannot be read allows nothing.
+    /// Looks at a run, live or replayed. A run that cannot be read allows nothing; one that is gone since stands in nobody's way.
     fn with_state(
         &self,
-        dag_id: &DagId,
-        run_id: &RunId,
-        look: impl FnOnce(&RunState) -> Vec<TaskIndex>,
+        (dag_id, run_id): (&DagId, &RunId),
+        waiting: Vec<TaskIndex>,
+        is_allowed: impl Fn(&RunState, TaskIndex) -> bool,
     ) -> Vec<TaskIndex> {
+        let look = |state: &RunState, waiting: Vec<TaskIndex>| {
+            let mut allowed = waiting;
+            allowed.retain(|task| is_allowed(state, *task));
+            allowed
+        };
         let number = self.numbers.get(&(dag_id.clone(), run_id.clone()));
         if let Some(run) = number.and_then(|number| self.runs.get(number)) {
-            return look(&run.state);
+            return look(&run.state, waiting);
         }
         let store = self.parts.store.as_ref();
-        if !matches!(run_row(store, dag_id, run_id), Ok(Some(_))) {
-            return Vec::new();
+        match run_row(store, dag_id, run_id) {
+            Ok(Some(_)) => {}
+            Ok(None) => return waiting,
+            Err(error) => {
+                tracing::error!(%dag_id, %run_id, %error, "the run before cannot be read");
+                return Vec::new();
+            }
         }
         match replay_run(store, dag_id, run_id) {
-            Ok(replayed) => look(&replayed.state),
+            Ok(replayed) => look(&replayed.state, waiting),
             Err(error) => {
                 tracing::error!(%dag_id, %run_id, %error, "the run before cannot be read");
                 Vec::new()

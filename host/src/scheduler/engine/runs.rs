@@ -3,9 +3,10 @@
 use super::Engine;
 use crate::scheduler::batch::{Batch, Effect};
 use crate::scheduler::live_run::LiveRun;
-use crate::scheduler::message::{Reply, SchedulerError};
+use crate::scheduler::message::{Message, Reply, SchedulerError};
 use crate::scheduler::records::RunRow;
 use crate::scheduler::recovery::ReplayedRun;
+use crate::scheduler::stored::run_row;
 use crate::scheduler::view::RunView;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunLimits, RunNumber};
@@ -66,18 +67,17 @@ impl Engine {
         reply: Reply<()>,
         batch: &mut Batch,
     ) {
-        let id = (dag.dag_id.clone(), header.run_id.clone());
-        let taken = header.logical_date.and_then(|date| {
-            let number = self.dates.get(&(dag.dag_id.clone(), date))?;
-            Some(self.runs.get(number)?.row.run_id.clone())
-        });
-        let refusal = self.refusal(&id).or_else(|| {
-            taken.map(|run_id| SchedulerError::Conflict {
-                dag_id: dag.dag_id.clone(),
-                run_id,
-            })
-        });
-        if let Some(error) = refusal {
+        if self.some_run_is_going(&dag.dag_id) {
+            // It may be the one with this id or date. Ask again when it is gone, or stays.
+            let header = Box::new(header);
+            return self.parts.handle.again(Message::Trigger {
+                dag,
+                dag_version,
+                header,
+                reply,
+            });
+        }
+        if let Err(error) = self.check_free(&dag.dag_id, &header) {
             return batch.effect(Effect::Reply(reply, Err(error)));
         }
         header.deadlines = self.deadlines_of(&dag, header.logical_date);
@@ -100,8 +100,8 @@ impl Engine {
         let number = self.adopt(state, RunView::new(self.next_number, dag, header), row, 0);
         self.record(number, &[event], batch);
         if let Some(run) = self.runs.get(&number) {
-            batch.run_row(number, &run.row);
-            batch.new_run(number, &run.row);
+            batch.run_row(&run.row);
+            batch.new_run(&run.row);
             // Its SLAs and deadlines count while it is queued.
             if let Some(at) = run.state.next_timer() {
                 self.timers.push(Reverse((at, number)));
@@ -111,14 +111,31 @@ impl Engine {
         number
     }
 
-    fn refusal(&self, id: &(DagId, RunId)) -> Option<SchedulerError> {
+    /// Whether a run may be recorded: its id and its logical date are free. Whoever asks for one has looked before, but
+    /// another run may have come and ended since.
+    fn check_free(&self, dag_id: &DagId, header: &RunHeader) -> Result<(), SchedulerError> {
         if let Some(reason) = &self.failure {
-            return Some(SchedulerError::Store(reason.clone()));
+            return Err(SchedulerError::Store(reason.clone()));
         }
-        let (dag_id, run_id) = id.clone();
-        self.numbers
-            .contains_key(id)
-            .then_some(SchedulerError::Conflict { dag_id, run_id })
+        let conflict = |run_id: RunId| SchedulerError::Conflict {
+            dag_id: dag_id.clone(),
+            run_id,
+        };
+        if self.is_taken(dag_id, &header.run_id) {
+            return Err(conflict(header.run_id.clone()));
+        }
+        let existing = header.logical_date.map(|date| self.existing(dag_id, date));
+        match existing.flatten() {
+            Some(existing) => Err(conflict(existing.run_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a run with this id is in memory or in the store.
+    pub(super) fn is_taken(&self, dag_id: &DagId, run_id: &RunId) -> bool {
+        let id = (dag_id.clone(), run_id.clone());
+        self.numbers.contains_key(&id)
+            || !matches!(run_row(self.parts.store.as_ref(), dag_id, run_id), Ok(None))
     }
 
     /// Takes a run into memory; its state may be fresh or replayed.
@@ -153,6 +170,7 @@ impl Engine {
             row,
             head,
             is_counted,
+            closings: 0,
             watchers: Vec::new(),
             tries: BTreeMap::new(),
         };
@@ -201,9 +219,11 @@ impl Engine {
                 let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
             }
             let _ = self.step(number, Input::Wake, &mut batch);
+            self.submit_if_full(&mut batch);
         }
         for dag_id in dag_ids {
             self.start_runs(&dag_id, &mut batch);
+            self.submit_if_full(&mut batch);
         }
         self.end_turn(batch);
     }
@@ -281,18 +301,24 @@ impl Engine {
     /// A run has ended: its slots are free, its DAG may make or start the next one.
     pub(super) fn finished(&mut self, number: RunNumber, batch: &mut Batch) {
         self.tell_followers(number, batch);
-        let Some(run) = self.let_go(number) else {
+        self.closing(number, batch);
+        self.dispatcher.remove_run(number);
+        let ended = self.runs.get(&number).map(|run| run.row.clone());
+        if let Some(row) = ended.filter(|row| row.state == DagRunState::Success) {
+            self.remember_duration(&row);
+        }
+        let Some(run) = self.runs.get_mut(&number) else {
             return;
         };
-        let is_counted = run.is_counted;
+        run.watchers.clear();
+        let is_counted = std::mem::take(&mut run.is_counted);
         let RunRow {
             dag_id,
             run_id,
             state,
             backfill_id,
             ..
-        } = run.row;
-        self.closing(&dag_id, &run_id, batch);
+        } = run.row.clone();
         // An ended run that a person marked ends once more; its DAG has heard of its end before.
         if !is_counted {
             return;
@@ -305,7 +331,7 @@ impl Engine {
                 active.ended(backfill_id);
             }
         }
-        self.schedule_run_ended(&dag_id, &run_id, state, Some(number), batch);
+        self.schedule_run_ended(&dag_id, &run_id, state, batch);
         self.start_runs(&dag_id, batch);
     }
 

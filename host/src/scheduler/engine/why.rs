@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    fn name(&self, number: RunNumber, ti: TaskInstanceKey) -> String {
+    pub(super) fn name(&self, number: RunNumber, ti: TaskInstanceKey) -> String {
         let Some(run) = self.runs.get(&number) else {
             return "a run that has ended".to_owned();
         };

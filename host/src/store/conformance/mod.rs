@@ -136,6 +136,8 @@ conformance!(
     heads_are_compared_and_events_are_dense,
     rows_count_their_writes,
     a_failing_condition_changes_nothing,
+    events_are_read_in_any_amount_wherever_they_lie,
+    a_commit_appends_to_several_streams_or_to_none,
     leases_fence_those_who_lost_them,
     lease_time_does_not_go_back,
     timers_are_due_in_order,

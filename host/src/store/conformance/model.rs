@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::{Commit, CommitError, Receipt, RowWrite, Store, StreamId, Table, TimerWrite};
+use super::super::{
+    Append, Commit, CommitError, Receipt, RowWrite, Store, StreamId, Table, TimerWrite,
+};
 use super::{Backend, Local, Memory, Rebuilt};
 
 #[derive(Debug, Clone)]
@@ -40,6 +42,19 @@ impl Model {
                 return Err(CommitError::WrongVersion { version });
             }
         }
+        for append in &commit.more_streams {
+            let head = self.streams.get(&append.stream.0).map_or(0, Vec::len) as u64;
+            let own = |(stream, expect): &(StreamId, Option<u64>)| {
+                let head = self.streams.get(&stream.0).map_or(0, Vec::len) as u64;
+                expect.is_some_and(|expect| expect != head)
+            };
+            // The commit's own stream is looked at first.
+            if append.expect.is_some_and(|expect| expect != head)
+                && !commit.stream.as_ref().is_some_and(own)
+            {
+                return Err(CommitError::WrongHead { head });
+            }
+        }
         let mut head = 0;
         if let Some((stream, expect)) = &commit.stream {
             let events = self.streams.entry(stream.0.clone()).or_default();
@@ -49,6 +64,10 @@ impl Model {
             }
             events.extend(commit.events.iter().cloned());
             head = events.len() as u64;
+        }
+        for append in &commit.more_streams {
+            let events = self.streams.entry(append.stream.0.clone()).or_default();
+            events.extend(append.events.iter().cloned());
         }
         for stream in &commit.remove_streams {
             self.streams.remove(&stream.0);
@@ -133,11 +152,13 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn commit() -> impl Strategy<Value = Commit> {
-    let stream = (
-        prop::sample::select(vec!["a", "b", "ab"]),
-        prop::option::weighted(0.3, 0..8_u64),
-        prop::collection::vec(bytes(), 0..4),
-    );
+    let stream = || {
+        (
+            prop::sample::select(vec!["a", "b", "ab"]),
+            prop::option::weighted(0.3, 0..8_u64),
+            prop::collection::vec(bytes(), 0..4),
+        )
+    };
     let row = (
         key(),
         prop::option::weighted(0.4, 0..4_u64),
@@ -145,17 +166,30 @@ fn commit() -> impl Strategy<Value = Commit> {
     );
     let timer = (key(), prop::option::weighted(0.8, (-5..50_i64, bytes())));
     (
-        prop::option::weighted(0.7, stream),
+        prop::option::weighted(0.7, stream()),
+        prop::collection::vec(stream(), 0..3),
         prop::collection::vec(row, 0..3),
         prop::collection::vec(timer, 0..3),
         prop::option::weighted(0.2, key()),
         prop::option::weighted(0.2, prop::sample::select(vec!["a", "b", "ab"])),
     )
-        .prop_map(|(stream, rows, timers, idempotency_key, removed)| {
+        .prop_map(|(stream, more, rows, timers, idempotency_key, removed)| {
             let (stream, events) = match stream {
                 Some((name, expect, events)) => (Some((StreamId(name.to_owned()), expect)), events),
                 None => (None, Vec::new()),
             };
+            let mut more_streams: Vec<Append> = Vec::new();
+            for (name, expect, events) in more {
+                let name = StreamId(name.to_owned());
+                let is_own = stream.as_ref().is_some_and(|(to, _)| *to == name);
+                if !is_own && more_streams.iter().all(|append| append.stream != name) {
+                    more_streams.push(Append {
+                        stream: name,
+                        expect,
+                        events,
+                    });
+                }
+            }
             let rows = rows
                 .into_iter()
                 .map(|(key, expect, value)| (Table::Run, RowWrite { key, expect, value }));
@@ -163,11 +197,13 @@ fn commit() -> impl Strategy<Value = Commit> {
             let remove_streams = removed
                 .into_iter()
                 .filter(|removed| stream.as_ref().is_none_or(|(to, _)| to != removed))
+                .filter(|removed| more_streams.iter().all(|append| append.stream != *removed))
                 .collect();
             Commit {
                 remove_streams,
                 stream,
                 events,
+                more_streams,
                 rows: rows.collect(),
                 timers: timers
                     .into_iter()

@@ -4,8 +4,8 @@ use std::sync::mpsc::channel;
 
 use super::super::types::KEY_BYTES_MAX;
 use super::super::{
-    Ack, BLOB_GRACE_MS, Commit, CommitError, Digest, Guard, RowWrite, Store, StoreError, StreamId,
-    Table, TimerWrite, VALUE_BYTES_MAX,
+    Ack, Append, BLOB_GRACE_MS, Commit, CommitError, Digest, Guard, RowWrite, Seq, Store,
+    StoreError, StreamId, Table, TimerWrite, VALUE_BYTES_MAX,
 };
 use super::{Backend, START_MS, event, row};
 
@@ -161,11 +161,73 @@ pub(super) fn a_failing_condition_changes_nothing<B: Backend>() {
             },
             Err(CommitError::WrongHead { head: 2 }),
         ),
+        (
+            Commit {
+                more_streams: vec![append("run", None), append("other", Some(3))],
+                ..full("e")
+            },
+            Err(CommitError::WrongHead { head: 0 }),
+        ),
     ];
     for (commit, expected) in refused {
         assert_eq!(store.commit(commit), expected);
     }
     assert!(export(store) == before, "a refused commit left something");
+}
+
+pub(super) fn events_are_read_in_any_amount_wherever_they_lie<B: Backend>() {
+    let backend = B::fresh();
+    let store = backend.store();
+    let events: Vec<Vec<u8>> = (0..12_u8).map(|number| vec![number; 3]).collect();
+    for half in events.chunks(6) {
+        // What lies before a checkpoint lies elsewhere than what comes after it.
+        store.checkpoint().unwrap();
+        for payload in half {
+            store.commit(event("run/a", None, payload)).unwrap();
+        }
+    }
+    for from in 0..14 {
+        for max in 0..14 {
+            let found = store.read(&stream("run/a"), from as Seq, max).unwrap();
+            let found: Vec<_> = found.into_iter().map(|event| event.payload).collect();
+            let wanted: Vec<_> = events.iter().skip(from).take(max).cloned().collect();
+            assert_eq!(found, wanted, "{max} from {from}");
+        }
+    }
+}
+
+fn append(name: &str, expect: Option<u64>) -> Append {
+    Append {
+        stream: stream(name),
+        expect,
+        events: vec![b"more".to_vec()],
+    }
+}
+
+pub(super) fn a_commit_appends_to_several_streams_or_to_none<B: Backend>() {
+    let backend = B::fresh();
+    let store = backend.store();
+    let several = |first| Commit {
+        stream: Some((stream("a"), Some(first))),
+        events: vec![b"event".to_vec()],
+        more_streams: vec![append("b", Some(first)), append("c", None)],
+        ..Commit::default()
+    };
+    assert_eq!(store.commit(several(0)).unwrap().head, 1);
+    assert_eq!(store.commit(several(1)).unwrap().position, 2);
+    let twice = Commit {
+        more_streams: vec![append("a", None), append("a", None)],
+        ..Commit::default()
+    };
+    let refused = store.commit(twice);
+    assert!(
+        matches!(refused, Err(CommitError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    for name in ["a", "b", "c"] {
+        assert_eq!(store.head(&stream(name)).unwrap(), 2, "{name}");
+        assert_eq!(store.read(&stream(name), 1, 9).unwrap().len(), 1);
+    }
 }
 
 fn fenced_again() -> Result<super::super::Receipt, CommitError> {

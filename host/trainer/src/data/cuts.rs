@@ -4,52 +4,125 @@
 /// Cuts in rising order. A value belongs to the bin whose number is the count of cuts not greater than it, so
 /// `x < cuts[b]` is the same question as `bin(x) <= b`.
 pub(super) fn find(values: &[f32], max_bins: usize) -> Vec<f32> {
-    let distinct = distinct_counts(values);
-    if distinct.len() <= max_bins {
-        return distinct
-            .windows(2)
-            .map(|w| between(w[0].0, w[1].0))
-            .collect();
+    let present = values.iter().filter(|v| !v.is_nan());
+    let keys = sorted(present.map(|v| to_key(*v)).collect());
+    let distinct = runs(&keys).count();
+    if distinct <= max_bins {
+        let values: Vec<f32> = runs(&keys).map(|run| run.0).collect();
+        return values.windows(2).map(|w| between(w[0], w[1])).collect();
     }
-    greedy(&distinct, max_bins)
+    greedy(&keys, max_bins)
 }
 
-/// The bin of a value that is not missing.
-#[expect(clippy::cast_possible_truncation, reason = "at most 254 cuts")]
-pub(super) fn bin(cuts: &[f32], x: f32) -> u8 {
-    cuts.partition_point(|cut| *cut <= x) as u8
+/// Finds the bins of values that are not missing.
+pub(super) struct Binner<'a> {
+    cuts: &'a [f32],
+    /// By the upper bits of a value's key: the bins of the lowest and the highest such value.
+    ends: Vec<(u8, u8)>,
 }
 
-fn distinct_counts(values: &[f32]) -> Vec<(f32, usize)> {
-    let mut keys: Vec<u32> = values
-        .iter()
-        .filter(|v| !v.is_nan())
-        .map(|v| to_key(*v))
-        .collect();
-    keys.sort_unstable();
+/// Bits of a key that [`Binner`] looks up: few values share them with a cut.
+const LOOK_UP_BITS: u32 = 16;
+
+impl<'a> Binner<'a> {
+    pub(super) fn new(cuts: &'a [f32]) -> Self {
+        let rest = u32::BITS - LOOK_UP_BITS;
+        let keys: Vec<u32> = cuts.iter().map(|cut| to_key(*cut)).collect();
+        let mut below = 0_u8;
+        let ends = (0..1_u32 << LOOK_UP_BITS).map(|upper| {
+            let reach = |bin: u8, highest: u32| {
+                let more = keys.iter().skip(usize::from(bin));
+                more.take_while(|key| **key <= highest)
+                    .fold(bin, |bin, _| bin + 1)
+            };
+            let low = reach(below, upper << rest);
+            below = reach(low, upper << rest | ((1 << rest) - 1));
+            (low, below)
+        });
+        Self {
+            cuts,
+            ends: ends.collect(),
+        }
+    }
+
+    /// The number of cuts that are not greater than `x`.
+    #[expect(clippy::cast_possible_truncation, reason = "at most 254 cuts")]
+    pub(super) fn bin(&self, x: f32) -> u8 {
+        let upper = to_key(x) >> (u32::BITS - LOOK_UP_BITS);
+        let (low, high) = self.ends.get(upper as usize).copied().unwrap_or_default();
+        if low == high {
+            return low;
+        }
+        let between = self.cuts.get(usize::from(low)..usize::from(high));
+        low + between.unwrap_or_default().partition_point(|cut| *cut <= x) as u8
+    }
+}
+
+/// Distinct values, rising, each with how often it is there.
+fn runs(keys: &[u32]) -> impl Iterator<Item = (f32, usize)> {
     keys.chunk_by(|a, b| a == b)
-        .map(|run| (from_key(run[0]), run.len()))
-        .collect()
+        .map(|run| (run.first().copied().map_or(f32::NAN, from_key), run.len()))
+}
+
+/// Values below which comparing sorts faster than counting.
+const COUNTING_FROM: usize = 1 << 12;
+/// Bits of a digit.
+const DIGIT_BITS: u32 = 11;
+/// Where each digit of a key begins.
+const DIGITS: [u32; 3] = [0, DIGIT_BITS, 2 * DIGIT_BITS];
+
+/// Sorts by digits, the lowest first; a digit that all keys share is passed over.
+fn sorted(mut keys: Vec<u32>) -> Vec<u32> {
+    if keys.len() < COUNTING_FROM {
+        keys.sort_unstable();
+        return keys;
+    }
+    let mut other = vec![0; keys.len()];
+    let digit = |key: u32, shift: u32| (key >> shift) as usize & ((1 << DIGIT_BITS) - 1);
+    let mut counts = DIGITS.map(|shift| (shift, vec![0_usize; 1 << DIGIT_BITS]));
+    for key in &keys {
+        for (shift, counts) in &mut counts {
+            counts[digit(*key, *shift)] += 1;
+        }
+    }
+    for (shift, mut places) in counts {
+        if places.contains(&keys.len()) {
+            continue;
+        }
+        let mut next = 0;
+        for place in &mut places {
+            next += std::mem::replace(place, next);
+        }
+        for key in &keys {
+            let place = &mut places[digit(*key, shift)];
+            other[*place] = *key;
+            *place += 1;
+        }
+        std::mem::swap(&mut keys, &mut other);
+    }
+    keys
 }
 
 /// Bins of about equal weight; a value that fills a bin alone gets one alone (LightGBM's greedy rule).
-fn greedy(distinct: &[(f32, usize)], max_bins: usize) -> Vec<f32> {
-    let total: usize = distinct.iter().map(|d| d.1).sum();
+fn greedy(keys: &[u32], max_bins: usize) -> Vec<f32> {
+    let total = keys.len();
     let big = |count: usize| count * max_bins >= total;
-    let mut rest: usize = distinct.iter().map(|d| d.1).filter(|c| !big(*c)).sum();
-    let mut rest_bins = max_bins - distinct.iter().filter(|d| big(d.1)).count();
+    let (mut rest, mut rest_bins) = (total, max_bins);
+    for (_, count) in runs(keys).filter(|run| big(run.1)) {
+        rest -= count;
+        rest_bins -= 1;
+    }
     let mut cuts = Vec::with_capacity(max_bins);
     let mut filled = 0;
-    for pair in distinct.windows(2) {
-        let (value, count) = pair[0];
+    for ((value, count), (next, next_count)) in runs(keys).zip(runs(keys).skip(1)) {
         filled += count;
         if !big(count) {
             rest -= count;
         }
         let full = filled * rest_bins.max(1) >= rest + filled;
-        let before_big = big(pair[1].1) && 2 * filled * rest_bins.max(1) >= rest + filled;
+        let before_big = big(next_count) && 2 * filled * rest_bins.max(1) >= rest + filled;
         if big(count) || full || before_big {
-            cuts.push(between(value, pair[1].0));
+            cuts.push(between(value, next));
             if !big(count) {
                 rest_bins = rest_bins.saturating_sub(1);
             }
@@ -95,6 +168,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn bin(cuts: &[f32], x: f32) -> u8 {
+        Binner::new(cuts).bin(x)
+    }
+
     #[test]
     fn few_distinct_values_get_a_bin_each() {
         let cuts = find(&[3.0, 1.0, 2.0, 1.0, f32::NAN], 255);
@@ -122,6 +199,25 @@ mod tests {
         assert_eq!(bin(&cuts, 1.0), 1);
     }
 
+    #[test]
+    fn many_values_are_sorted_as_few_are() {
+        let values: Vec<f32> = (0..20_000_u64)
+            .map(|n| (crate::math::hash3(1, 2, n).cast_signed() as f32) * 1e-12)
+            .collect();
+        let mut keys: Vec<u32> = values.iter().map(|x| to_key(*x)).collect();
+        let by_digit = sorted(keys.clone());
+        keys.sort_unstable();
+        assert!(keys == by_digit);
+        let cuts = find(&values, 255);
+        let binner = Binner::new(&cuts);
+        for x in values.iter().chain(&cuts) {
+            assert_eq!(
+                usize::from(binner.bin(*x)),
+                cuts.partition_point(|cut| cut <= x)
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn cuts_rise_stay_within_the_limit_and_follow_the_order(
@@ -130,8 +226,9 @@ mod tests {
             let cuts = find(&values, max_bins);
             prop_assert!(cuts.len() < max_bins);
             prop_assert!(cuts.windows(2).all(|w| w[0] < w[1]));
+            let binner = Binner::new(&cuts);
             for v in values {
-                let b = usize::from(bin(&cuts, v));
+                let b = usize::from(binner.bin(v));
                 prop_assert!(b == 0 || cuts[b - 1] <= v);
                 prop_assert!(b == cuts.len() || v < cuts[b]);
             }

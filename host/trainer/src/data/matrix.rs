@@ -6,8 +6,12 @@
 
 use sha2::{Digest, Sha256};
 
-use super::cuts;
+use super::cuts::{self, Binner};
+use super::records::{Records, record_words};
+use super::shared::{Sections, SharedFile, Sink, Slab, damaged};
 use crate::error::TrainError;
+use serde::{Deserialize, Serialize};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most rows of one matrix.
 pub const MAX_ROWS: usize = 1 << 30;
@@ -15,8 +19,8 @@ pub const MAX_ROWS: usize = 1 << 30;
 pub const MAX_FEATURES: usize = 16_384;
 /// Most bins of one feature, without the one for missing values.
 pub const MAX_BINS: u16 = 255;
-/// Features whose bins lie together: their histogram (32 KiB) stays in the first cache.
-pub(crate) const GROUP: usize = 16;
+/// Features whose bins make one word of a record: their histograms (16 KiB) stay in the first cache.
+pub(crate) const LANES: usize = 8;
 /// The bin of a missing value.
 pub(crate) const MISSING: u8 = 255;
 
@@ -48,15 +52,29 @@ pub struct MemoryNeed {
 #[derive(Debug)]
 pub struct Matrix {
     names: Vec<String>,
-    raw: Vec<Vec<f32>>,
+    raw: Vec<Slab<f32>>,
     cuts: Vec<Vec<f32>>,
     /// By column, for partitioning.
-    columns: Vec<Vec<u8>>,
-    /// By row within groups of features, for histograms.
-    groups: Vec<Vec<[u8; GROUP]>>,
-    label: Option<Vec<f32>>,
-    weight: Option<Vec<f32>>,
+    columns: Vec<Slab<u8>>,
+    /// By row: the bins of [`LANES`] features a word, the first feature lowest, for histograms.
+    records: Records,
+    label: Option<Slab<f32>>,
+    weight: Option<Slab<f32>>,
     rows: usize,
+    digest: [u8; 32],
+    /// Where all of it lies, if it can be sent to another process.
+    file: Option<SharedFile>,
+}
+
+/// What a shared matrix says before its sections.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    names: Vec<String>,
+    /// Of each feature.
+    cuts: Vec<usize>,
+    rows: usize,
+    label: bool,
+    weight: bool,
     digest: [u8; 32],
 }
 
@@ -99,32 +117,26 @@ impl Matrix {
             raw: Vec::new(),
             cuts: Vec::new(),
             columns: Vec::new(),
-            groups: vec![vec![[0; GROUP]; rows]; input.columns.len().div_ceil(GROUP)],
-            label: input.label,
-            weight: input.weight,
+            records: Records::default(),
+            label: input.label.map(Slab::from),
+            weight: input.weight.map(Slab::from),
             rows,
             digest: [0; 32],
+            file: None,
         };
         for (feature, (name, values)) in input.columns.into_iter().enumerate() {
             let cuts = cut(feature, &values);
+            let binner = Binner::new(&cuts);
             let bins: Vec<u8> = values
                 .iter()
-                .map(|x| {
-                    if x.is_nan() {
-                        MISSING
-                    } else {
-                        cuts::bin(&cuts, *x)
-                    }
-                })
+                .map(|x| if x.is_nan() { MISSING } else { binner.bin(*x) })
                 .collect();
-            for (record, bin) in matrix.groups[feature / GROUP].iter_mut().zip(&bins) {
-                record[feature % GROUP] = *bin;
-            }
             matrix.names.push(name);
-            matrix.raw.push(values);
+            matrix.raw.push(values.into());
             matrix.cuts.push(cuts);
-            matrix.columns.push(bins);
+            matrix.columns.push(bins.into());
         }
+        matrix.records = Records::of(&matrix.columns, rows);
         matrix.digest = matrix.compute_digest();
         Ok(matrix)
     }
@@ -139,18 +151,95 @@ impl Matrix {
             for cut in cuts {
                 sha.update(cut.to_le_bytes());
             }
-            sha.update(bins);
+            sha.update(&**bins);
         }
         for part in [&self.label, &self.weight] {
             sha.update([u8::from(part.is_some())]);
             let bytes: Vec<u8> = part
                 .iter()
-                .flatten()
+                .flat_map(|values| values.iter())
                 .flat_map(|x| x.to_le_bytes())
                 .collect();
             sha.update(bytes);
         }
         sha.finalize().into()
+    }
+
+    /// Moves it into memory that other processes can map, one column at a time, so that never more than one lies there twice.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfMemory`] where there is no room, [`TrainError::WorkerLost`] where the system shares no memory.
+    pub fn into_shared(self) -> Result<Self, TrainError> {
+        let header = Header {
+            cuts: self.cuts.iter().map(Vec::len).collect(),
+            rows: self.rows,
+            label: self.label.is_some(),
+            weight: self.weight.is_some(),
+            digest: self.digest,
+            names: self.names,
+        };
+        let header = serde_json::to_vec(&header)
+            .map_err(|error| damaged(&format!("its header cannot be written: {error}")))?;
+        let records = self.rows * record_words(self.raw.len());
+        let cells = self.rows * (5 * self.raw.len() + 8) + 8 * records;
+        let mut sink = Sink::new(&header, cells as u64)?;
+        for cuts in self.cuts {
+            sink.section(&cuts)?;
+        }
+        for values in self.raw {
+            sink.section(&values)?;
+        }
+        for bins in self.columns {
+            sink.section(&bins)?;
+        }
+        sink.section(self.records.words(records))?;
+        drop(self.records);
+        for values in [self.label, self.weight].into_iter().flatten() {
+            sink.section(&values)?;
+        }
+        Self::from_shared(sink.finish()?)
+    }
+
+    /// Maps a matrix that [`Matrix::into_shared`] made, here or in another process.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a file that is not sealed or is damaged, [`TrainError::OutOfMemory`] where it cannot be mapped.
+    pub fn from_shared(file: OwnedFd) -> Result<Self, TrainError> {
+        let (mut sections, header) = Sections::open(file)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|error| damaged(&format!("its header cannot be read: {error}")))?;
+        let (features, rows) = (header.names.len(), header.rows);
+        if header.cuts.len() != features || features > MAX_FEATURES || rows > MAX_ROWS {
+            return Err(damaged("its header contradicts itself"));
+        }
+        let cuts = header.cuts.iter().map(|len| sections.next(*len));
+        let cuts = cuts
+            .map(|cuts| Ok(cuts?.to_vec()))
+            .collect::<Result<_, _>>()?;
+        let raw = (0..features).map(|_| sections.next(rows));
+        let raw = raw.collect::<Result<_, _>>()?;
+        let columns = (0..features).map(|_| sections.next(rows));
+        let columns = columns.collect::<Result<_, _>>()?;
+        let records = Records::mapped(sections.next(rows * record_words(features))?);
+        let mut optional = |there: bool| there.then(|| sections.next(rows)).transpose();
+        let (label, weight) = (optional(header.label)?, optional(header.weight)?);
+        Ok(Self {
+            names: header.names,
+            raw,
+            cuts,
+            columns,
+            records,
+            label,
+            weight,
+            rows,
+            digest: header.digest,
+            file: Some(sections.finish()?),
+        })
+    }
+
+    /// The sealed file it lies in, if it was moved there.
+    pub fn shared_file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// Number of rows.
@@ -188,7 +277,7 @@ impl Matrix {
         let (n, f) = (self.rows as u64, self.features() as u64);
         let optional = 4 * n * (u64::from(self.label.is_some()) + u64::from(self.weight.is_some()));
         MemoryNeed {
-            host: n * (5 * f + (GROUP * self.groups.len()) as u64) + optional,
+            host: n * (5 * f + (LANES * self.record_words()) as u64) + optional,
             device_shared: n * (32 * f.div_ceil(32) + f + 1),
             device_per_run: n * 20 + 32 * f * 4096,
         }
@@ -202,16 +291,31 @@ impl Matrix {
         &self.cuts[feature]
     }
 
+    /// Whether a tree could be split by this feature: it has two different values, a missing one counted.
+    pub(crate) fn varies(&self, feature: usize) -> bool {
+        let column = &self.columns[feature];
+        column.windows(2).any(|pair| pair[0] != pair[1])
+    }
+
+    /// The bin of each row: the number of cuts not greater than its value, or [`MISSING`].
     pub(crate) fn column(&self, feature: usize) -> &[u8] {
         &self.columns[feature]
     }
 
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+    /// Words from one record to the next.
+    pub(crate) fn record_words(&self) -> usize {
+        record_words(self.features())
     }
 
-    pub(crate) fn group(&self, group: usize) -> &[[u8; GROUP]] {
-        &self.groups[group]
+    /// The first feature of a word of a record, and the one after its last.
+    pub(crate) fn lanes(&self, word: usize) -> (usize, usize) {
+        let from = word * LANES;
+        (from, (from + LANES).min(self.features()))
+    }
+
+    /// The bins of each row, [`Matrix::record_words`] words a row.
+    pub(crate) fn records(&self) -> &[u64] {
+        self.records.words(self.rows * self.record_words())
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod cuts;
 mod matrix;
+mod records;
+mod shared;
 
-pub(crate) use matrix::{GROUP, MISSING};
+pub(crate) use matrix::{LANES, MISSING};
 pub use matrix::{MAX_BINS, MAX_FEATURES, MAX_ROWS, Matrix, MatrixInput, MemoryNeed};

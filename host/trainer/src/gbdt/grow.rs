@@ -1,88 +1,105 @@
-//! Grows one tree: a line of nodes that may still be split, the next one chosen by the growth rule. The work on rows and histograms
-//! may be spread over threads; what is decided never depends on how.
+//! Grows one tree: a line of nodes that may still be split, the next ones chosen by the growth rule. The work on rows and histograms
+//! is spread over threads; what is decided never depends on how.
 
 use super::gradient::Sum;
-use super::histogram::Histogram;
+use super::histogram::{Counter, Histogram};
+use super::part::{Cut, part};
 use super::split::{Rules, Split, best};
 use crate::config::{Gbdt, Growth};
-use crate::data::{MISSING, Matrix};
+use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::model::{Node, Tree};
 use crate::threads::Pool;
-use std::sync::Arc;
+use std::ops::Range;
 
 /// Bytes of histograms that waiting nodes may hold. A node over it has its children counted from their rows again: slower, the
 /// same tree, and no settings can make a run hold more.
 const HISTOGRAM_BYTES_MAX: usize = 256 << 20;
 
 /// How many waiting nodes may hold a histogram.
-pub(super) fn histograms_max(groups: usize) -> usize {
-    HISTOGRAM_BYTES_MAX / Histogram::bytes(groups)
+pub(super) fn histograms_max(features: usize) -> usize {
+    HISTOGRAM_BYTES_MAX / Histogram::bytes(features)
 }
 
 /// What one tree is grown from.
 pub(super) struct Soil<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) data: &'a Arc<Matrix>,
-    pub(super) packed: &'a Arc<Vec<u64>>,
+    pub(super) data: &'a Matrix,
+    pub(super) counter: Counter<'a>,
     pub(super) gbdt: &'a Gbdt,
     pub(super) rules: Rules,
     pub(super) features: &'a [usize],
     pub(super) histograms_max: usize,
 }
 
-/// A tree and which rows ended in which leaf.
+/// Row numbers of a tree: those of each node lie together and rise.
+pub(super) struct Rows<'a> {
+    pub(super) rows: &'a mut [u32],
+    /// As many, for parting.
+    pub(super) spare: &'a mut [u32],
+}
+
+/// A tree, and which rows ended in which leaf.
 pub(super) struct Grown {
     pub(super) tree: Tree,
-    pub(super) leaves: Vec<(usize, Arc<Vec<u32>>)>,
+    pub(super) leaves: Vec<(usize, Range<usize>)>,
 }
 
 /// A node that may be split.
 struct Open {
-    node: usize,
-    depth: u8,
-    rows: Arc<Vec<u32>>,
+    candidate: Candidate,
     histogram: Option<Histogram>,
-    total: Sum,
     split: Split,
 }
 
 /// A node whose fate is not known yet.
+#[derive(Clone)]
 struct Candidate {
     node: usize,
     depth: u8,
-    rows: Arc<Vec<u32>>,
+    rows: Range<usize>,
     total: Sum,
 }
 
+/// Two children and what is left of their parent.
+struct Family {
+    parent: Option<Histogram>,
+    children: [Candidate; 2],
+}
+
 impl Soil<'_> {
-    /// Grows a tree over `rows`, which is not empty.
-    pub(super) fn grow(&self, rows: Vec<u32>, total: Sum) -> Result<Grown, TrainError> {
-        let mut grown = Grown {
-            tree: Tree {
-                nodes: vec![self.leaf(total)],
-            },
-            leaves: Vec::new(),
-        };
+    /// Grows a tree over rows that are not none.
+    pub(super) fn grow(&self, mut rows: Rows<'_>) -> Result<Grown, TrainError> {
+        let counted = self.counter.count(self.pool, &[&*rows.rows])?.pop();
+        let first = self.features.first().copied().unwrap_or_default();
+        let total = counted.as_ref().map(|all| all.total(first));
         let root = Candidate {
             node: 0,
             depth: 0,
-            rows: Arc::new(rows),
-            total,
+            rows: 0..rows.rows.len(),
+            total: total.unwrap_or_default(),
+        };
+        let mut grown = Grown {
+            tree: Tree {
+                nodes: vec![self.leaf(root.total)],
+            },
+            leaves: Vec::new(),
         };
         let mut line: Vec<Open> = Vec::new();
+        self.admit(vec![(root, counted)], &mut line, &mut grown)?;
         let mut leaves = 1;
-        self.admit(root, None, &mut line, &mut grown)?;
         while leaves < self.gbdt.leaf_limit() {
-            let Some(open) = self.next(&mut line) else {
+            let chosen = self.next(&mut line, self.gbdt.leaf_limit() - leaves);
+            if chosen.is_empty() {
                 break;
-            };
-            self.split(open, &mut line, &mut grown)?;
-            leaves += 1;
+            }
+            leaves += chosen.len();
+            let families = self.split(chosen, &mut rows, &mut grown)?;
+            let candidates = self.histograms(families, &rows)?;
+            self.admit(candidates, &mut line, &mut grown)?;
         }
-        grown
-            .leaves
-            .extend(line.into_iter().map(|open| (open.node, open.rows)));
+        let rest = line.into_iter().map(|open| open.candidate);
+        grown.leaves.extend(rest.map(|one| (one.node, one.rows)));
         Ok(grown)
     }
 
@@ -102,92 +119,145 @@ impl Soil<'_> {
         }
     }
 
-    /// The node to split next: by level from the left, or the highest gain with ties to the older node.
-    fn next(&self, line: &mut Vec<Open>) -> Option<Open> {
-        let place = match self.gbdt.growth {
+    /// The nodes to split next, at most `most`: the highest level from the left, or the one with the highest gain, ties to the older
+    /// node.
+    fn next(&self, line: &mut Vec<Open>, most: usize) -> Vec<Open> {
+        match self.gbdt.growth {
+            // The line is one level, in order, or empty.
             Growth::Depthwise => {
-                line.iter()
-                    .enumerate()
-                    .min_by_key(|(_, open)| (open.depth, open.node))?
-                    .0
+                let rest = line.split_off(most.min(line.len()));
+                std::mem::replace(line, rest)
             }
             Growth::Lossguide => {
                 let better = |one: &Open, other: &Open| {
-                    one.split
-                        .gain
-                        .total_cmp(&other.split.gain)
-                        .then(other.node.cmp(&one.node))
+                    let by_age = other.candidate.node.cmp(&one.candidate.node);
+                    one.split.gain.total_cmp(&other.split.gain).then(by_age)
                 };
-                line.iter()
-                    .enumerate()
-                    .max_by(|one, other| better(one.1, other.1))?
-                    .0
+                let best = line.iter().enumerate().max_by(|a, b| better(a.1, b.1));
+                let place = best.map(|(place, _)| place);
+                place
+                    .map(|place| line.swap_remove(place))
+                    .into_iter()
+                    .collect()
             }
-        };
-        Some(line.swap_remove(place))
+        }
     }
 
-    /// Puts a node into the line if it can be split, else among the leaves.
+    fn can_split(&self, candidate: &Candidate) -> bool {
+        candidate.depth < self.gbdt.depth_limit() && candidate.rows.len() > 1
+    }
+
+    /// Puts nodes into the line if they can be split, else among the leaves.
     fn admit(
         &self,
-        candidate: Candidate,
-        histogram: Option<Histogram>,
+        candidates: Vec<(Candidate, Option<Histogram>)>,
         line: &mut Vec<Open>,
         grown: &mut Grown,
     ) -> Result<(), TrainError> {
-        let Candidate {
-            node,
-            depth,
-            rows,
-            total,
-        } = candidate;
-        if depth < self.gbdt.depth_limit() && rows.len() > 1 {
-            let histogram = match histogram {
-                Some(histogram) => histogram,
-                None => Histogram::build(self.pool, self.data, self.packed, &rows)?,
-            };
-            if let Some(split) = best(&self.rules, self.data, &histogram, self.features, total) {
-                let histogram = (line.len() < self.histograms_max).then_some(histogram);
-                line.push(Open {
-                    node,
-                    depth,
-                    rows,
-                    histogram,
-                    total,
+        let splits = self.search(&candidates)?;
+        for ((candidate, histogram), split) in candidates.into_iter().zip(splits) {
+            match split {
+                Some(split) => line.push(Open {
+                    histogram: histogram.filter(|_| line.len() < self.histograms_max),
+                    candidate,
                     split,
-                });
-                return Ok(());
+                }),
+                None => grown.leaves.push((candidate.node, candidate.rows)),
             }
         }
-        grown.leaves.push((node, rows));
         Ok(())
     }
 
-    fn split(&self, open: Open, line: &mut Vec<Open>, grown: &mut Grown) -> Result<(), TrainError> {
-        let Open {
-            node,
-            depth,
-            rows,
-            histogram,
-            total,
-            split,
-        } = open;
-        let (left_rows, right_rows) = part(self.data.column(split.feature), &rows, &split);
-        let (left_sum, right_sum) = (split.left, total.sub(split.left));
-        let left = grown.tree.nodes.len();
-        grown
-            .tree
-            .nodes
-            .extend([self.leaf(left_sum), self.leaf(right_sum)]);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "at most 2^16 nodes and 2^14 features; gains are for people"
-        )]
-        if let Some(parent) = grown.tree.nodes.get_mut(node) {
+    /// The best split of each node: features are shared out where there are few nodes.
+    fn search(
+        &self,
+        candidates: &[(Candidate, Option<Histogram>)],
+    ) -> Result<Vec<Option<Split>>, TrainError> {
+        let busy = 2 * self.pool.threads();
+        let pieces = match self.pool.threads() {
+            1 => 1,
+            _ => busy.div_ceil(candidates.len().max(1)),
+        };
+        let length = self.features.len().div_ceil(pieces).max(1);
+        let mut looks = Vec::new();
+        for (place, (candidate, histogram)) in candidates.iter().enumerate() {
+            if let Some(histogram) = histogram
+                && self.can_split(candidate)
+            {
+                let parts = self.features.chunks(length);
+                looks.extend(parts.map(|features| (place, candidate.total, histogram, features)));
+            }
+        }
+        let found = self
+            .pool
+            .map(looks, |(place, total, histogram, features)| {
+                (
+                    place,
+                    best(&self.rules, self.data, histogram, features, total),
+                )
+            })?;
+        let mut splits: Vec<Option<Split>> = vec![None; candidates.len()];
+        for (place, split) in found {
+            // Features come in rising order, so only a strictly better one replaces.
+            if let (Some(kept), Some(split)) = (splits.get_mut(place), split)
+                && kept.is_none_or(|kept| split.gain > kept.gain)
+            {
+                *kept = Some(split);
+            }
+        }
+        Ok(splits)
+    }
+
+    /// Parts the rows of nodes and gives each two children.
+    fn split(
+        &self,
+        chosen: Vec<Open>,
+        rows: &mut Rows<'_>,
+        grown: &mut Grown,
+    ) -> Result<Vec<Family>, TrainError> {
+        let cuts: Vec<Cut<'_>> = chosen
+            .iter()
+            .map(|open| Cut {
+                rows: open.candidate.rows.clone(),
+                column: self.data.column(open.split.feature),
+                bin: open.split.bin,
+                default_left: open.split.default_left,
+            })
+            .collect();
+        let lefts = part(self.pool, rows.rows, rows.spare, &cuts)?;
+        let families = chosen.into_iter().zip(lefts).map(|(open, lefts)| {
+            let place = grown.tree.nodes.len();
+            let (parent, split) = (open.candidate, open.split);
+            self.connect(&mut grown.tree, parent.node, place, &split);
+            let sums = [split.left, parent.total.sub(split.left)];
+            grown.tree.nodes.extend(sums.map(|sum| self.leaf(sum)));
+            let middle = parent.rows.start + lefts;
+            let child = |side: usize, rows| Candidate {
+                node: place + side,
+                depth: parent.depth + 1,
+                rows,
+                total: sums[side],
+            };
+            Family {
+                parent: open.histogram,
+                children: [
+                    child(0, parent.rows.start..middle),
+                    child(1, middle..parent.rows.end),
+                ],
+            }
+        });
+        Ok(families.collect())
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most 2^16 nodes and 2^14 features; gains are for people"
+    )]
+    fn connect(&self, tree: &mut Tree, node: usize, left: usize, split: &Split) {
+        let cuts = self.data.cuts(split.feature);
+        if let Some(parent) = tree.nodes.get_mut(node) {
             parent.feature = split.feature as u32;
-            parent.threshold = self
-                .data
-                .cuts(split.feature)
+            parent.threshold = cuts
                 .get(usize::from(split.bin))
                 .copied()
                 .unwrap_or(f32::MAX);
@@ -195,96 +265,90 @@ impl Soil<'_> {
             parent.left = left as u32;
             parent.gain = split.gain as f32;
         }
-        let (left_rows, right_rows) = (Arc::new(left_rows), Arc::new(right_rows));
-        let (left_histogram, right_histogram) =
-            self.children(histogram, depth + 1, &left_rows, &right_rows)?;
-        let left_child = Candidate {
-            node: left,
-            depth: depth + 1,
-            rows: left_rows,
-            total: left_sum,
-        };
-        let right_child = Candidate {
-            node: left + 1,
-            depth: depth + 1,
-            rows: right_rows,
-            total: right_sum,
-        };
-        self.admit(left_child, left_histogram, line, grown)?;
-        self.admit(right_child, right_histogram, line, grown)
     }
 
-    /// Histograms of both children for the price of the smaller one; none where they cannot be split anyway or the parent kept none.
-    fn children(
+    /// Histograms of both children for the price of the smaller one; of both from their rows where the parent kept none.
+    fn histograms(
         &self,
-        parent: Option<Histogram>,
-        depth: u8,
-        left: &Arc<Vec<u32>>,
-        right: &Arc<Vec<u32>>,
-    ) -> Result<(Option<Histogram>, Option<Histogram>), TrainError> {
-        let Some(parent) = parent.filter(|_| depth < self.gbdt.depth_limit()) else {
-            return Ok((None, None));
-        };
-        let left_is_smaller = left.len() <= right.len();
-        let smaller = Histogram::build(
-            self.pool,
-            self.data,
-            self.packed,
-            if left_is_smaller { left } else { right },
-        )?;
-        let larger = parent.subtract(&smaller);
-        Ok(if left_is_smaller {
-            (Some(smaller), Some(larger))
-        } else {
-            (Some(larger), Some(smaller))
-        })
+        families: Vec<Family>,
+        rows: &Rows<'_>,
+    ) -> Result<Vec<(Candidate, Option<Histogram>)>, TrainError> {
+        let smaller =
+            |[left, right]: &[Candidate; 2]| usize::from(left.rows.len() > right.rows.len());
+        let mut wanted = Vec::new();
+        for family in &families {
+            let [left, right] = &family.children;
+            let splits = self.can_split(left) || self.can_split(right);
+            match (&family.parent, splits) {
+                (Some(_), true) => wanted.push(&family.children[smaller(&family.children)]),
+                (None, true) => wanted.extend([left, right]),
+                (_, false) => {}
+            }
+        }
+        // A child of one row is counted too: its sibling may need what is left.
+        let slices: Vec<&[u32]> = wanted
+            .iter()
+            .map(|one| &rows.rows[one.rows.clone()])
+            .collect();
+        let mut counted = self.counter.count(self.pool, &slices)?.into_iter();
+        let mut shared = Vec::with_capacity(families.len());
+        for Family { parent, children } in families {
+            let splits = children.iter().any(|child| self.can_split(child));
+            let own = match (splits, &parent) {
+                (false, _) => [None, None],
+                (true, Some(_)) => [counted.next(), None],
+                (true, None) => [counted.next(), counted.next()],
+            };
+            shared.push((parent, children, own));
+        }
+        let both = self.pool.map(shared, |(parent, children, [one, other])| {
+            // What is left of the parent is the larger child's; without a parent both were counted, the left one first.
+            let counted_left = parent.is_none() || smaller(&children) == 0;
+            let other = match (parent, &one) {
+                (Some(mut parent), Some(one)) => {
+                    parent.subtract(one);
+                    Some(parent)
+                }
+                _ => other,
+            };
+            let [left, right] = children;
+            let (ours, theirs) = if counted_left {
+                (one, other)
+            } else {
+                (other, one)
+            };
+            [(left, ours), (right, theirs)]
+        })?;
+        Ok(both.into_iter().flatten().collect())
     }
-}
-
-/// Parts the rows of a node, keeping their order.
-fn part(column: &[u8], rows: &[u32], split: &Split) -> (Vec<u32>, Vec<u32>) {
-    let mut left = vec![0; rows.len()];
-    let mut right = vec![0; rows.len()];
-    let (mut lefts, mut rights) = (0, 0);
-    // Without a branch in the loop: both sides are written, one is kept.
-    for row in rows {
-        let bin = column[*row as usize];
-        let goes_left = if bin == MISSING {
-            split.default_left
-        } else {
-            bin <= split.bin
-        };
-        left[lefts] = *row;
-        right[rights] = *row;
-        lefts += usize::from(goes_left);
-        rights += usize::from(!goes_left);
-    }
-    left.truncate(lefts);
-    right.truncate(rights);
-    (left, right)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::gradient::Gradients;
+    use super::super::histogram::Tables;
     use super::*;
     use crate::data::MatrixInput;
-    use crate::gbdt::gradient::{Gradients, unpack};
 
-    #[test]
-    fn a_tree_does_not_depend_on_which_histograms_are_kept() {
+    fn data() -> Matrix {
         let column = |n: u64| -> Vec<f32> {
             (0..3_000)
                 .map(|row| f32::from((crate::math::hash3(n, 0, row) % 1_000) as u16))
                 .collect()
         };
-        let label = column(9).iter().map(|x| f32::from(*x > 400.0)).collect();
+        let label = column(20).iter().map(|x| f32::from(*x > 400.0)).collect();
         let input = MatrixInput {
-            columns: (0..3).map(|n| (format!("f{n}"), column(n))).collect(),
+            columns: (0..11).map(|n| (format!("f{n}"), column(n))).collect(),
             label: Some(label),
             weight: None,
             max_bins: 64,
         };
-        let data = Arc::new(Matrix::build(input).unwrap());
+        Matrix::build(input).unwrap()
+    }
+
+    #[test]
+    fn a_tree_does_not_depend_on_which_histograms_are_kept() {
+        let data = data();
         let pool = Pool::new(1).unwrap();
         for growth in [Growth::Depthwise, Growth::Lossguide] {
             let gbdt = Gbdt {
@@ -292,34 +356,33 @@ mod tests {
                 ..Gbdt::default()
             };
             let mut gradients = Gradients::new(&gbdt, &data);
-            let mut packed = vec![0; data.rows()];
-            gradients.compute(&data, &vec![0.0; data.rows()], &mut packed);
-            let total = packed
-                .iter()
-                .fold(Sum::default(), |sum, word| sum.add(unpack(*word)));
-            let packed = Arc::new(packed);
+            let mut packed = [vec![0; data.rows()]];
+            let margins = vec![0.0; data.rows()];
+            gradients
+                .compute(&pool, &data, &margins, &mut packed)
+                .unwrap();
+            let [packed] = packed;
+            let features: Vec<usize> = (0..11).collect();
+            let tables = Tables::default();
             let grow = |histograms_max| {
                 let soil = Soil {
                     pool: &pool,
                     data: &data,
-                    packed: &packed,
+                    counter: Counter::new(&data, &packed, &features, &tables),
                     gbdt: &gbdt,
-                    rules: Rules {
-                        l2: 1.0,
-                        min_gain: 0.0,
-                        min_child_weight: 1.0,
-                        g_unit: 1.0 / gradients.g_scale,
-                        h_unit: 1.0 / gradients.h_scale,
-                    },
-                    features: &[0, 1, 2],
+                    rules: Rules::new(&gbdt, 1.0 / gradients.g_scale, 1.0 / gradients.h_scale),
+                    features: &features,
                     histograms_max,
                 };
-                soil.grow((0..3_000).collect(), total).unwrap().tree
+                let rows = Rows {
+                    rows: &mut (0..3_000).collect::<Vec<u32>>(),
+                    spare: &mut vec![0; 3_000],
+                };
+                soil.grow(rows).unwrap().tree
             };
             let all = grow(usize::MAX);
             assert!(all.nodes.len() > 31);
-            assert_eq!(all, grow(0));
-            assert_eq!(all, grow(2));
+            assert!(all == grow(0) && all == grow(2));
         }
     }
 }

@@ -5,11 +5,18 @@
 //! Sources: histogram subtraction and leaf-wise growth as in LightGBM (Ke et al., 2017), gains, missing values and the split
 //! rule `x < cut` as in XGBoost (Chen and Guestrin, 2016), integer gradients as in "Quantized Training of GBDT" (Shi et al., 2022).
 
-mod boost;
+mod cpu;
+mod device;
 mod gradient;
 mod grow;
 mod histogram;
+mod part;
+mod plan;
 mod sample;
 mod split;
 
-pub(crate) use boost::{Boosting, Control, base_margin};
+pub(crate) use cpu::Cpu;
+#[cfg(test)]
+pub(crate) use device::gradients_at_base;
+pub(crate) use device::{Nodes, Scales};
+pub(crate) use plan::plan;

@@ -2,26 +2,24 @@
 
 use crate::math::hash3;
 
-/// Rows of tree `tree`, rising.
-pub(super) fn rows(seed: u64, tree: u64, count: usize, fraction: f64) -> Vec<u32> {
+/// Puts the rows of round `round` into `rows`, rising.
+pub(super) fn rows(seed: u64, round: u64, count: usize, fraction: f64, rows: &mut Vec<u32>) {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a matrix has at most 2^30 rows"
     )]
     let all = 0..count as u32;
+    rows.clear();
     if fraction >= 1.0 {
-        return all.collect();
+        rows.extend(all);
+        return;
     }
     let limit = threshold(fraction);
-    let chosen: Vec<u32> = all
-        .clone()
-        .filter(|row| hash3(seed, 2 * tree, u64::from(*row)) <= limit)
-        .collect();
+    let is_drawn = |row: &u32| hash3(seed, 2 * round, u64::from(*row)) <= limit;
+    rows.extend(all.filter(is_drawn));
     // A tree over nothing would be no tree.
-    if chosen.is_empty() {
-        all.take(1).collect()
-    } else {
-        chosen
+    if rows.is_empty() {
+        rows.push(0);
     }
 }
 
@@ -30,12 +28,7 @@ pub(super) fn features(seed: u64, tree: u64, count: usize, fraction: f64) -> Vec
     if fraction >= 1.0 {
         return (0..count).collect();
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a fraction of a count"
-    )]
-    let wanted = ((count as f64 * fraction).round() as usize).clamp(1, count);
+    let wanted = wanted(count, fraction);
     let mut drawn: Vec<(u64, usize)> = (0..count)
         .map(|feature| (hash3(seed, 2 * tree + 1, feature as u64), feature))
         .collect();
@@ -49,11 +42,22 @@ pub(super) fn features(seed: u64, tree: u64, count: usize, fraction: f64) -> Vec
     chosen
 }
 
+/// How many features of `count` a tree sees.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of a count"
+)]
+pub(super) fn wanted(count: usize, fraction: f64) -> usize {
+    ((count as f64 * fraction).round() as usize).clamp(1, count)
+}
+
+/// The highest hash of a row that is drawn.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "the conversion saturates"
 )]
-fn threshold(fraction: f64) -> u64 {
+pub(super) fn threshold(fraction: f64) -> u64 {
     (fraction * 18_446_744_073_709_551_616.0) as u64
 }

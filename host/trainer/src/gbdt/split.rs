@@ -3,6 +3,7 @@
 
 use super::gradient::Sum;
 use super::histogram::Histogram;
+use crate::config::Gbdt;
 use crate::data::{MISSING, Matrix};
 
 /// What decides whether and how a node is split.
@@ -10,33 +11,65 @@ use crate::data::{MISSING, Matrix};
 pub(super) struct Rules {
     pub(super) l2: f64,
     pub(super) min_gain: f64,
-    pub(super) min_child_weight: f64,
     /// Units in one quantum.
     pub(super) g_unit: f64,
     pub(super) h_unit: f64,
+    /// Least hessian of a child, in quanta; at least one.
+    pub(super) min_h: i64,
 }
 
 impl Rules {
+    /// For gradients and hessians whose quanta are so many units.
+    pub(super) fn new(gbdt: &Gbdt, g_unit: f64, h_unit: f64) -> Self {
+        Self {
+            l2: gbdt.l2,
+            min_gain: gbdt.min_gain,
+            g_unit,
+            h_unit,
+            min_h: least(|h| h as f64 * h_unit >= gbdt.min_child_weight),
+        }
+    }
+
     fn score(&self, sum: Sum) -> f64 {
-        let g = sum.g as f64 * self.g_unit;
-        let h = sum.h as f64 * self.h_unit;
+        let (g, h) = (self.gradient(sum), self.hessian(sum));
         g * g / (h + self.l2 + f64::MIN_POSITIVE)
     }
 
-    /// The leaf's value before shrinkage.
-    pub(super) fn leaf(&self, sum: Sum) -> f64 {
-        let g = sum.g as f64 * self.g_unit;
-        let h = sum.h as f64 * self.h_unit;
-        if sum.h == 0 { 0.0 } else { -g / (h + self.l2) }
+    fn gradient(&self, sum: Sum) -> f64 {
+        sum.g as f64 * self.g_unit
     }
 
     pub(super) fn hessian(&self, sum: Sum) -> f64 {
         sum.h as f64 * self.h_unit
     }
 
-    fn allows(&self, sum: Sum) -> bool {
-        sum.h > 0 && self.hessian(sum) >= self.min_child_weight
+    /// The leaf's value before shrinkage.
+    pub(super) fn leaf(&self, sum: Sum) -> f64 {
+        let g = self.gradient(sum);
+        if sum.h == 0 {
+            0.0
+        } else {
+            -g / (self.hessian(sum) + self.l2)
+        }
     }
+
+    fn allows(&self, sum: Sum) -> bool {
+        sum.h >= self.min_h
+    }
+}
+
+/// The least number from 1 on that `holds`, which holds of every larger number too.
+fn least(holds: impl Fn(i64) -> bool) -> i64 {
+    let (mut low, mut high) = (1, i64::MAX);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 /// A split: rows with `bin <= bin` go left; `bin` may be the last one, which parts missing values from all others.
@@ -77,21 +110,14 @@ pub(super) fn best(
 }
 
 fn of_feature(rules: &Rules, bins: &[Sum], cuts: usize, total: Sum, parent: f64) -> Option<Split> {
-    let missing = bins[usize::from(MISSING)];
+    let missing = bins.get(usize::from(MISSING)).copied().unwrap_or_default();
     let has_missing = missing != Sum::default();
+    // With missing values the cut after the last bin parts them from the rest.
+    let count = if has_missing { cuts + 1 } else { cuts };
     let mut best: Option<Split> = None;
     let mut left = Sum::default();
-    // With missing values the cut after the last bin parts them from the rest.
-    let last = if has_missing {
-        cuts
-    } else {
-        cuts.saturating_sub(1)
-    };
-    if cuts == 0 && !has_missing {
-        return None;
-    }
-    for (bin, sum) in bins.iter().enumerate().take(last + 1) {
-        if *sum == Sum::default() && bin != last {
+    for (bin, sum) in bins.iter().enumerate().take(count) {
+        if *sum == Sum::default() && bin + 1 != count {
             // The same rows part here as at the bin before.
             continue;
         }
@@ -103,11 +129,9 @@ fn of_feature(rules: &Rules, bins: &[Sum], cuts: usize, total: Sum, parent: f64)
             }
             let gain = rules.score(left) + rules.score(right) - parent;
             if best.is_none_or(|best| gain > best.gain) {
-                #[expect(clippy::cast_possible_truncation, reason = "at most 255 bins")]
-                let bin = bin as u8;
                 best = Some(Split {
                     feature: 0,
-                    bin,
+                    bin: u8::try_from(bin).unwrap_or(MISSING),
                     default_left,
                     gain,
                     left,
@@ -121,8 +145,7 @@ fn of_feature(rules: &Rules, bins: &[Sum], cuts: usize, total: Sum, parent: f64)
             consider(left, false);
         } else {
             // Nobody knows where a missing value belongs: with the heavier side.
-            let heavier_left = left.h >= total.h - left.h;
-            consider(left, heavier_left);
+            consider(left, left.h >= total.h - left.h);
         }
     }
     best

@@ -7,7 +7,7 @@ pub use crate::bindings::airlock::operator::training::{
     Granted, Growth, Linear, Metric, Mlp, Objective, Point, RunOutcome, Shortfall, StopReason,
     TrainError, Usage,
 };
-pub use crate::sys::training::{Model, Run, Scores, start};
+pub use crate::sys::training::{Model, Run, Scores, start, start_search};
 
 /// What one wait for a run brought.
 #[derive(Debug, Clone, PartialEq)]

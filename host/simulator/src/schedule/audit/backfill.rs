@@ -176,33 +176,20 @@ impl Book {
         laws::BACKFILL_PAUSED.require(!backfill.is_paused && id == Some(backfill.id), told)?;
         let mut date = backfill.take();
         while let Some(due) = date {
-            let (at, found) = (due.logical_date, self.fate(&backfill, &due));
+            let found = self.fate(&backfill, &due);
             if found == fate {
                 break;
             }
-            laws::BACKFILL_ORDER.require(
-                matches!(found, Fate::LeftAlone | Fate::IdTaken | Fate::Ours),
-                || format!("{found:?} of {at}, but {}", told()),
-            )?;
-            self.passed(&mut backfill, at, found);
+            laws::BACKFILL_ORDER
+                .require(matches!(found, Fate::LeftAlone | Fate::IdTaken), || {
+                    format!("{found:?} of {due:?}, but {}", told())
+                })?;
+            backfill.is_fresh = false;
             date = backfill.take();
         }
         laws::BACKFILL_LIMIT.require(backfill.has_room(), told)?;
         self.page.backfill = Some(backfill);
         Ok(date)
-    }
-
-    /// A date without an effect.
-    fn passed(&self, backfill: &mut BackfillPage, date: Timestamp, fate: Fate) {
-        backfill.is_fresh = false;
-        let Some(run) = self.at(date).filter(|_| fate == Fate::Ours) else {
-            return;
-        };
-        if run.state.is_finished() {
-            backfill.ended += 1;
-        } else {
-            backfill.active.insert(run.run_id.clone());
-        }
     }
 
     fn took(
@@ -231,11 +218,9 @@ impl Book {
         while backfill.left.len() > live.left() as usize {
             let date = backfill.take();
             let fate = date.map(|date| self.fate(&backfill, &date));
-            let is_left = matches!(fate, Some(Fate::LeftAlone | Fate::IdTaken | Fate::Ours));
+            let is_left = matches!(fate, Some(Fate::LeftAlone | Fate::IdTaken));
             laws::BACKFILL_LEFT_ALONE.require(is_left, || format!("{fate:?} of {date:?}"))?;
-            if let (Some(date), Some(fate)) = (date, fate) {
-                self.passed(&mut backfill, date.logical_date, fate);
-            }
+            backfill.is_fresh = false;
         }
         let told = || format!("{backfill:?} and {live:?}");
         let same = live.active().eq(backfill.active.iter());
@@ -258,9 +243,9 @@ impl Book {
         };
         while let Some(date) = backfill.take() {
             let fate = self.fate(&backfill, &date);
-            let is_left = matches!(fate, Fate::LeftAlone | Fate::IdTaken | Fate::Ours);
+            let is_left = matches!(fate, Fate::LeftAlone | Fate::IdTaken);
             laws::BACKFILL_LEFT_ALONE.require(is_left, || format!("{fate:?} of {date:?}"))?;
-            self.passed(&mut backfill, date.logical_date, fate);
+            backfill.is_fresh = false;
         }
         let counts = ended.counts();
         let seen = counts.created + counts.cleared + counts.already_exists + counts.in_flight;

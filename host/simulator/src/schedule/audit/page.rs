@@ -56,8 +56,6 @@ pub(super) enum Fate {
     LeftAlone,
     /// Between two backfills the schedule was edited: another date's run has the id.
     IdTaken,
-    /// It was made or cleared by this backfill, and the schedule that said so was lost.
-    Ours,
 }
 
 /// What is remembered with a DAG's schedule.
@@ -139,7 +137,6 @@ impl Book {
         };
         let again = backfill.request.reprocess_behavior;
         match run.state {
-            _ if run.backfill_id == Some(backfill.id) => Fate::Ours,
             DagRunState::Queued | DagRunState::Running => Fate::LeftAlone,
             DagRunState::Failed if again != ReprocessBehavior::None => Fate::Clear,
             _ if again == ReprocessBehavior::Completed => Fate::Clear,

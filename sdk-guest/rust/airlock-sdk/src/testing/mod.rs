@@ -145,6 +145,11 @@ impl Host {
         self.state.borrow_mut().cancelled = true;
     }
 
+    /// The next attempts are not told to stop.
+    pub fn uncancel(&self) {
+        self.state.borrow_mut().cancelled = false;
+    }
+
     /// Sets the clock.
     pub fn set_now(&self, now: Timestamp) {
         self.state.borrow_mut().now = now.as_micros();

@@ -1,0 +1,275 @@
+//! Training through the program: worker processes that break, and tries that go on where the one before was stopped.
+
+use airlock_tests::{Airlock, Done};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+const ROWS: u32 = 400;
+/// Of every model that is compared byte by byte.
+const ROUNDS: u32 = 60;
+/// More rounds than any test waits for.
+const ENDLESS: u32 = 100_000;
+
+/// Rows of noise and a label that two columns decide.
+fn rows(label: impl Fn(u32, u32) -> u32) -> String {
+    let mut text = "user_id,a,b,c,churned\n".to_owned();
+    for row in 0..ROWS {
+        let noise = |k: u32| (row.wrapping_mul(2_654_435_761) ^ k.wrapping_mul(40_503)) % 1_009;
+        let (a, b, c) = (noise(1), noise(2), noise(3));
+        writeln!(text, "{row},{a},{b},{c},{}", label(a, b)).unwrap();
+    }
+    text
+}
+
+fn noisy() -> String {
+    rows(|a, b| u32::from(a + b / 3 > 700))
+}
+
+/// A DAG with one training in it.
+fn dag(config: &Value) -> Value {
+    let mut all = json!({
+        "features": "file://./features.csv", "experiment": "e", "model_name": "m", "n_estimators": ROUNDS,
+        "checkpoint_every_seconds": 0,
+    });
+    for (key, value) in config.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    json!({
+        "dag_id": "training",
+        "grants": {
+            "storage_read": ["file://./"], "tracking": ["e"], "models": ["m"],
+            "training": {"threads": 2, "memory": "256MiB"},
+        },
+        "tasks": [{"task_id": "train", "operator": "train.gbdt", "config": all}],
+    })
+}
+
+struct House {
+    airlock: Airlock,
+}
+
+impl House {
+    fn new(table: &str) -> Self {
+        let airlock = Airlock::new();
+        airlock.file("features.csv", table);
+        Self { airlock }
+    }
+
+    /// One run to its end with planned faults.
+    fn test(&self, dag: &Value, environment: &[(&str, &str)]) -> Done {
+        let path = self.airlock.file("dag.yaml", &dag.to_string());
+        let mut command = self
+            .airlock
+            .command(&["dags", "test", path.to_str().unwrap()]);
+        command.envs(environment.iter().copied());
+        command.output().unwrap().into()
+    }
+
+    /// The log of the training in the only run.
+    fn log(&self) -> String {
+        let runs = self
+            .airlock
+            .ok(&["runs", "list", "training", "--json"])
+            .json();
+        let run_id = runs[0]["run_id"].as_str().unwrap().to_owned();
+        self.airlock
+            .ok(&["runs", "logs", "training", &run_id, "train"])
+            .stdout
+    }
+
+    /// SHA-256 of the registered model.
+    fn model(&self) -> String {
+        let text = self.airlock.ok(&["models", "list", "--json"]).stdout;
+        let detail = self.airlock.ok(&["models", "show", "m", "--json"]).json();
+        let version = &detail["versions"][0];
+        let artifact = version["artifact"].as_str();
+        artifact
+            .unwrap_or_else(|| panic!("{text} {detail}"))
+            .to_owned()
+    }
+}
+
+fn undisturbed() -> String {
+    let house = House::new(&noisy());
+    let done = house.test(&dag(&json!({})), &[]);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    house.model()
+}
+
+#[test]
+fn a_worker_process_that_breaks_costs_nothing_but_time() {
+    let whole = undisturbed();
+    for (fault, told) in [
+        ("kill@20", "SIGKILL"),
+        ("exit@20", "exit status: 3"),
+        ("fault@20", "a planned fault"),
+        ("oom@20", "bytes of memory were needed"),
+    ] {
+        let house = House::new(&noisy());
+        let done = house.test(&dag(&json!({})), &[("AIRLOCK_TEST_TRAINER_FAULTS", fault)]);
+        assert_eq!(done.code, 0, "{fault}: {}{}", done.stdout, done.stderr);
+        let log = house.log();
+        let moved = log
+            .lines()
+            .find(|line| line.contains("goes on elsewhere: cpu, from round"));
+        assert!(
+            moved.is_some_and(|line| line.contains(told)),
+            "{fault}: {log}"
+        );
+        assert_eq!(house.model(), whole, "{fault}: the same bytes");
+    }
+}
+
+#[test]
+fn a_device_that_breaks_twice_is_left_for_the_processor() {
+    let house = House::new(&noisy());
+    let environment = [
+        ("AIRLOCK_TEST_TRAINER_FAULTS", "fault@10,kill@30"),
+        ("AIRLOCK_TEST_TRAINER_DEVICE", "card-1"),
+    ];
+    let done = house.test(&dag(&json!({})), &environment);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    let log = house.log();
+    assert!(log.contains("Training on card-1 with"), "{log}");
+    assert!(
+        log.contains("goes on elsewhere: card-1, from round"),
+        "{log}"
+    );
+    assert!(log.contains("goes on elsewhere: cpu, from round"), "{log}");
+    assert_eq!(house.model(), undisturbed());
+}
+
+#[test]
+fn a_worker_lost_twice_fails_the_task_and_says_what_to_do() {
+    let house = House::new(&noisy());
+    let faults = [("AIRLOCK_TEST_TRAINER_FAULTS", "exit@10,exit@30")];
+    let done = house.test(&dag(&json!({})), &faults);
+    assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
+    for part in [
+        "training worker lost",
+        "2 times on cpu",
+        "exit status: 3",
+        "please report this",
+    ] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}
+
+/// The processes that a host started to train.
+fn workers_of(host: u32) -> Vec<String> {
+    let mark = format!("--parent={host}\0");
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    processes
+        .filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok())
+        .filter(|line| line.contains("trainer-worker") && line.contains(&mark))
+        .collect()
+}
+
+#[test]
+fn a_killed_host_leaves_no_worker_and_the_next_goes_on_from_the_checkpoint_with_the_same_bytes() {
+    let house = House::new(&noisy());
+    let airlock = &house.airlock;
+    airlock.dag_file(&dag(&json!({})));
+    // The worker falls silent in the middle: the host is killed while the training waits.
+    let service = airlock.serve_in(&[("AIRLOCK_TEST_TRAINER_FAULTS", "hang@30")], &[]);
+    airlock.ok(&[
+        "dags",
+        "trigger",
+        "training",
+        "--no-wait",
+        "--run-id",
+        "one",
+    ]);
+    let logs = ["runs", "logs", "training", "one", "train"];
+    airlock.until_text(&logs, |log| log.contains("Checkpoint "));
+    let host = service.id();
+    assert_eq!(workers_of(host).len(), 1);
+    service.kill();
+    // The kernel kills them with the host; a process that is going may still be listed for a moment.
+    while !workers_of(host).is_empty() {
+        std::thread::yield_now();
+    }
+    let _service = airlock.serve();
+    airlock.until(&["runs", "show", "training", "one"], |run| {
+        run["state"] == "success"
+    });
+    let log = airlock.ok(&logs).stdout;
+    assert!(
+        log.contains("Going on from the checkpoint of the try before"),
+        "{log}"
+    );
+    assert_eq!(house.model(), undisturbed());
+}
+
+/// The round after which a try says it was stopped.
+fn stopped_after(log: &str, place: usize) -> Option<u32> {
+    let rest = log.split("told to stop after round ").nth(place)?;
+    rest.split(';').next()?.parse().ok()
+}
+
+#[test]
+fn a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_try_goes_on() {
+    let house = House::new(&noisy());
+    let airlock = &house.airlock;
+    let mut stopped = dag(&json!({"n_estimators": ENDLESS, "checkpoint_every_seconds": 3_600}));
+    stopped["tasks"][0]["execution_timeout"] = json!("4s");
+    stopped["tasks"][0]["retries"] = json!(1);
+    stopped["tasks"][0]["retry_delay"] = json!("0s");
+    let path = airlock.file("dag.yaml", &stopped.to_string());
+    let done = airlock.run(&["dags", "test", path.to_str().unwrap()]);
+    assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr
+            .contains("it was told to stop and ended by itself"),
+        "{}",
+        done.stderr
+    );
+    let log = house.log();
+    assert!(
+        log.contains("Going on from the checkpoint of the try before"),
+        "{log}"
+    );
+    let (first, second) = (stopped_after(&log, 1), stopped_after(&log, 2));
+    assert!(first.is_some() && first < second, "{log}");
+}
+
+#[test]
+fn labels_of_one_class_only_fail_with_the_reason() {
+    let house = House::new(&rows(|_, _| 1));
+    let done = house.test(&dag(&json!({})), &[]);
+    assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
+    assert!(
+        done.stderr.contains("training data refused"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named_with_what_there_is() {
+    let house = House::new(&noisy());
+    let list = house.airlock.file("gpus.json", "[]");
+    let path = house
+        .airlock
+        .file("dag.yaml", &dag(&json!({"device": "gpu"})).to_string());
+    let (path, list) = (path.to_str().unwrap(), list.to_str().unwrap());
+    let done = house
+        .airlock
+        .run(&["dags", "test", path, "--gpu-list", list]);
+    assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
+    for part in ["no such device", "device cpu or best"] {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_worker_that_nobody_started_says_so() {
+    let done = Airlock::new().run_bare(&["trainer-worker", "--parent=1", "--device=cpu"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("airlock starts its training workers itself"),
+        "{}",
+        done.stderr
+    );
+}
