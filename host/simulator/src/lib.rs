@@ -6,6 +6,7 @@
 mod audit;
 mod draw;
 mod people;
+mod schedule;
 mod shell;
 mod sim;
 mod trace;
@@ -13,6 +14,7 @@ mod workers;
 mod world;
 
 pub use audit::Violation;
+pub use schedule::Stats as ScheduleStats;
 pub use sim::Stats;
 pub use trace::{Detail, EVENTS_SHOWN};
 
@@ -21,20 +23,38 @@ pub use trace::{Detail, EVENTS_SHOWN};
 pub struct Report {
     /// What was counted.
     pub stats: Stats,
+    /// What was counted in its world of schedules.
+    pub schedules: ScheduleStats,
     /// The first invariant that broke, if one did.
     pub violation: Option<Violation>,
     /// As much of the history as was asked for.
     pub lines: Vec<String>,
 }
 
-/// Plays one seed.
+/// Plays one seed: its world of runs, then its world of schedules.
 pub fn simulate(seed: u64, detail: Detail) -> Report {
+    let mut report = simulate_runs(seed, detail);
+    if report.violation.is_some() {
+        return report;
+    }
+    let played = schedule::play(seed, detail);
+    if detail == Detail::Events {
+        report.lines.clear();
+    }
+    report.lines.extend(played.lines);
+    report.schedules = played.stats;
+    report.violation = played.violation;
+    report
+}
+
+fn simulate_runs(seed: u64, detail: Detail) -> Report {
     let mut sim = match sim::Sim::new(seed, detail) {
         Ok(sim) => sim,
         Err(violation) => {
             let stats = Stats::default();
             return Report {
                 stats,
+                schedules: ScheduleStats::default(),
                 violation: Some(violation),
                 lines: Vec::new(),
             };
@@ -43,6 +63,7 @@ pub fn simulate(seed: u64, detail: Detail) -> Report {
     let violation = sim.play().err();
     Report {
         stats: sim.stats,
+        schedules: ScheduleStats::default(),
         violation,
         lines: sim.trace.into_lines(),
     }

@@ -1,6 +1,6 @@
 //! `airlock-simulator`: plays seeds on several threads and prints one figure, or the first violation and how to see it again.
 
-use airlock_simulator::{Detail, EVENTS_SHOWN, Report, Stats, simulate};
+use airlock_simulator::{Detail, EVENTS_SHOWN, Report, ScheduleStats, Stats, simulate};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,10 +32,11 @@ fn main() -> ExitCode {
     if arguments.trace {
         return show(arguments.first, Detail::All);
     }
-    let (totals, failed) = play_all(&arguments);
+    let (totals, schedules, failed) = play_all(&arguments);
     if let Some(seed) = failed {
         return show(seed, Detail::Events);
     }
+    println!("schedules: {schedules}");
     println!(
         "{} seeds, {} steps, {} changes by people, {} crashes, {} stale messages, {} refused commits, 0 violations",
         arguments.seeds, totals.steps, totals.changes, totals.crashes, totals.stale, totals.refused
@@ -70,11 +71,14 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-/// Plays every seed; gives what was counted, and the lowest seed that broke an invariant.
-fn play_all(arguments: &Arguments) -> (Stats, Option<u64>) {
+/// What was counted in runs and in schedules, and the lowest seed that broke an invariant.
+type Totals = (Stats, ScheduleStats, Option<u64>);
+
+/// Plays every seed.
+fn play_all(arguments: &Arguments) -> Totals {
     let next = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
-    let results: Mutex<(Stats, Option<u64>)> = Mutex::default();
+    let results: Mutex<Totals> = Mutex::default();
     let work = || {
         loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
@@ -87,9 +91,10 @@ fn play_all(arguments: &Arguments) -> (Stats, Option<u64>) {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             results.0 = sum(results.0, report.stats);
+            results.1 = results.1.and(report.schedules);
             if report.violation.is_some() {
                 failed.store(true, Ordering::Relaxed);
-                results.1 = Some(results.1.map_or(seed, |other| other.min(seed)));
+                results.2 = Some(results.2.map_or(seed, |other| other.min(seed)));
             }
             drop(results);
             if place % PROGRESS_SEEDS == PROGRESS_SEEDS - 1 {
@@ -122,6 +127,7 @@ fn sum(one: Stats, other: Stats) -> Stats {
 fn show(seed: u64, detail: Detail) -> ExitCode {
     let Report {
         stats,
+        schedules,
         violation,
         lines,
     } = simulate(seed, detail);
@@ -129,6 +135,7 @@ fn show(seed: u64, detail: Detail) -> ExitCode {
         println!("{line}");
     }
     let Some(violation) = violation else {
+        println!("schedules: {schedules}");
         println!(
             "1 seeds, {} steps, {} crashes, 0 violations",
             stats.steps, stats.crashes

@@ -161,6 +161,7 @@ impl Backfill {
     pub(super) fn due(
         &mut self,
         existing: &dyn Fn(Timestamp) -> Option<ExistingRun>,
+        is_taken: &dyn Fn(&RunId) -> bool,
         limit: usize,
     ) -> Vec<ScheduleEffect> {
         let mut effects = Vec::new();
@@ -169,7 +170,7 @@ impl Backfill {
                 break;
             };
             let is_first = std::mem::replace(&mut self.is_fresh, false);
-            effects.extend(self.one(&date, existing(date.logical_date), is_first));
+            effects.extend(self.one(&date, existing(date.logical_date), is_taken, is_first));
         }
         effects
     }
@@ -178,6 +179,7 @@ impl Backfill {
         &mut self,
         date: &DueRun,
         existing: Option<ExistingRun>,
+        is_taken: &dyn Fn(&RunId) -> bool,
         is_first: bool,
     ) -> Option<ScheduleEffect> {
         match (self.request.decide(existing.as_ref()), existing) {
@@ -202,6 +204,11 @@ impl Backfill {
             }
             (WhatHappens::Create | WhatHappens::Clear, _) => {
                 let mut run = CreateRun::dated(RunType::Backfill, date)?;
+                if is_taken(&run.run_id) {
+                    // Between two backfills the schedule was edited: another date's run was due at the same time.
+                    self.counts.already_exists += 1;
+                    return None;
+                }
                 run.backfill = Some((self.id, self.request.conf.clone()));
                 run.ignore_depends_on_past = is_first;
                 run.run_on_latest_version = self.request.run_on_latest_version;

@@ -4,6 +4,7 @@ use super::backfill::ExistingRun;
 use super::run_id::{run_id, whole_microsecond};
 use super::{ActiveRuns, CreateRun, DagSchedule, RUNS_A_CALL_MAX, ScheduleEffect, max_active_runs};
 use crate::dag::spec::Dag;
+use crate::ids::RunId;
 use crate::run::event::RunType;
 use crate::timetable::{DueRun, Timetable};
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ impl DagSchedule {
     /// [`Self::next_wake`] says so, when a run of the DAG has ended, and when an asset was updated.
     ///
     /// `existing` finds the run with a logical date, of whatever type: its date is not run by the timetable again. The anchor
-    /// may move without an effect, so store the schedule if it changed.
+    /// may move without an effect, so store the schedule if it changed. `is_taken` says whether a run has an id.
     pub fn due(
         &mut self,
         dag: &Dag,
@@ -24,6 +25,7 @@ impl DagSchedule {
         now: Timestamp,
         active: ActiveRuns,
         existing: &dyn Fn(Timestamp) -> Option<ExistingRun>,
+        is_taken: &dyn Fn(&RunId) -> bool,
     ) -> Vec<ScheduleEffect> {
         if self.is_paused {
             return Vec::new();
@@ -40,7 +42,7 @@ impl DagSchedule {
             // A date that this call gave to the timetable is in flight.
             let made = made_in(&effects);
             let taken = |date: Timestamp| existing(date).or_else(|| made(date));
-            let steps = backfill.due(&taken, RUNS_A_CALL_MAX);
+            let steps = backfill.due(&taken, is_taken, RUNS_A_CALL_MAX);
             effects.extend(steps);
         }
         effects.extend(self.end_backfill(now));
@@ -78,14 +80,24 @@ impl DagSchedule {
 
     /// The run that the timetable makes next, due or not, whatever the limits.
     pub fn next_scheduled(&self, timetable: &Timetable, now: Timestamp) -> Option<DueRun> {
-        let run = timetable.next(self.last.as_ref(), now)?;
-        match &self.last {
-            Some(last) if run.logical_date <= last.logical_date => timetable
-                .is_continuous()
-                .then(|| after(last, now))
-                .flatten(),
-            _ => Some(run),
+        let Some(last) = &self.last else {
+            return timetable.next(None, now);
+        };
+        let is_new = |run: &DueRun| run.logical_date > last.logical_date;
+        let run = timetable.next(Some(last), now);
+        if !timetable.is_continuous() {
+            let run = run?;
+            if is_new(&run) {
+                return Some(run);
+            }
+            // An edit may put the tick before the end of the last interval before its date: then the tick after that date.
+            let next = timetable.next(Some(&DueRun::exact(last.logical_date)), now);
+            return next.filter(is_new);
         }
+        let run = run.filter(is_new);
+        // Ids are made of run_after: it goes forward, also in the microsecond of the last run and after a clock was set back.
+        run.filter(|_| last.run_after < now)
+            .or_else(|| after(last, now).filter(|run| !timetable.is_over(run.run_after)))
     }
 
     fn due_by_assets(&mut self, dag: &Dag, now: Timestamp) -> Option<CreateRun> {
@@ -129,8 +141,8 @@ impl DagSchedule {
     }
 }
 
-/// A continuous run after one with the same logical date, or after a clock that was set back: it goes on where the last one
-/// ended, under a date of its own.
+/// A continuous run after one with the same logical date or of the same microsecond, or after a clock that was set back: it
+/// goes on where the last one ended, under a date of its own.
 fn after(last: &DueRun, now: Timestamp) -> Option<DueRun> {
     let taken = last.logical_date.max(last.data_interval_end);
     let at = now.max(taken.checked_add(SignedDuration::from_micros(1)).ok()?);

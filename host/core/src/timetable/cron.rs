@@ -98,10 +98,30 @@ impl CronSchedule {
             let ahead = self.civil_next(civil)?.duration_since(civil);
             return at.checked_add(ahead).ok();
         }
-        self.localise(match self.fold_start(at, civil) {
+        let ahead = self.localise(match self.fold_start(at, civil) {
             Some(start) => self.civil_from(start)?,
             None => self.civil_next(civil)?,
-        })
+        })?;
+        let moved = self.next_moved(at, civil);
+        Some(moved.map_or(ahead, |moved| moved.min(ahead)))
+    }
+
+    /// The first tick after `at` that was moved out of a gap which has just been: its wall-clock time lies before that of `at`.
+    /// (Airflow misses these: of `0,30 2 * * *` only the first runs on that day.)
+    fn next_moved(&self, at: Timestamp, civil: DateTime) -> Option<Timestamp> {
+        let just_after = at.checked_add(SignedDuration::from_nanos(1)).ok()?;
+        let change = self.zone.preceding(just_after).next()?;
+        let before = change
+            .timestamp()
+            .checked_sub(SignedDuration::from_nanos(1))
+            .ok()?;
+        let gap = change.offset().duration_since(self.zone.to_offset(before));
+        if at.duration_since(change.timestamp()) >= gap {
+            return None;
+        }
+        let tick = self.civil_next(civil.checked_sub(gap).ok()?)?;
+        let is_missing = tick < self.zone.to_datetime(change.timestamp());
+        is_missing.then(|| self.localise(tick)).flatten()
     }
 
     /// The last tick before `at`; always earlier than `at`.

@@ -167,6 +167,11 @@ impl Timetable {
         matches!(self.kind, Kind::Continuous)
     }
 
+    /// Whether `end_date` lies before `at`.
+    pub fn is_over(&self, at: Timestamp) -> bool {
+        self.end_date.is_some_and(|end| at > end)
+    }
+
     /// The run after `last`, the latest scheduled run; `now` matters with catchup off, where missed ticks are dropped
     /// except the most recent. The run may lie in the future: create it when `run_after` has come.
     pub fn next(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
@@ -195,8 +200,7 @@ impl Timetable {
 
     /// Airflow compares `end_date` with the start of an interval and with the fire time of a trigger.
     fn until_end(&self, run: DueRun) -> Option<DueRun> {
-        let late = self.end_date.is_some_and(|end| run.logical_date > end);
-        (!late).then_some(run)
+        (!self.is_over(run.logical_date)).then_some(run)
     }
 
     /// `_TriggerTimetable.next_dagrun_info`.
@@ -248,7 +252,7 @@ impl Timetable {
                 earliest.map_or(goes_on, |earliest| earliest.max(goes_on))
             }
         };
-        if self.end_date.is_some_and(|end| start > end) {
+        if self.is_over(start) {
             return None;
         }
         Some(DueRun::interval(start, ticks.next(start)?))
@@ -283,8 +287,7 @@ impl Timetable {
             }
             Some(run) => (run.data_interval_end, now),
         };
-        let late = self.end_date.is_some_and(|latest| end > latest);
-        (!late).then(|| DueRun::interval(start, end))
+        (!self.is_over(end)).then(|| DueRun::interval(start, end))
     }
 }
 

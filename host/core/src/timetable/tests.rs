@@ -131,6 +131,24 @@ fn a8_a_time_in_a_gap_moves_forward_and_a_repeated_one_runs_second() {
 }
 
 #[test]
+fn every_tick_of_a_gap_is_moved_and_none_is_lost() {
+    let dag = cron("0,30 2 * * *", "America/New_York", "2025-03-09T05:00:00Z");
+    assert_eq!(
+        fires(&dag, 3),
+        [
+            "2025-03-09T07:00:00Z",
+            "2025-03-09T07:30:00Z",
+            "2025-03-10T06:00:00Z"
+        ]
+    );
+    let dag = cron("45 */2 * * *", "America/New_York", "2025-03-09T07:31:48Z");
+    assert_eq!(
+        fires(&dag, 2),
+        ["2025-03-09T07:45:00Z", "2025-03-09T08:45:00Z"]
+    );
+}
+
+#[test]
 fn a_start_inside_the_first_pass_of_a_repeated_hour_loses_no_tick() {
     let dag = cron("0 1 * * *", "America/New_York", "2025-11-02T05:10:00Z");
     assert_eq!(
@@ -387,12 +405,16 @@ mod naive {
         let minute = SignedDuration::from_mins(1);
         let mut civil = from.with().second(0).subsec_nanosecond(0).build().unwrap();
         let end = civil + SignedDuration::from_hours(24 * days);
+        if !fields.every_hour() {
+            // What was moved out of a gap lies ahead under a wall-clock time that is past.
+            civil -= SignedDuration::from_hours(2);
+        }
         loop {
             civil += minute;
             if civil > end {
                 return None;
             }
-            if fields.matches(civil) {
+            if fields.matches(civil) && (fields.every_hour() || instant(zone, civil) > at) {
                 break;
             }
         }

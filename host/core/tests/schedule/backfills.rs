@@ -244,3 +244,21 @@ fn i9_the_dates_stay_when_the_schedule_is_edited_and_a_period_keeps_its_grid() {
     );
     host.restart();
 }
+
+#[test]
+fn i9_a_date_whose_run_id_an_edited_schedule_gave_to_another_is_left_alone() {
+    let interval = "schedule: '@daily'\ntimetable: interval\nstart_date: 2025-06-01";
+    let mut host = Host::new(dag(interval));
+    begin_on(&mut host, june(1, 3)).unwrap();
+    host.turns(now());
+    host.end_all(Success, now());
+    host.dag = dag("schedule: '@daily'\nstart_date: 2025-06-01");
+    begin_on(&mut host, june(4, 4)).unwrap();
+    host.turns(now());
+    host.end_all(Success, now());
+    let counts = host.ended.last().unwrap().counts();
+    assert_eq!(
+        (counts.dates, counts.created, counts.already_exists),
+        (1, 0, 1)
+    );
+}

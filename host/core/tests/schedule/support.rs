@@ -110,10 +110,9 @@ impl Host {
                 state: row.state,
             })
         };
-        let active = self.active();
-        let effects = self
-            .schedule
-            .due(&self.dag, &timetable, now, active, &existing);
+        let is_taken = |run_id: &RunId| rows.iter().any(|row| row.run.run_id == *run_id);
+        let (active, schedule) = (self.active(), &mut self.schedule);
+        let effects = schedule.due(&self.dag, &timetable, now, active, &existing, &is_taken);
         self.carry_out(effects)
     }
 

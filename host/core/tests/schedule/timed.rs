@@ -7,6 +7,7 @@ use airlock_core::schedule::{
     DagSchedule, DeadlineFacts, NotStarted, RUNS_A_CALL_MAX, deadlines, isoformat, run_id,
 };
 use airlock_core::task_instance::state::DagRunState::{Failed, Success};
+use jiff::SignedDuration;
 
 const DAILY: &str = "schedule: '0 2 * * *'\nstart_date: 2025-06-10";
 
@@ -244,6 +245,53 @@ fn a_clock_that_jumps_back_makes_no_second_run_and_one_that_jumps_forward_is_lik
         );
         assert_eq!(host.turns(now + hours(720)).len(), 1);
     }
+}
+
+#[test]
+fn a_continuous_dag_whose_clock_was_set_back_waits_no_longer_than_for_the_last_run() {
+    let mut host = Host::new(dag("schedule: '@continuous'\nmax_active_runs: 1"));
+    let start = at("2025-06-16T09:00:00Z");
+    host.turns(start);
+    host.end_all(Success, start);
+    let end = start + hours(1);
+    assert_eq!(host.turns(end).len(), 1);
+    host.end_all(Success, end);
+    let wake = host.next_wake(end - SignedDuration::from_mins(30));
+    assert!(
+        wake.is_some_and(|wake| wake <= end + SignedDuration::from_micros(1)),
+        "{wake:?}"
+    );
+}
+
+#[test]
+fn a_schedule_that_was_continuous_goes_on_when_it_is_edited_to_intervals() {
+    let mut host = Host::new(dag("schedule: '@continuous'\nmax_active_runs: 1"));
+    for minute in 0..2 {
+        let now = at("2025-06-16T09:00:00Z") + SignedDuration::from_mins(minute);
+        host.turns(now);
+        host.end_all(Success, now);
+    }
+    host.dag = dag("schedule: '@daily'\ntimetable: interval\ncatchup: true");
+    let now = at("2025-06-20T00:00:00Z");
+    assert!(host.next_wake(now).is_some());
+    assert!(!host.turns(now).is_empty());
+}
+
+#[test]
+fn a_continuous_run_of_the_same_microsecond_has_an_id_of_its_own() {
+    let mut host = Host::new(dag("schedule: '@continuous'\nmax_active_runs: 1"));
+    let start = at("2025-06-16T09:00:00Z");
+    host.turns(start);
+    host.end_all(Success, start);
+    let end = start + hours(1);
+    host.turns(end);
+    host.end_all(Success, end);
+    assert_eq!(host.turns(end), [""; 0]);
+    let later = end + SignedDuration::from_micros(1);
+    assert_eq!(
+        host.turns(later),
+        ["scheduled__2025-06-16T10:00:00.000001+00:00"]
+    );
 }
 
 #[test]

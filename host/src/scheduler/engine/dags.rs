@@ -11,7 +11,7 @@ use crate::scheduler::stored::durations;
 use crate::store::Table;
 use airlock_core::dag::check_params;
 use airlock_core::dag::spec::Dag;
-use airlock_core::ids::DagId;
+use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::RunHeader;
 use airlock_core::schedule::{
     ActiveRuns, ClearRun, CreateRun, DagSchedule, DeadlineFacts, ExistingRun, ScheduleEffect,
@@ -154,8 +154,9 @@ impl Engine {
         let effects = match &live.timetable {
             Some(timetable) => {
                 let existing = |date| self.existing(dag_id, date);
-                live.schedule
-                    .due(&live.dag, timetable, now, active, &existing)
+                let is_taken = |run_id: &RunId| self.is_taken(dag_id, run_id);
+                let schedule = &mut live.schedule;
+                schedule.due(&live.dag, timetable, now, active, &existing, &is_taken)
             }
             None => Vec::new(),
         };
@@ -354,7 +355,7 @@ impl Engine {
     pub(super) fn schedule_run_ended(
         &mut self,
         dag_id: &DagId,
-        run_id: &airlock_core::ids::RunId,
+        run_id: &RunId,
         state: airlock_core::task_instance::state::DagRunState,
         batch: &mut Batch,
     ) {
