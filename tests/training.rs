@@ -197,10 +197,13 @@ fn a_killed_host_leaves_no_worker_and_the_next_goes_on_from_the_checkpoint_with_
     assert_eq!(house.model(), undisturbed());
 }
 
-/// The round after which a try says it was stopped.
-fn stopped_after(log: &str, place: usize) -> Option<u32> {
-    let rest = log.split("told to stop after round ").nth(place)?;
-    rest.split(';').next()?.parse().ok()
+/// What follows `before` in each line that has it, up to the next space, colon or end of line.
+fn told<'a>(log: &'a str, before: &str) -> Vec<&'a str> {
+    let rest = log
+        .lines()
+        .filter_map(|line| Some(line.split_once(before)?.1));
+    rest.filter_map(|rest| rest.split([' ', ':']).next())
+        .collect()
 }
 
 #[test]
@@ -224,12 +227,21 @@ fn a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_tr
         done.stderr
     );
     let log = house.log();
+    let (first, second) = log
+        .split_once("Going on from the checkpoint of the try before, ")
+        .expect("a second try that goes on");
+    // Each try saves itself once, and the second begins where the first was saved.
+    let (saved, again) = (told(first, " Checkpoint "), told(second, " Checkpoint "));
+    assert_eq!((saved.len(), again.len()), (1, 1), "{log}");
+    assert!(second.starts_with(saved[0]) && saved != again, "{log}");
+    let rounds = |log| -> Vec<u32> {
+        let rounds = told(log, "INFO  task: Round ").into_iter();
+        rounds.map(|round| round.parse().unwrap()).collect()
+    };
     assert!(
-        log.contains("Going on from the checkpoint of the try before"),
+        rounds(first).iter().max() < rounds(second).iter().min(),
         "{log}"
     );
-    let (first, second) = (stopped_after(&log, 1), stopped_after(&log, 2));
-    assert!(first.is_some() && first < second, "{log}");
 }
 
 #[test]

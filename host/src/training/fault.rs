@@ -1,6 +1,7 @@
 //! Faults that a test plans, so that what happens after one is proved without a broken machine. Nothing is planned unless the
 //! setting [`ENV`] or a test says so.
 
+use airlock_trainer::{Algorithm, Config, Model};
 use std::fmt;
 use std::str::FromStr;
 
@@ -28,7 +29,7 @@ pub enum FaultKind {
 pub struct Fault {
     /// What breaks.
     pub kind: FaultKind,
-    /// When a checkpoint of this round, or a later one, was told: what comes after it is lost.
+    /// After so many rounds, or one more than it goes on from: the last checkpoint is told, and what would come after it is lost.
     pub round: u32,
 }
 
@@ -40,6 +41,18 @@ impl FaultKind {
         ("exit", Self::Exit),
         ("kill", Self::Kill),
     ];
+}
+
+impl Fault {
+    /// Lets the run that breaks end where it breaks, so that no plan depends on how fast a machine is.
+    pub(super) fn cut(self, config: &mut Config) {
+        let from = config.resume_from.as_deref();
+        let from = from.and_then(|bytes| Model::from_bytes(bytes).ok());
+        let from = from.map_or(0, |model| u32::try_from(model.rounds()).unwrap_or(0));
+        if let Algorithm::Gbdt(gbdt) = &mut config.algorithm {
+            gbdt.rounds = gbdt.rounds.min(self.round.max(from + 1));
+        }
+    }
 }
 
 impl FromStr for Fault {

@@ -195,11 +195,13 @@ impl Desk {
             config.device = self.station.device.inside(&config.device);
             config
         };
-        let configs = batch
-            .jobs
-            .into_iter()
-            .map(|job| inside(job.config))
-            .collect();
+        let jobs = batch.jobs.into_iter();
+        let mut configs: Vec<Config> = jobs.map(|job| inside(job.config)).collect();
+        // The first run of the first batch is the one that breaks.
+        let mut planned = lock(&self.planned).take();
+        if let (Some(fault), Some(config)) = (planned, configs.first_mut()) {
+            fault.cut(config);
+        }
         let started = batch.data.and_then(|(train, valid)| {
             trainer::start_search(
                 &train,
@@ -220,9 +222,10 @@ impl Desk {
         };
         for (id, run) in ids.into_iter().zip(runs) {
             let (desk, memory) = (self.clone(), memory.clone());
+            let fault = planned.take();
             let follow = move || {
                 match run {
-                    Ok(run) => desk.follow(id, run),
+                    Ok(run) => desk.follow(id, run, fault),
                     Err(error) => desk.end(id, Err(error)),
                 }
                 drop(memory);
@@ -234,7 +237,7 @@ impl Desk {
     }
 
     /// Tells what a run says, to its end.
-    fn follow(&self, id: RunId, run: trainer::Run) {
+    fn follow(&self, id: RunId, run: trainer::Run, fault: Option<Fault>) {
         let run = Arc::new(run);
         if let Some(live) = lock(&self.live).get_mut(&id) {
             live.run = Some(run.clone());
@@ -243,14 +246,14 @@ impl Desk {
             }
         }
         while let Some(event) = run.next(FOREVER) {
-            let fault = self.due(&event);
             let event = self.named(event);
             self.say(&FromWorker::Event { run: id, event });
-            if let Some(fault) = fault {
-                run.cancel();
-                lock(&self.live).remove(&id);
-                return self.break_down(id, fault);
-            }
+        }
+        if let (Some(fault), Some(model)) = (fault, run.model()) {
+            let event = Event::Checkpointed(model.to_bytes());
+            self.say(&FromWorker::Event { run: id, event });
+            lock(&self.live).remove(&id);
+            return self.break_down(id, fault);
         }
         let end = run.wait().map(|outcome| End {
             outcome,
@@ -311,18 +314,6 @@ impl Desk {
             // Without the limit training still works; the host counts what matrices need before a start.
             let _ = setrlimit(Resource::Data, Rlimit { current, maximum });
         }
-    }
-
-    /// The planned fault, if it comes now: its checkpoint is told, and nothing more of the run.
-    fn due(&self, event: &Event) -> Option<Fault> {
-        let Event::Checkpointed(bytes) = event else {
-            return None;
-        };
-        let mut planned = lock(&self.planned);
-        let reached = |fault: &mut Fault| {
-            Model::from_bytes(bytes).is_ok_and(|model| model.rounds() >= fault.round as usize)
-        };
-        planned.take_if(reached)
     }
 
     fn break_down(&self, run: RunId, fault: Fault) {

@@ -16,7 +16,8 @@ use crate::recipe::Recipe;
 const WAIT_MS: u32 = 100;
 /// Between two lines about the progress.
 const LINE_EVERY: Duration = Duration::from_secs(1);
-/// The tag of the tracking run that names the checkpoint to go on from, and the artifact's path.
+/// The tag of the tracking run that names the checkpoint to go on from, and the folder of its artifacts: each checkpoint has a path
+/// of its own, because an artifact is never overwritten.
 const CHECKPOINT: &str = "checkpoint";
 
 /// A training and its tracking run.
@@ -122,7 +123,8 @@ impl Session {
             Event::Progress(point) => self.measured(&point)?,
             Event::Checkpointed(artifact) => {
                 // In this order: a name without its artifact would be found by the next try.
-                self.run.artifact(CHECKPOINT, &artifact)?;
+                self.run
+                    .artifact(&format!("{CHECKPOINT}/{artifact}"), &artifact)?;
                 debug!("Checkpoint {artifact}");
                 self.run.tags([(CHECKPOINT, artifact)])?;
             }

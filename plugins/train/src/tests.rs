@@ -227,7 +227,10 @@ fn the_next_try_goes_on_from_the_checkpoint_and_leaves_none() {
     stopped(&first);
     assert_eq!(tag(&first, "checkpoint"), Some("ab".repeat(32)));
     let run_id = first.runs()[0].run_id.clone();
-    assert_eq!(first.artifact(&run_id, "checkpoint"), Some("ab".repeat(32)));
+    assert_eq!(
+        first.artifact(&run_id, &format!("checkpoint/{}", "ab".repeat(32))),
+        Some("ab".repeat(32))
+    );
 
     first.uncancel();
     let seen: Rc<RefCell<Vec<Option<String>>>> = Rc::default();

@@ -6,7 +6,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-const BLOCKED: [&str; 82] = [
+const BLOCKED: [&str; 83] = [
     "0.0.0.0",
     "0.0.0.1",
     "0.255.255.255",
@@ -89,9 +89,10 @@ const BLOCKED: [&str; 82] = [
     "fec0::1",
     "ff02::1",
     "ff0e::1",
+    "4000::1",
 ];
 
-const GLOBAL: [&str; 42] = [
+const GLOBAL: [&str; 41] = [
     "1.0.0.0",
     "1.1.1.1",
     "8.8.8.8",
@@ -133,7 +134,6 @@ const GLOBAL: [&str; 42] = [
     "2002:808:808::1",
     "2001:0:808:808:0:0:f7f7:f7f7",
     "2620:fe::fe",
-    "4000::1",
 ];
 
 #[test]

@@ -253,7 +253,8 @@ fn i9_a_date_whose_run_id_an_edited_schedule_gave_to_another_is_left_alone() {
     host.turns(now());
     host.end_all(Success, now());
     host.dag = dag("schedule: '@daily'\nstart_date: 2025-06-01");
-    begin_on(&mut host, june(4, 4)).unwrap();
+    let midnight = BackfillRequest::new(at("2025-06-04T00:00:00Z"), at("2025-06-04T00:00:00Z"));
+    begin_on(&mut host, midnight).unwrap();
     host.turns(now());
     host.end_all(Success, now());
     let counts = host.ended.last().unwrap().counts();
