@@ -40,9 +40,10 @@ fn a_task_waits_for_a_card_that_fits_and_the_commands_say_who_holds_it() {
         let state = |task_id| &instance(run, task_id)["state"];
         state("third") == "running" && state("first") != state("second")
     });
-    let (running, waiting) = match instance(&run, "first")["state"] == "running" {
-        true => ("first", "second"),
-        false => ("second", "first"),
+    let (running, waiting) = if instance(&run, "first")["state"] == "running" {
+        ("first", "second")
+    } else {
+        ("second", "first")
     };
     let gpus = airlock.ok(&["gpus", "--json"]).json();
     assert_eq!(

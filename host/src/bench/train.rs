@@ -131,7 +131,7 @@ pub fn train(shape: TrainShape) -> Result<TrainReport, UserError> {
         threads_cpu_ratio: many.cpu / one.cpu,
         variants_cpu_ratio: at_once.cpu / in_turn.cpu,
         variants_wall_ratio: at_once.wall / in_turn.wall,
-        scored_rows_per_s: rows as f64 / scored.wall,
+        scored_rows_per_s: f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) / scored.wall,
         same_bytes,
         load: load(),
     })
@@ -218,7 +218,9 @@ impl Random {
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        // 32 bits are enough for rows that are made up.
+        let upper = u32::try_from((z ^ (z >> 31)) >> 32).unwrap_or(u32::MAX);
+        f64::from(upper) / (f64::from(u32::MAX) + 1.0)
     }
 
     /// About normal: the sum of four uniform numbers, scaled.

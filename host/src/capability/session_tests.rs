@@ -267,15 +267,11 @@ async fn without_grants_everything_is_denied_and_says_what_would_help() {
     );
     let load = ports
         .training
-        .load("0".repeat(64), training::Format::Airlock)
-        .await;
+        .load("0".repeat(64), training::Format::Airlock);
+    let load = load.await;
     assert!(matches!(load, Err(TrainError::Denied(text)) if text.contains("`training`")));
-    assert!(
-        std::fs::read_dir(house.folder.path())
-            .unwrap()
-            .next()
-            .is_none()
-    );
+    let mut left = std::fs::read_dir(house.folder.path()).unwrap();
+    assert!(left.next().is_none());
 }
 
 #[tokio::test]

@@ -511,6 +511,7 @@ pub struct Clean {
 
 /// What to measure.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Bench {
     /// Elements of the fan-out
     #[arg(long, default_value_t = 10_000)]

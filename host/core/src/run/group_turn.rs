@@ -143,6 +143,7 @@ impl Turn<'_> {
     ) -> Result<(), IllegalEvent> {
         let plan = self.run.plan.clone();
         let members = plan.groups.members(group);
+        let mut decided = Vec::new();
         for task in members {
             let waits = state == TaskInstanceState::Skipped && self.run.skip_waits_for_past(*task);
             if undecided(self.run, *task) && !waits {
@@ -154,12 +155,14 @@ impl Turn<'_> {
                     Some(reason),
                     message.map(str::to_owned),
                 )?;
+                decided.push(*task);
             }
         }
-        match members.first().filter(|_| reason == Reason::ExpandError) {
-            Some(task) => self.fail_fast(*task),
-            None => Ok(()),
-        }
+        // Members that were decided before did not fail by this, and a teardown's failure stops nothing.
+        decided.retain(|_| reason == Reason::ExpandError);
+        decided
+            .into_iter()
+            .try_for_each(|task| self.fail_fast(task))
     }
 
     /// Decides the undecided instances of an expanded task in `range`; those that agree share an event.

@@ -57,6 +57,26 @@ fn f8_the_element_adds_to_the_config_of_every_task_of_the_group() {
 }
 
 #[test]
+fn a_group_without_a_list_fails_fast_by_the_members_that_failed_and_no_teardown() {
+    let failing = |a_is_teardown: bool, b_is_teardown: bool| {
+        let mut dag = over_list(task("a", &[0]));
+        dag.fail_fast = true;
+        dag.tasks[1].is_teardown = a_is_teardown;
+        dag.tasks[2].is_teardown = b_is_teardown;
+        let mut play = Play::started(dag);
+        play.run(ti(0, -1), value("7"));
+        let mut stops = play.events.iter().filter_map(|event| match event {
+            Event::RunStopping { message, .. } => Some(message.clone()),
+            _ => Option::None,
+        });
+        stops.next()
+    };
+    assert!(failing(false, false).unwrap().contains("task a failed"));
+    assert!(failing(true, false).unwrap().contains("task b failed"));
+    assert_eq!(failing(true, true), Option::None);
+}
+
+#[test]
 fn f4_a_group_without_elements_is_skipped() {
     for play in [
         after(value("[]")),

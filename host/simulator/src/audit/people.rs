@@ -209,10 +209,15 @@ fn a_mark_stays(scene: &Scene<'_>, _: &LiveRun, input: &Input, _: &Step) -> bool
         .all(|ti| scene.book.state(ti) == Some(*state))
 }
 
-fn an_ended_run_is_judged_again(scene: &Scene<'_>, run: &LiveRun, input: &Input, _: &Step) -> bool {
-    // Tasks that a newer version brought are no reason to judge.
-    let is_judged =
-        !scene.book.is_newer || !matches!(input, Input::EditXCom { .. } | Input::Clear { .. });
+fn an_ended_run_is_judged_again(
+    scene: &Scene<'_>,
+    run: &LiveRun,
+    input: &Input,
+    step: &Step,
+) -> bool {
+    // Tasks that a newer version brought are no reason to judge, and neither is a change that changes nothing.
+    let asks = !matches!(input, Input::EditXCom { .. } | Input::Clear { .. });
+    let is_judged = !scene.book.is_newer || (asks && !step.events.is_empty());
     match scene.book.finished {
         Some(state) => (!is_judged || state == right_end(scene)) && state == run.state.state(),
         None => !run.state.state().is_finished(),

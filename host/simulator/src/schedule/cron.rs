@@ -34,7 +34,7 @@ pub(super) enum Shifts {
     Never,
     /// By whole hours.
     Hours,
-    /// By half an hour: what is hourly has no fixed minutes, and two ticks may change places.
+    /// By half an hour, or at a quarter to an hour: what is hourly has no fixed minutes, and two ticks may change places.
     Half,
 }
 

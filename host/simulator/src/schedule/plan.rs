@@ -27,7 +27,7 @@ const ZONES: [(&str, Shifts); 11] = [
     ("America/New_York", Shifts::Hours),
     ("America/St_Johns", Shifts::Hours),
     ("Africa/Casablanca", Shifts::Hours),
-    ("Pacific/Chatham", Shifts::Hours),
+    ("Pacific/Chatham", Shifts::Half),
     ("Australia/Lord_Howe", Shifts::Half),
 ];
 /// Worlds begin in one of so many seconds from 2021 on.

@@ -117,8 +117,10 @@ impl Rule {
         match last {
             None => earliest,
             Some(last) => {
-                let goes_on = self.goes_on(last)?;
-                Some(earliest.map_or(goes_on, |earliest| earliest.max(goes_on)))
+                let (near, later) = self.goes_on(last)?;
+                let allowed = |at: Timestamp| earliest.map_or(at, |earliest| earliest.max(at));
+                let start = Some(allowed(near)).filter(|start| *start > last.logical_date);
+                start.or_else(|| later.map(allowed))
             }
         }
     }
@@ -136,21 +138,22 @@ impl Rule {
     }
 
     /// Intervals go on where the last one ended. After an edit that is often no tick: then at the tick before, if that is
-    /// later than where the last one began, else at the first one that is.
-    fn goes_on(&self, last: &DueRun) -> Option<Timestamp> {
+    /// later than where the last one began, else at the first one that is. The second is taken where the first is no new date.
+    fn goes_on(&self, last: &DueRun) -> Option<(Timestamp, Option<Timestamp>)> {
         let (begun, ended) = (last.data_interval_start, last.data_interval_end);
         let near = match &self.ticks {
             Ticks::Cron(calendar) => calendar.not_after(ended)?,
             _ => ended,
         };
-        if near > begun.max(last.logical_date) {
-            Some(near)
+        let later = self.after(near);
+        if near > begun {
+            Some((near, later))
         } else {
-            self.after(near)
+            Some((later?, later))
         }
     }
 
-    /// It goes on where the last run ended; what would have its date or its run_after is a microsecond later.
+    /// It goes on where the last run ended; what would have its date or its `run_after` is a microsecond later.
     fn continuous(&self, last: Option<&DueRun>, now: Timestamp) -> Option<DueRun> {
         let Some(last) = last else {
             let start = self.start.unwrap_or(now);

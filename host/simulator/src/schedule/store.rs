@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 /// A run's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "Airflow's words")]
 pub(super) struct Run {
     pub(super) run_id: RunId,
     pub(super) run_type: RunType,

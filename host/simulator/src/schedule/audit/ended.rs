@@ -34,7 +34,7 @@ impl Audit {
             page.failed_in_a_row,
             book.plan.dag.max_consecutive_failed_dag_runs,
         );
-        let pauses = limit > 0 && failed >= limit && !page.is_paused;
+        let should_pause = limit > 0 && failed >= limit && !page.is_paused;
         let told = || format!("d{dag} after {run_id}, {failed} failed, limit {limit}: {effects:?}");
         let mut paused = false;
         for effect in effects {
@@ -48,11 +48,11 @@ impl Audit {
             }
         }
         laws::FAILURES.require(
-            paused == pauses && after.is_paused() == (book.page.is_paused || pauses),
+            paused == should_pause && after.is_paused() == (book.page.is_paused || should_pause),
             told,
         )?;
         laws::FAILURES.require(after.failed_in_a_row() == failed, told)?;
-        book.page.is_paused |= pauses;
+        book.page.is_paused |= should_pause;
         book.backfill_passes(after)?;
         book.backfill_is_open()
     }
