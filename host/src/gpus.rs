@@ -76,12 +76,11 @@ fn ask_driver() -> Result<Vec<Gpu>, String> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let mut answer = child.stdout.take().ok_or("it has no output")?;
+    let answer = child.stdout.take().ok_or("it has no output")?;
     let (said, heard) = channel();
     std::thread::spawn(move || {
         let mut text = String::new();
-        let read = answer.by_ref().take(ANSWER_BYTES_MAX);
-        let read = { read }.read_to_string(&mut text);
+        let read = answer.take(ANSWER_BYTES_MAX).read_to_string(&mut text);
         // Nobody listens after the time limit.
         let _ = said.send(read.map(|_| text));
     });

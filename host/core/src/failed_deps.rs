@@ -298,6 +298,11 @@ fn slots(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
     }
 }
 
+fn names(facts: &Facts<'_>, holders: &[(RunNumber, TaskInstanceKey)]) -> String {
+    let names = holders.iter().map(|(run, ti)| (facts.name)(*run, *ti));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 fn gpus(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
     let (reason, hint) = match blocked {
         Blocked::PoolWithoutGpus { pool, wish } => (
@@ -309,14 +314,10 @@ fn gpus(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
             "change `gpu` in the DAG, or run it where there is such a card; `airlock gpus` lists what is here".to_owned(),
         ),
         Blocked::GpusTaken { pool, wish, holders } => {
-            let holders: Vec<String> = holders
-                .iter()
-                .map(|(run, ti)| (facts.name)(*run, *ti))
-                .collect();
+            let holders = names(facts, &holders);
             (
                 format!(
-                    "it wants {wish}, and the cards of pool {pool} are taken by {}",
-                    holders.join(", ")
+                    "it wants {wish}, and the cards of pool {pool} are taken by {holders}"
                 ),
                 "wait for one to end, or ask for a smaller `share` of a card in the DAG".to_owned(),
             )
@@ -351,14 +352,10 @@ fn pool(facts: &Facts<'_>, blocked: Blocked) -> FailedDep {
             taken,
             holders,
         } => {
-            let holders: Vec<String> = holders
-                .iter()
-                .map(|(run, ti)| (facts.name)(*run, *ti))
-                .collect();
+            let holders = names(facts, &holders);
             (
                 format!(
-                    "pool {pool} is full: {taken} of {slots} slots are taken and it takes {pool_slots}; they are held by {}",
-                    holders.join(", ")
+                    "pool {pool} is full: {taken} of {slots} slots are taken and it takes {pool_slots}; they are held by {holders}"
                 ),
                 format!(
                     "wait for one to end, or make the pool larger: `airlock pools set {pool} SLOTS`"

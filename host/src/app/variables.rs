@@ -136,15 +136,32 @@ fn exported(text: String) -> Value {
     match serde_json::from_str::<Value>(&text) {
         // An object that looks like a description would be read as one.
         Ok(Value::Object(members)) if is_described(&members) => json!({ "value": text }),
-        Ok(value @ (Value::Object(_) | Value::Array(_))) if value == text => value,
+        Ok(value @ (Value::Object(_) | Value::Array(_))) if is_text_of(&value, &text) => value,
         _ => Value::from(text),
     }
+}
+
+/// Whether a value is written as `text`. (A `Value` compared with a text asks whether it is a JSON string.)
+fn is_text_of(value: &Value, text: &str) -> bool {
+    serde_json::to_string(value).is_ok_and(|written| written == text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn objects_and_lists_are_exported_as_themselves_and_the_rest_as_texts() {
+        for (text, value) in [
+            ("{\"a\":1}", json!({"a": 1})),
+            ("[1,2]", json!([1, 2])),
+            ("{ \"a\": 1 }", json!("{ \"a\": 1 }")),
+            ("007", json!("007")),
+        ] {
+            assert_eq!(exported(text.to_owned()), value);
+        }
+    }
 
     proptest! {
         #[test]

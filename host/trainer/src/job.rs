@@ -5,7 +5,7 @@ use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::model::Ensemble;
 use crate::nets;
-use crate::rounds::{Backend, Control, Trained, Variant, drive};
+use crate::rounds::{Backend, Control, Trained, Variant, drive, resumed};
 use crate::{forest, gbdt};
 use std::sync::Arc;
 
@@ -74,6 +74,29 @@ impl Job {
 }
 
 impl TreePlan {
+    /// Adds the trees of the checkpoint that the settings name to `ensemble`, which has none.
+    ///
+    /// # Errors
+    /// [`TrainError::Invalid`] and [`TrainError::Data`] for a checkpoint of other data or settings, or a damaged one.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        train: Arc<Matrix>,
+        valid: Option<Arc<Matrix>>,
+        mut ensemble: Ensemble,
+        rounds: u32,
+    ) -> Result<Self, TrainError> {
+        if let Some((model, _)) = resumed(&config, &train)? {
+            ensemble.take_trees_of(model)?;
+        }
+        Ok(Self {
+            config,
+            train,
+            valid,
+            ensemble,
+            rounds,
+        })
+    }
+
     /// The loop's side of this plan.
     pub(crate) fn variant<'a>(&self, control: &'a dyn Control) -> Variant<'a> {
         Variant::new(

@@ -69,15 +69,21 @@ fn config() -> Value {
     json!({"features": URI, "experiment": "weekly", "model_name": "churn", "n_estimators": 300, "learning_rate": 0.05})
 }
 
-#[test]
-fn a_model_is_trained_logged_and_staged() {
-    let host = host();
+/// Answers every training with a model of this score, and keeps what was asked.
+fn recorded(host: &Host, score: f64) -> Rc<RefCell<Vec<TrainRequest>>> {
     let seen: Rc<RefCell<Vec<TrainRequest>>> = Rc::default();
     let record = Rc::clone(&seen);
     host.on_train(move |request| {
         record.borrow_mut().push(request.clone());
-        Ok(answer(0.83))
+        Ok(answer(score))
     });
+    seen
+}
+
+#[test]
+fn a_model_is_trained_logged_and_staged() {
+    let host = host();
+    let seen = recorded(&host, 0.83);
     let Ok(Outcome::Success(value)) = host.run::<gbdt>(config()) else {
         panic!("expected a value");
     };
@@ -270,12 +276,7 @@ fn a_checkpoint_that_does_not_fit_any_more_is_left() {
 #[test]
 fn every_algorithm_is_told_in_its_own_words() {
     let host = host();
-    let seen: Rc<RefCell<Vec<TrainRequest>>> = Rc::default();
-    let record = Rc::clone(&seen);
-    host.on_train(move |request| {
-        record.borrow_mut().push(request.clone());
-        Ok(answer(0.8))
-    });
+    let seen = recorded(&host, 0.8);
     let mut config = config();
     for member in ["n_estimators", "learning_rate"] {
         config.as_object_mut().unwrap().remove(member);
@@ -300,12 +301,7 @@ fn every_algorithm_is_told_in_its_own_words() {
 #[test]
 fn a_softmax_is_compared_by_its_log_loss() {
     let host = host();
-    let seen: Rc<RefCell<Vec<TrainRequest>>> = Rc::default();
-    let record = Rc::clone(&seen);
-    host.on_train(move |request| {
-        record.borrow_mut().push(request.clone());
-        Ok(answer(0.8))
-    });
+    let seen = recorded(&host, 0.8);
     let mut config = config();
     config["objective"] = json!("softmax");
     config["classes"] = json!(3);

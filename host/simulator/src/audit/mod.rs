@@ -195,8 +195,8 @@ impl Audit {
             now,
             was_halting: false,
         };
-        stepped::check_before(&before, input, step)?;
-        people::check_before(&before, input, step)?;
+        stepped::check_before(stepped::BEFORE, &before, input, step)?;
+        stepped::check_before(people::BEFORE, &before, input, step)?;
         global::check_admission(self, world, run.key, input)?;
         global::check_start(self, world, run.key, input)?;
         if let Some(book) = self.books.get_mut(&run.key) {
@@ -217,9 +217,9 @@ impl Audit {
             now,
             was_halting: false,
         };
-        stepped::check_after(&after, run, input, step)?;
+        stepped::check_after(stepped::AFTER, &after, run, input, step)?;
         late::check_after(&after, input, step)?;
-        people::check_after(&after, run, input, step)
+        stepped::check_after(people::AFTER, &after, run, input, step)
     }
 
     /// A step was refused: only an input about something that is not there may be, and it changes nothing.

@@ -2,6 +2,7 @@
 
 use super::before_event::right_end;
 use super::book::Book;
+use super::stepped::{After, Before};
 use super::{Checked, Invariant, Scene};
 use crate::shell::{LiveRun, Selection};
 use crate::world::DagModel;
@@ -12,16 +13,13 @@ use airlock_core::run::step::Step;
 use airlock_core::task_instance::state::TaskInstanceState as State;
 use std::collections::BTreeSet;
 
-type Before = Invariant<fn(&Scene<'_>, &Input, &Step) -> bool>;
-type After = Invariant<fn(&Scene<'_>, &LiveRun, &Input, &Step) -> bool>;
-
 const SELECTION: Invariant<()> = Invariant {
     name: "a_clear_takes_what_was_named",
     sentence: "A clear takes the named tasks, above and below as asked, their setups and teardowns, in the states and map indexes asked for.",
     holds: (),
 };
 
-const BEFORE: &[Before] = &[
+pub(super) const BEFORE: &[Before] = &[
     Before {
         name: "a_change_changes_what_was_named",
         sentence: "A clear or mark changes each task instance that was named once, and no other.",
@@ -34,7 +32,7 @@ const BEFORE: &[Before] = &[
     },
 ];
 
-const AFTER: &[After] = &[
+pub(super) const AFTER: &[After] = &[
     After {
         name: "what_counts_no_more_is_stopped",
         sentence: "The attempt of a task instance that is cleared, marked or removed is told to stop.",
@@ -56,30 +54,6 @@ const AFTER: &[After] = &[
         holds: a_marked_run_ends,
     },
 ];
-
-/// Asked before the books follow the step.
-pub(super) fn check_before(scene: &Scene<'_>, input: &Input, step: &Step) -> Checked<()> {
-    match BEFORE.iter().find(|rule| !(rule.holds)(scene, input, step)) {
-        Some(rule) => Err(rule.broken(format!("run {}: {input:?} led to {step:?}", scene.key.0))),
-        None => Ok(()),
-    }
-}
-
-/// Asked after the books have followed the step.
-pub(super) fn check_after(
-    scene: &Scene<'_>,
-    run: &LiveRun,
-    input: &Input,
-    step: &Step,
-) -> Checked<()> {
-    match AFTER
-        .iter()
-        .find(|rule| !(rule.holds)(scene, run, input, step))
-    {
-        Some(rule) => Err(rule.broken(format!("run {}: {input:?} led to {step:?}", scene.key.0))),
-        None => Ok(()),
-    }
-}
 
 /// What a clear should take: worked out from the table of every pair of tasks.
 pub(super) fn check_selection(

@@ -11,10 +11,10 @@ use airlock_core::run::state::RunState;
 use airlock_core::run::step::Step;
 use airlock_core::task_instance::state::TaskInstanceState as State;
 
-type Before = Invariant<fn(&Scene<'_>, &Input, &Step) -> bool>;
-type After = Invariant<fn(&Scene<'_>, &LiveRun, &Input, &Step) -> bool>;
+pub(super) type Before = Invariant<fn(&Scene<'_>, &Input, &Step) -> bool>;
+pub(super) type After = Invariant<fn(&Scene<'_>, &LiveRun, &Input, &Step) -> bool>;
 
-const BEFORE: &[Before] = &[
+pub(super) const BEFORE: &[Before] = &[
     Before {
         name: "stale_fences_are_dropped",
         sentence: "What an attempt says that is over is dropped, and nothing else is.",
@@ -42,7 +42,7 @@ const BEFORE: &[Before] = &[
     },
 ];
 
-const AFTER: &[After] = &[
+pub(super) const AFTER: &[After] = &[
     After {
         name: "replay_is_live",
         sentence: "The events of a run, applied one by one, give its live state.",
@@ -61,8 +61,13 @@ const AFTER: &[After] = &[
 ];
 
 /// Asked before the books follow the step.
-pub(super) fn check_before(scene: &Scene<'_>, input: &Input, step: &Step) -> Checked<()> {
-    match BEFORE.iter().find(|rule| !(rule.holds)(scene, input, step)) {
+pub(super) fn check_before(
+    rules: &[Before],
+    scene: &Scene<'_>,
+    input: &Input,
+    step: &Step,
+) -> Checked<()> {
+    match rules.iter().find(|rule| !(rule.holds)(scene, input, step)) {
         Some(rule) => Err(rule.broken(format!("run {}: {input:?} led to {step:?}", scene.key.0))),
         None => Ok(()),
     }
@@ -70,16 +75,17 @@ pub(super) fn check_before(scene: &Scene<'_>, input: &Input, step: &Step) -> Che
 
 /// Asked after the books have followed the step.
 pub(super) fn check_after(
+    rules: &[After],
     scene: &Scene<'_>,
     run: &LiveRun,
     input: &Input,
     step: &Step,
 ) -> Checked<()> {
-    match AFTER
+    match rules
         .iter()
         .find(|rule| !(rule.holds)(scene, run, input, step))
     {
-        Some(rule) => Err(rule.broken(format!("run {}: {input:?}", scene.key.0))),
+        Some(rule) => Err(rule.broken(format!("run {}: {input:?} led to {step:?}", scene.key.0))),
         None => Ok(()),
     }
 }

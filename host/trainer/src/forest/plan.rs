@@ -6,7 +6,6 @@ use crate::data::Matrix;
 use crate::error::TrainError;
 use crate::job::TreePlan;
 use crate::model::Ensemble;
-use crate::rounds::resumed;
 use std::sync::Arc;
 
 pub(crate) fn plan(
@@ -26,20 +25,11 @@ pub(crate) fn plan(
     };
     check(&config, target, &train, valid.as_deref())?;
     let rounds = forest.trees;
-    let mut ensemble = Ensemble {
+    let ensemble = Ensemble {
         objective: forest.objective(),
         base_scores: vec![0.0; forest.outputs()],
         average: true,
         trees: Vec::new(),
     };
-    if let Some((model, _)) = resumed(&config, &train)? {
-        ensemble.take_trees_of(model)?;
-    }
-    Ok(TreePlan {
-        config,
-        train,
-        valid,
-        ensemble,
-        rounds,
-    })
+    TreePlan::new(config, train, valid, ensemble, rounds)
 }

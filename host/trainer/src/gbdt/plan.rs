@@ -7,7 +7,6 @@ use crate::error::TrainError;
 use crate::job::TreePlan;
 use crate::math;
 use crate::model::Ensemble;
-use crate::rounds::resumed;
 use std::sync::Arc;
 
 /// Least share of a class, so that its margin is a number.
@@ -30,22 +29,13 @@ pub(crate) fn plan(
     };
     check(&config, target, &train, valid.as_deref())?;
     let rounds = gbdt.rounds;
-    let mut ensemble = Ensemble {
+    let ensemble = Ensemble {
         objective: gbdt.objective,
         base_scores: base_scores(gbdt, &train),
         average: false,
         trees: Vec::new(),
     };
-    if let Some((model, _)) = resumed(&config, &train)? {
-        ensemble.take_trees_of(model)?;
-    }
-    Ok(TreePlan {
-        config,
-        train,
-        valid,
-        ensemble,
-        rounds,
-    })
+    TreePlan::new(config, train, valid, ensemble, rounds)
 }
 
 /// The weighted mean of the labels, or the margins of the classes' weighted shares; rounded to f32 as every reader of an exported

@@ -1,7 +1,8 @@
 //! Sums whose order depends on the number of rows alone: rows in blocks, lanes in a block, blocks added in their order. So any
 //! number of threads gives the same bits. Refuses to know what is summed.
 
-use std::ops::Range;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Mul, Range};
 
 /// Values that are added side by side, so that the compiler may use vectors without changing the order.
 const LANES: usize = 8;
@@ -20,39 +21,20 @@ pub(super) fn blocks(rows: usize) -> Vec<Range<usize>> {
 }
 
 /// The sum of products of two slices of one length.
-pub(super) fn dot(one: &[f64], other: &[f64]) -> f64 {
-    let mut lanes = [0.0; LANES];
+pub(super) fn dot<T>(one: &[T], other: &[T]) -> T
+where
+    T: Copy + Default + Sum + Add<Output = T> + AddAssign + Mul<Output = T>,
+{
+    let mut lanes = [T::default(); LANES];
     let (ones, others) = (one.chunks_exact(LANES), other.chunks_exact(LANES));
-    let tail: f64 = ones
-        .remainder()
-        .iter()
-        .zip(others.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
+    let tail = ones.remainder().iter().zip(others.remainder());
+    let tail: T = tail.map(|(x, y)| *x * *y).sum();
     for (x, y) in ones.zip(others) {
         for lane in 0..LANES {
             lanes[lane] += x[lane] * y[lane];
         }
     }
-    lanes.iter().sum::<f64>() + tail
-}
-
-/// [`dot`] in f32.
-pub(super) fn dot_f32(one: &[f32], other: &[f32]) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (ones, others) = (one.chunks_exact(LANES), other.chunks_exact(LANES));
-    let tail: f32 = ones
-        .remainder()
-        .iter()
-        .zip(others.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
-    for (x, y) in ones.zip(others) {
-        for lane in 0..LANES {
-            lanes[lane] += x[lane] * y[lane];
-        }
-    }
-    lanes.iter().sum::<f32>() + tail
+    lanes.into_iter().sum::<T>() + tail
 }
 
 #[cfg(test)]
@@ -78,6 +60,6 @@ mod tests {
         let one: Vec<f64> = (0..19).map(f64::from).collect();
         assert_eq!(dot(&one, &one), 2_109.0);
         let one: Vec<f32> = (0_u8..19).map(f32::from).collect();
-        assert_eq!(dot_f32(&one, &one), 2_109.0);
+        assert_eq!(dot(&one, &one), 2_109.0);
     }
 }

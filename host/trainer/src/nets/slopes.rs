@@ -1,6 +1,6 @@
 //! The way back through a network: from a row's loss to the gradient of all weights. Refuses to change a weight.
 
-use super::blocks::dot_f32;
+use super::blocks::dot;
 use super::mlp::{Layer, Memory};
 use crate::config::Objective;
 use crate::data::Matrix;
@@ -106,7 +106,7 @@ fn backward(layer: &Layer, weights: &[f32], input: &[f32], slopes: &[f32]) -> Ve
         let places = before.iter_mut().zip(input);
         for ((slope, x), weights) in places.zip(weights.chunks_exact(layer.outputs)) {
             if *x > 0.0 {
-                *slope = dot_f32(weights, slopes);
+                *slope = dot(weights, slopes);
             }
         }
     }
