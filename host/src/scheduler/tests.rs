@@ -401,7 +401,7 @@ fn a_run_that_goes_while_a_person_clears_it_refuses_that_request_and_nothing_els
 }
 
 #[test]
-fn a_run_that_takes_the_place_of_one_that_goes_can_be_cleared() {
+fn a_run_may_take_the_place_of_one_that_goes_while_a_person_clears_it() {
     let house = House::new();
     let dag = house.one();
     let (removed, asked) = house.while_one_goes(&dag, |handle, (dag, version)| {
@@ -415,8 +415,11 @@ fn a_run_that_takes_the_place_of_one_that_goes_can_be_cleared() {
     assert_eq!(removed, Ok(vec![true]));
     let (triggered, cleared) = asked;
     assert_eq!(triggered, Ok(()));
-    assert_eq!(cleared.unwrap().len(), 1);
-    // Whether an attempt was running already when the run was cleared is not decided here.
+    // Nobody waited for the answer to the trigger, so the clear may have met the run that goes.
+    match cleared {
+        Ok(changed) => assert_eq!(changed.len(), 1),
+        Err(error) => assert!(matches!(error, SchedulerError::NotFound { .. }), "{error}"),
+    }
     house.ended(&dag, "two", None);
 }
 
