@@ -9,15 +9,18 @@ mod log_file;
 mod mails;
 mod outbox;
 mod reporting;
+mod reuse;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
 pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
+pub use reuse::REUSED_FROM;
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
+use reuse::Reuse;
 
 use crate::capability::{
     self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
@@ -32,6 +35,7 @@ use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
+use airlock_core::dag::spec::Cache;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -207,7 +211,10 @@ async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSigna
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
     let vault = Vault::default();
     let outcome = match prepare(parts, attempt, cancel, &vault).await {
-        Ok(request) => {
+        Ok((request, Some(reuse))) => {
+            return reuse.carry_out(parts, attempt, request, &vault).await;
+        }
+        Ok((request, None)) => {
             let report = parts.sandbox.run(request).await;
             with_denials(report.outcome, &report.denied)
         }
@@ -283,7 +290,7 @@ async fn prepare(
     attempt: &Attempt,
     cancel: CancelSignal,
     vault: &Vault,
-) -> Result<TaskRequest, AttemptError> {
+) -> Result<(TaskRequest, Option<Reuse>), AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag
         .task(attempt.ti.task)
@@ -316,12 +323,20 @@ async fn prepare(
         parts.handle.clone(),
         attempt.clone(),
     ));
+    let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
+    let (run_port, own_run) = match &reuse {
+        Some(reuse) => reuse.run_ports(),
+        None => (
+            own_run.clone() as Arc<dyn RunPort>,
+            own_run as Arc<dyn OwnRun>,
+        ),
+    };
     let session = shared_session(
         parts,
         Shared {
             grants,
             actor: actor(attempt),
-            run_port: own_run.clone(),
+            run_port,
             own_run,
             secrets,
             vault: vault.clone(),
@@ -329,14 +344,15 @@ async fn prepare(
             log: Box::new(log),
         },
     );
-    Ok(TaskRequest {
+    let request = TaskRequest {
         plugin,
         context: rendered.context,
         limits,
         ports: session,
         granted,
         cancel,
-    })
+    };
+    Ok((request, reuse))
 }
 
 /// What templates read that the run itself does not hold.
