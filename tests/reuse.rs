@@ -147,6 +147,23 @@ fn a_value_that_another_task_pushed_is_part_of_the_content() {
 }
 
 #[test]
+fn old_results_go_with_old_runs() {
+    let house = House::new();
+    let dag = dag(200, "2026-01-05");
+    house.run_id(&dag);
+    let clean = |before: &str| {
+        let done = house
+            .airlock
+            .ok(&["db", "clean", "--before", before, "--yes", "--json"]);
+        done.json()["results"].clone()
+    };
+    assert_eq!(clean("2020-01-01T00:00:00Z"), 0);
+    assert!(house.run(&dag, "features").0.is_some());
+    assert_eq!(clean("2999-01-01T00:00:00Z"), 1);
+    assert_eq!(house.run(&dag, "features").0, None);
+}
+
+#[test]
 fn a_failure_is_never_reused() {
     let house = House::new();
     let dag = json!({

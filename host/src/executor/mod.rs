@@ -16,7 +16,7 @@ pub use callbacks::CALLBACK_TIMEOUT;
 pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
-pub use reuse::REUSED_FROM;
+pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;

@@ -19,6 +19,7 @@ use crate::store::{Commit, RowWrite, Store, Table};
 use airlock_core::run::event::Outcome;
 use jiff::Timestamp;
 use ports::{TracedRun, digest_of, entries, traced};
+pub use record::{KEPT_PREFIX, kept_at};
 use record::{Record, Told, key, sha256};
 use std::sync::Arc;
 use trace::Trace;

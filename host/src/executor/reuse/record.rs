@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
+/// Before every key.
+pub const KEPT_PREFIX: &[u8] = b"cache\0";
 /// The format that this program writes; what has another is not found.
 const FORMAT: u32 = 1;
 
@@ -70,6 +72,11 @@ impl Told {
     }
 }
 
+/// When a result was reached; none for what another version of this program wrote.
+pub fn kept_at(bytes: &[u8]) -> Option<Timestamp> {
+    Record::decode(bytes).map(|record| record.at)
+}
+
 /// SHA-256 in hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -96,7 +103,7 @@ pub(super) fn key(component: &[u8; 32], timezone: &str, context: &TaskContext) -
         add(input.name.as_bytes());
         add(input.value.as_bytes());
     }
-    [b"cache\0".as_slice(), &hash.finalize()].concat()
+    [KEPT_PREFIX, &hash.finalize()].concat()
 }
 
 #[cfg(test)]
