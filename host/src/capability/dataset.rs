@@ -136,12 +136,7 @@ impl DatasetPort for Dataset {
         blocking(move || part.profile(&columns, &probabilities)).await
     }
 
-    async fn value_counts(
-        &self,
-        table: Handle,
-        column: String,
-        limit: u32,
-    ) -> Answer<ValueCounts> {
+    async fn value_counts(&self, table: Handle, column: String, limit: u32) -> Answer<ValueCounts> {
         let (part, budget) = (self.table(table)?, self.budget.clone());
         blocking(move || part.value_counts(&column, limit, &budget)).await
     }

@@ -280,12 +280,7 @@ impl DatasetPort for TestPort {
     ) -> Answer<Vec<dataset::ColumnProfile>> {
         denied()
     }
-    async fn value_counts(
-        &self,
-        _: Handle,
-        _: String,
-        _: u32,
-    ) -> Answer<dataset::ValueCounts> {
+    async fn value_counts(&self, _: Handle, _: String, _: u32) -> Answer<dataset::ValueCounts> {
         denied()
     }
     async fn distinct_rows(&self, _: Handle, _: Vec<String>) -> Answer<u64> {

@@ -152,23 +152,16 @@ fn most_frequent<K>(
 
 fn feed(values: &Values, row: usize, hasher: &mut impl std::hash::Hasher) {
     match values {
-        Values::Boolean(array) => array
-            .is_valid(row)
-            .then(|| array.value(row))
-            .hash(hasher),
-        Values::Int64(array) | Values::Timestamp(array) => array
-            .is_valid(row)
-            .then(|| array.value(row))
-            .hash(hasher),
+        Values::Boolean(array) => array.is_valid(row).then(|| array.value(row)).hash(hasher),
+        Values::Int64(array) | Values::Timestamp(array) => {
+            array.is_valid(row).then(|| array.value(row)).hash(hasher)
+        }
         Values::Float64(array) => array
             .is_valid(row)
             .then(|| array.value(row))
             .and_then(float_key)
             .hash(hasher),
-        Values::Text(array) => array
-            .is_valid(row)
-            .then(|| array.value(row))
-            .hash(hasher),
+        Values::Text(array) => array.is_valid(row).then(|| array.value(row)).hash(hasher),
         Values::Float64List(_) => {}
     }
 }
@@ -186,5 +179,7 @@ fn instant(micros: i64) -> String {
 
 fn lists(column: &str) -> CapabilityError {
     let shown: String = column.chars().take(100).collect();
-    invalid(format!("column {shown:?} holds lists, which are not counted"))
+    invalid(format!(
+        "column {shown:?} holds lists, which are not counted"
+    ))
 }

@@ -38,9 +38,7 @@ impl Part {
             .iter()
             .find(|share| !(0.0..=1.0).contains(*share))
         {
-            return Err(invalid(format!(
-                "a probability is 0.0 to 1.0, not {wrong}"
-            )));
+            return Err(invalid(format!("a probability is 0.0 to 1.0, not {wrong}")));
         }
         let wanted: Vec<(&str, &Values)> = if columns.is_empty() {
             let all = self.table.columns.iter();

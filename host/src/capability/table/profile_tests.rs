@@ -123,7 +123,9 @@ proptest! {
 
 #[test]
 fn m1_quantiles_of_many_rows_stay_within_their_bound() {
-    let shares: Vec<f64> = (0..=100).map(|percent| f64::from(percent) / 100.0).collect();
+    let shares: Vec<f64> = (0..=100)
+        .map(|percent| f64::from(percent) / 100.0)
+        .collect();
     // Ascending, and in an order that has nothing to do with the values; a third is null.
     let scattered = |row: u32| row.wrapping_mul(2_654_435_761) % MANY;
     let orders: [&dyn Fn(u32) -> u32; 2] = [&|row| row, &scattered];
@@ -137,7 +139,8 @@ fn m1_quantiles_of_many_rows_stay_within_their_bound() {
         assert_eq!(got.quantiles.len(), shares.len());
         for (share, quantile) in shares.iter().zip(&got.quantiles) {
             #[expect(clippy::cast_precision_loss, reason = "few values")]
-            let up_to = sorted.partition_point(|value| value <= quantile) as f64 / sorted.len() as f64;
+            let up_to =
+                sorted.partition_point(|value| value <= quantile) as f64 / sorted.len() as f64;
             assert!((up_to - share).abs() < 0.01, "{share}: {up_to}");
         }
         assert_eq!(got.quantiles.first(), sorted.first());
@@ -151,7 +154,10 @@ fn m1_infinities_are_values_and_nothing_is_none() {
     let infinite = profile(&column(&[Some(1.0), Some(f64::INFINITY)]), &[0.5, 1.0]);
     assert_eq!(infinite.quantiles, [1.0, f64::INFINITY]);
     assert!(infinite.stats.mean == f64::INFINITY && infinite.stats.stddev.is_nan());
-    let both = profile(&column(&[Some(f64::NEG_INFINITY), Some(f64::INFINITY)]), &[]);
+    let both = profile(
+        &column(&[Some(f64::NEG_INFINITY), Some(f64::INFINITY)]),
+        &[],
+    );
     assert!(both.stats.mean.is_nan() && both.stats.min == f64::NEG_INFINITY);
     for empty in [&[][..], &[None, Some(f64::NAN)]] {
         let got = profile(&column(empty), &[0.0, 0.5, 1.0]);
@@ -164,7 +170,10 @@ fn m1_infinities_are_values_and_nothing_is_none() {
 fn m1_all_columns_are_profiled_when_none_is_named_and_parts_are_tables_too() {
     let whole = csv("a,t,b\n1,x,true\n2,,false\n3,y,true\n4,z,\n");
     let all = whole.profile(&[], &[0.5]).unwrap();
-    let found: Vec<&str> = all.iter().map(|profile| profile.column.name.as_str()).collect();
+    let found: Vec<&str> = all
+        .iter()
+        .map(|profile| profile.column.name.as_str())
+        .collect();
     assert_eq!(found, ["a", "t", "b"]);
     assert_eq!(all[0].quantiles, [2.0]);
     assert!(all[1].quantiles.is_empty() && all[1].stats.nulls == 1 && all[1].stats.mean.is_nan());
@@ -187,7 +196,10 @@ fn m1_values_are_counted_as_their_texts() {
     let part = csv("w,f,b\n2026-01-05,0.5,true\n2026-01-05,-0.0,false\n,0,true\n");
     let top = |name: &str| {
         let counts = part.value_counts(name, 9, &budget()).unwrap();
-        let texts = counts.top.into_iter().map(|count| (count.value, count.rows));
+        let texts = counts
+            .top
+            .into_iter()
+            .map(|count| (count.value, count.rows));
         texts.collect::<Vec<_>>()
     };
     assert_eq!(top("w"), [("2026-01-05T00:00:00Z".to_owned(), 2)]);
@@ -203,8 +215,14 @@ fn m1_what_cannot_be_answered_is_refused() {
     }
     let too_many = part.profile(&[], &[0.5; 1_025]);
     assert_eq!(too_many.err(), Some(CapabilityError::TooLarge(1_024)));
-    assert!(matches!(part.profile(&names(&["y"]), &[]), Err(CapabilityError::NotFound(_))));
-    assert!(matches!(part.value_counts("y", 1, &budget()), Err(CapabilityError::NotFound(_))));
+    assert!(matches!(
+        part.profile(&names(&["y"]), &[]),
+        Err(CapabilityError::NotFound(_))
+    ));
+    assert!(matches!(
+        part.value_counts("y", 1, &budget()),
+        Err(CapabilityError::NotFound(_))
+    ));
     let small = Budget::new(10);
     assert!(part.value_counts("x", 1, &small).is_err());
     assert!(part.distinct_rows(&names(&["x"]), &small).is_err());
@@ -214,10 +232,16 @@ fn m1_what_cannot_be_answered_is_refused() {
 fn m17_single_rows_come_in_the_order_asked_for() {
     let part = csv("x,t\n1,a\n2,\n3,c\n");
     let taken = part.take("x", &[2, u32::MAX, 0, 2]).unwrap();
-    assert_eq!(taken, ColumnData::Int64s(vec![Some(3), None, Some(1), Some(3)]));
+    assert_eq!(
+        taken,
+        ColumnData::Int64s(vec![Some(3), None, Some(1), Some(3)])
+    );
     let taken = part.take("t", &[1, 2]).unwrap();
     assert_eq!(taken, ColumnData::Texts(vec![None, Some("c".to_owned())]));
-    assert!(matches!(part.take("x", &[3]), Err(CapabilityError::Invalid(_))));
+    assert!(matches!(
+        part.take("x", &[3]),
+        Err(CapabilityError::Invalid(_))
+    ));
     let too_many = part.take("x", &vec![0; 65_537]);
     assert_eq!(too_many, Err(CapabilityError::TooLarge(65_536)));
 }

@@ -28,10 +28,7 @@ impl Part {
             .unwrap_or(usize::MAX)
             .min(self.rows());
         let count = (limit as usize).min(SLICE_ROWS_MAX).min(self.rows() - from);
-        data_of(
-            values,
-            (from..from + count).map(|at| Some(self.number(at))),
-        )
+        data_of(values, (from..from + count).map(|at| Some(self.number(at))))
     }
 
     /// The values of single rows, `NO_ROW` is null: at most 65,536, and fewer where 8 MiB are full.

@@ -10,10 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const THREADS_MAX: usize = 4;
 
 /// `work` for each item, in the items' order. A piece of work that panics fails all, as everywhere in the host.
-pub(super) fn each<I: Sync, T: Send>(
-    items: &[I],
-    work: impl Fn(&I) -> T + Sync,
-) -> Answer<Vec<T>> {
+pub(super) fn each<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync) -> Answer<Vec<T>> {
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(THREADS_MAX)
@@ -41,7 +38,9 @@ pub(super) fn each<I: Sync, T: Send>(
             "the host failed inside this call; its log says where".to_owned(),
         ));
     }
-    let mut done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut done = done
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_unstable_by_key(|(place, _)| *place);
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }

@@ -109,11 +109,7 @@ impl dataset::HostTable for GuestState {
             .await
     }
 
-    async fn distinct_rows(
-        &mut self,
-        table: Resource<Table>,
-        columns: Vec<String>,
-    ) -> Answer<u64> {
+    async fn distinct_rows(&mut self, table: Resource<Table>, columns: Vec<String>) -> Answer<u64> {
         self.dataset()?.distinct_rows(table.rep(), columns).await
     }
 
