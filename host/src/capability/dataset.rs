@@ -7,7 +7,7 @@ use super::matrices::{HeldMatrix, Matrices};
 use super::table::{Part, Table, TableWriter};
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::dataset::{
-    Column, ColumnData, MatrixSpec, MemoryNeed, Stats,
+    Column, ColumnData, ColumnProfile, MatrixSpec, MemoryNeed, Stats, ValueCounts,
 };
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{DatasetPort, Handle, MatrixInfo};
@@ -119,6 +119,31 @@ impl DatasetPort for Dataset {
     ) -> Answer<ColumnData> {
         let part = self.table(table)?;
         blocking(move || part.read(&column, offset, limit)).await
+    }
+
+    async fn take(&self, table: Handle, column: String, rows: Vec<u32>) -> Answer<ColumnData> {
+        let part = self.table(table)?;
+        blocking(move || part.take(&column, &rows)).await
+    }
+
+    async fn profile(
+        &self,
+        table: Handle,
+        columns: Vec<String>,
+        probabilities: Vec<f64>,
+    ) -> Answer<Vec<ColumnProfile>> {
+        let part = self.table(table)?;
+        blocking(move || part.profile(&columns, &probabilities)).await
+    }
+
+    async fn value_counts(&self, table: Handle, column: String, limit: u32) -> Answer<ValueCounts> {
+        let (part, budget) = (self.table(table)?, self.budget.clone());
+        blocking(move || part.value_counts(&column, limit, &budget)).await
+    }
+
+    async fn distinct_rows(&self, table: Handle, columns: Vec<String>) -> Answer<u64> {
+        let (part, budget) = (self.table(table)?, self.budget.clone());
+        blocking(move || part.distinct_rows(&columns, &budget)).await
     }
 
     async fn split(

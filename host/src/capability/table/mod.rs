@@ -2,9 +2,13 @@
 //! and handles.
 
 pub(super) mod column;
+mod counts;
 mod csv;
 mod parquet;
 mod part;
+mod profile;
+mod slice;
+mod threads;
 
 pub(super) use parquet::TableWriter;
 pub(super) use part::Part;
@@ -93,6 +97,8 @@ fn invalid(text: String) -> CapabilityError {
     CapabilityError::Invalid(text)
 }
 
+#[cfg(test)]
+mod profile_tests;
 #[cfg(test)]
 #[path = "../table_tests.rs"]
 mod tests;

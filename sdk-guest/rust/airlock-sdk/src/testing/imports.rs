@@ -540,4 +540,5 @@ pub mod http {
     }
 }
 
-pub use super::training::{dataset, training};
+pub use super::dataset;
+pub use super::training::training;

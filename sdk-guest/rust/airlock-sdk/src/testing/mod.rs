@@ -3,6 +3,7 @@
 //! It owns what a guest can see and records what it did. It refuses to imitate the host's limits and grants, but for
 //! [`Host::deny`], which makes one interface answer `denied`.
 
+pub mod dataset;
 pub mod imports;
 mod training;
 
