@@ -196,6 +196,37 @@ impl DatasetPort for Traced<dyn DatasetPort> {
         self.inner.read(table, column, offset, limit).await
     }
 
+    async fn take(
+        &self,
+        table: Handle,
+        column: String,
+        rows: Vec<u32>,
+    ) -> Answer<dataset::ColumnData> {
+        self.inner.take(table, column, rows).await
+    }
+
+    async fn profile(
+        &self,
+        table: Handle,
+        columns: Vec<String>,
+        probabilities: Vec<f64>,
+    ) -> Answer<Vec<dataset::ColumnProfile>> {
+        self.inner.profile(table, columns, probabilities).await
+    }
+
+    async fn value_counts(
+        &self,
+        table: Handle,
+        column: String,
+        limit: u32,
+    ) -> Answer<dataset::ValueCounts> {
+        self.inner.value_counts(table, column, limit).await
+    }
+
+    async fn distinct_rows(&self, table: Handle, columns: Vec<String>) -> Answer<u64> {
+        self.inner.distinct_rows(table, columns).await
+    }
+
     async fn split(
         &self,
         table: Handle,
