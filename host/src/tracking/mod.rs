@@ -12,6 +12,7 @@ mod error;
 mod experiment;
 mod experiments;
 mod find_runs;
+mod index;
 mod items;
 mod log;
 mod logged_model;

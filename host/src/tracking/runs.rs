@@ -5,6 +5,7 @@ use super::audit::AuditEvent;
 use super::codec;
 use super::experiment::experiment_id;
 use super::experiments::{check_active, creation};
+use super::index::Index;
 use super::items::{self, Items, Kind, MetricHistory, item_key};
 use super::names;
 use super::run::{Head, OldItems, RUN_NAME_TAG, index_key, run_id, run_key};
@@ -26,6 +27,7 @@ const HISTORY_MAX: usize = 25_000;
 #[derive(Clone)]
 pub struct Tracking {
     pub(super) store: Arc<dyn Store>,
+    pub(super) index: Arc<Index>,
     clock: Clock,
 }
 
@@ -56,9 +58,13 @@ pub(super) enum Needs {
 }
 
 impl Tracking {
-    /// Over this store, with this clock.
+    /// Over this store, with this clock. Whoever changes runs uses clones of one: searches know what its clones changed.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            index: Arc::default(),
+            clock,
+        }
     }
 
     pub(super) fn now(&self) -> i64 {
@@ -97,7 +103,10 @@ impl Tracking {
             if known.is_none() || record.created_ms == 0 {
                 commit.rows.extend(self.missing_experiment(&record)?);
             }
-            match self.store.commit(commit) {
+            let mark = self.index.mark(&record.seed, &id);
+            let committed = self.store.commit(commit);
+            drop(mark);
+            match committed {
                 Ok(_) => return self.run(&id),
                 Err(CommitError::WrongVersion { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -139,7 +148,9 @@ impl Tracking {
         }
         let mut commit = self.creation(actor, head, &tags)?;
         commit.rows.extend(self.missing_experiment(&record)?);
+        let mark = self.index.mark(&record.seed, &id);
         self.store.commit(commit)?;
+        drop(mark);
         self.run(&id)
     }
 
@@ -333,6 +344,7 @@ impl Tracking {
     ) -> Result<(), TrackingError> {
         for _ in 0..TRIES_MAX {
             let (head, version) = self.require_head(run_id)?;
+            let mark = self.index.mark(&head.experiment, run_id);
             let commit = if head.old == OldItems::default() {
                 if needs == Needs::Active {
                     self.check_run_active(&head)?;
@@ -352,7 +364,9 @@ impl Tracking {
             } else {
                 (self.settling(head, version)?, false)
             };
-            match (self.store.commit(commit.0), commit.1) {
+            let committed = self.store.commit(commit.0);
+            drop(mark);
+            match (committed, commit.1) {
                 (Ok(_), true) => return Ok(()),
                 (Ok(_), false) | (Err(CommitError::WrongVersion { .. }), _) => {}
                 (Err(error), _) => return Err(error.into()),

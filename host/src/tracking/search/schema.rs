@@ -25,7 +25,6 @@ pub(in crate::tracking) const RUNS: Schema = Schema {
         ("run_id", &["id"], Kind::Text),
         ("run_name", &["Run name", "name", "Run Name"], Kind::Text),
         ("status", &["Status"], Kind::Text),
-        ("artifact_uri", &["Artifact URI"], Kind::Text),
         ("user_id", &["User", "user"], Kind::Text),
         (
             "start_time",
