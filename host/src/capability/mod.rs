@@ -87,7 +87,10 @@ fn refusal(error: TrackingError) -> CapabilityError {
     match error {
         TrackingError::Invalid(text) => CapabilityError::Invalid(text),
         TrackingError::NotFound(text) => CapabilityError::NotFound(text),
-        TrackingError::Conflict(text) => CapabilityError::Conflict(text),
+        TrackingError::Search(error) => CapabilityError::Invalid(error.to_string()),
+        TrackingError::Conflict(text) | TrackingError::AlreadyExists(text) => {
+            CapabilityError::Conflict(text)
+        }
         TrackingError::TooLarge { limit, .. } => CapabilityError::TooLarge(limit as u64),
         // What the disk said is for the host's log and not for a guest.
         TrackingError::Store(_) | TrackingError::Commit(_) | TrackingError::Damaged { .. } => {

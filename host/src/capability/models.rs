@@ -45,7 +45,7 @@ impl ModelsPort for Models {
         tags: Vec<(String, String)>,
     ) -> Answer<ModelVersion> {
         self.on(name, move |registry, actor, name| {
-            let registered = registry.register(actor, name, &run_id, &artifact, &tags);
+            let registered = registry.register(actor, name, &run_id, &artifact, &tags, &[]);
             registered.map(version)
         })
         .await

@@ -406,7 +406,7 @@ async fn a_model_goes_from_run_to_production_under_its_grants() {
     assert_eq!(trail.len(), 4);
     // The run of an experiment that is not granted cannot be read by its id.
     let foreign = Tracking::new(house.store.clone(), Arc::new(|| 0))
-        .start_run(&trail[0].1.actor, "payroll", "r")
+        .start_run(&trail[0].1.actor, "payroll", "r", &[])
         .unwrap();
     denied(tracking.get_run(foreign.run_id).await, "`tracking`");
 }

@@ -51,7 +51,7 @@ impl TrackingPort for TrackingCapability {
         self.check(&experiment)?;
         let port = self.clone();
         blocking(move || {
-            let run = port.service.start_run(&port.actor, &experiment, &name);
+            let run = port.service.start_run(&port.actor, &experiment, &name, &[]);
             Ok(run.map_err(refusal)?.run_id)
         })
         .await
@@ -59,7 +59,7 @@ impl TrackingPort for TrackingCapability {
 
     async fn log_params(&self, run_id: String, params: Vec<(String, String)>) -> Answer<()> {
         self.with_run(run_id, move |service, actor, run| {
-            service.log_params(actor, &run.run_id, &params).map(drop)
+            service.log_params(actor, &run.run_id, &params)
         })
         .await
     }
@@ -70,22 +70,21 @@ impl TrackingPort for TrackingCapability {
                 .into_iter()
                 .map(|metric| (metric.key, metric.value, metric.step))
                 .collect();
-            service.log_metrics(actor, &run.run_id, &points).map(drop)
+            service.log_metrics(actor, &run.run_id, &points)
         })
         .await
     }
 
     async fn set_tags(&self, run_id: String, tags: Vec<(String, String)>) -> Answer<()> {
         self.with_run(run_id, move |service, actor, run| {
-            service.set_tags(actor, &run.run_id, &tags).map(drop)
+            service.set_tags(actor, &run.run_id, &tags)
         })
         .await
     }
 
     async fn log_artifact(&self, run_id: String, path: String, artifact: String) -> Answer<()> {
         self.with_run(run_id, move |service, actor, run| {
-            let logged = service.log_artifact(actor, &run.run_id, &path, &artifact);
-            logged.map(drop)
+            service.log_artifact(actor, &run.run_id, &path, &artifact)
         })
         .await
     }
@@ -98,7 +97,7 @@ impl TrackingPort for TrackingCapability {
             RunStatus::Killed => tracking::RunStatus::Killed,
         };
         self.with_run(run_id, move |service, actor, run| {
-            service.set_status(actor, &run.run_id, status).map(drop)
+            service.set_status(actor, &run.run_id, status)
         })
         .await
     }
@@ -114,7 +113,7 @@ fn info(run: Run) -> RunInfo {
         experiment: run.experiment,
         name: run.name,
         status: match run.status {
-            tracking::RunStatus::Running => RunStatus::Running,
+            tracking::RunStatus::Running | tracking::RunStatus::Scheduled => RunStatus::Running,
             tracking::RunStatus::Finished => RunStatus::Finished,
             tracking::RunStatus::Failed => RunStatus::Failed,
             tracking::RunStatus::Killed => RunStatus::Killed,
