@@ -17,6 +17,7 @@ mod matrices;
 mod models;
 mod own_run;
 mod policy;
+mod provenance;
 mod secrets;
 mod session;
 mod storage;
@@ -38,6 +39,7 @@ pub use http::{
 };
 pub use human::{QUESTION_BYTES_MAX, QUESTION_MEMBERS_MAX, Question, Response};
 pub use own_run::OwnRun;
+pub use provenance::Provenance;
 pub use secrets::{SECRET_BYTES_MAX, SecretSource};
 pub use session::{SessionContext, session};
 pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX, SEARCH_RUNS_MAX};

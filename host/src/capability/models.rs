@@ -1,6 +1,7 @@
 //! `airlock:operator/models`: the guest's words for the registry, under the grant on the model.
 
 use super::policy::allows_name;
+use super::provenance::Ledger;
 use super::{Answer, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
@@ -15,6 +16,10 @@ pub(super) struct Models {
     pub(super) grants: Arc<Grants>,
     pub(super) registry: Registry,
     pub(super) actor: Actor,
+    /// What the host says of this attempt's versions.
+    pub(super) stamps: Vec<(String, String)>,
+    /// What the attempt read so far.
+    pub(super) ledger: Ledger,
 }
 
 impl Models {
@@ -44,8 +49,10 @@ impl ModelsPort for Models {
         artifact: String,
         tags: Vec<(String, String)>,
     ) -> Answer<ModelVersion> {
+        let mut stamps = self.stamps.clone();
+        stamps.extend(self.ledger.tag());
         self.on(name, move |registry, actor, name| {
-            let registered = registry.register(actor, name, &run_id, &artifact, &tags, &[]);
+            let registered = registry.register(actor, name, &run_id, &artifact, &tags, &stamps);
             registered.map(version)
         })
         .await

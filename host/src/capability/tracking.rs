@@ -1,6 +1,7 @@
 //! `airlock:operator/tracking`: the guest's words for the tracking room, under the grant on the experiment.
 
 use super::policy::allows_name;
+use super::provenance::Ledger;
 use super::{Answer, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
@@ -16,6 +17,10 @@ pub(super) struct TrackingCapability {
     pub(super) grants: Arc<Grants>,
     pub(super) service: Tracking,
     pub(super) actor: Actor,
+    /// What the host says of this attempt's runs.
+    pub(super) stamps: Vec<(String, String)>,
+    /// What the attempt read so far.
+    pub(super) ledger: Ledger,
 }
 
 impl TrackingCapability {
@@ -51,7 +56,7 @@ impl TrackingPort for TrackingCapability {
         self.check(&experiment)?;
         let port = self.clone();
         blocking(move || {
-            let run = port.service.start_run(&port.actor, &experiment, &name, &[]);
+            let run = port.service.start_run(&port.actor, &experiment, &name, &port.stamps);
             Ok(run.map_err(refusal)?.run_id)
         })
         .await
@@ -83,8 +88,10 @@ impl TrackingPort for TrackingCapability {
     }
 
     async fn log_artifact(&self, run_id: String, path: String, artifact: String) -> Answer<()> {
+        let data = self.ledger.tag();
         self.with_run(run_id, move |service, actor, run| {
-            service.log_artifact(actor, &run.run_id, &path, &artifact)
+            service.log_artifact(actor, &run.run_id, &path, &artifact)?;
+            stamp_data(service, actor, &run, data)
         })
         .await
     }
@@ -96,7 +103,9 @@ impl TrackingPort for TrackingCapability {
             RunStatus::Failed => tracking::RunStatus::Failed,
             RunStatus::Killed => tracking::RunStatus::Killed,
         };
+        let data = self.ledger.tag();
         self.with_run(run_id, move |service, actor, run| {
+            stamp_data(service, actor, &run, data)?;
             service.set_status(actor, &run.run_id, status)
         })
         .await
@@ -104,6 +113,21 @@ impl TrackingPort for TrackingCapability {
 
     async fn get_run(&self, run_id: String) -> Answer<RunInfo> {
         self.with_run(run_id, |_, _, run| Ok(info(run))).await
+    }
+}
+
+/// Says in the run which bytes the attempt read.
+fn stamp_data(
+    service: &Tracking,
+    actor: &Actor,
+    run: &Run,
+    data: Option<(String, String)>,
+) -> Result<(), tracking::TrackingError> {
+    match data {
+        Some(tag) if run.tags.get(&tag.0) != Some(&tag.1) => {
+            service.stamp(actor, &run.run_id, &[tag])
+        }
+        _ => Ok(()),
     }
 }
 
