@@ -106,7 +106,10 @@ mod tests {
             id: "d/odd/run/t/3/2".to_owned(),
         };
         let all = stamps(&provenance, "d/odd/run/t/3", &actor);
-        let all: Vec<String> = all.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let all: Vec<String> = all
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
         assert_eq!(
             all.join(" "),
             "airlock.component=abc airlock.plugin=train airlock.operator=gbdt airlock.dag_id=d \

@@ -410,9 +410,18 @@ async fn a_model_goes_from_run_to_production_under_its_grants() {
     );
     assert_eq!(trail.len(), 4);
     let tags = tracking.get_run(run.clone()).await.unwrap().tags;
-    let told = |key: &str| tags.iter().find(|(known, _)| known == key).unwrap().1.as_str();
+    let told = |key: &str| {
+        tags.iter()
+            .find(|(known, _)| known == key)
+            .unwrap()
+            .1
+            .as_str()
+    };
     assert_eq!(told("airlock.component"), "c0ffee");
-    assert_eq!((told("airlock.dag_id"), told("airlock.try_number")), ("d", "1"));
+    assert_eq!(
+        (told("airlock.dag_id"), told("airlock.try_number")),
+        ("d", "1")
+    );
     let lie = vec![("airlock.component".to_owned(), "lie".to_owned())];
     let refused = tracking.set_tags(run.clone(), lie).await;
     assert!(matches!(refused, Err(CapabilityError::Invalid(_))));

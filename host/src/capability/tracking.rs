@@ -56,7 +56,9 @@ impl TrackingPort for TrackingCapability {
         self.check(&experiment)?;
         let port = self.clone();
         blocking(move || {
-            let run = port.service.start_run(&port.actor, &experiment, &name, &port.stamps);
+            let run = port
+                .service
+                .start_run(&port.actor, &experiment, &name, &port.stamps);
             Ok(run.map_err(refusal)?.run_id)
         })
         .await

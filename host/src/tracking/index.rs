@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many rows one read takes.
 const PAGE: usize = 16_384;
+/// Up to so many runs of an experiment are read one by one; more in one pass over all.
+const ONE_BY_ONE_MAX: usize = 256;
 /// The most runs in memory; searching further experiments lets others go.
 const RUNS_MAX: usize = 2_000_000;
 /// The most runs that are marked; with more, everything is read anew.
@@ -48,6 +50,20 @@ pub(super) struct Loaded {
 struct Runs {
     entries: Vec<Entry>,
     places: HashMap<String, usize>,
+}
+
+impl Runs {
+    fn put(&mut self, entry: Entry) {
+        let run_id = &entry.head.run_id;
+        let place = self.places.get(run_id).copied();
+        match place.and_then(|place| self.entries.get_mut(place)) {
+            Some(known) => *known = entry,
+            None => {
+                self.places.insert(run_id.clone(), self.entries.len());
+                self.entries.push(entry);
+            }
+        }
+    }
 }
 
 /// Keys of params, metrics and tags, each kept once.
@@ -125,7 +141,9 @@ impl Drop for Mark<'_> {
         }
         if !changed.all {
             let seed = std::mem::take(&mut self.seed);
-            changed.runs.insert((seed, std::mem::take(&mut self.run_id)));
+            changed
+                .runs
+                .insert((seed, std::mem::take(&mut self.run_id)));
         }
     }
 }
@@ -195,39 +213,50 @@ impl Tracking {
     }
 
     fn read_runs(&self, seed: &str, keys: &mut Keys) -> Result<Runs, TrackingError> {
-        let prefix = index_key(seed, None);
+        let run_ids = self.run_ids(seed)?;
         let mut runs = Runs::default();
+        if run_ids.len() <= ONE_BY_ONE_MAX {
+            for run_id in &run_ids {
+                self.read_run(&mut runs, keys, run_id)?;
+            }
+        } else {
+            for (head, items) in items::read_many(&*self.store, &run_ids)? {
+                runs.put(Entry::new(head, items, keys));
+            }
+        }
+        Ok(runs)
+    }
+
+    fn run_ids(&self, seed: &str) -> Result<HashSet<String>, TrackingError> {
+        let prefix = index_key(seed, None);
+        let mut run_ids = HashSet::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
             let rows = self
                 .store
                 .scan(Table::TrackingRun, &prefix, after.as_deref(), PAGE)?;
             for row in &rows {
-                let run_id: String = codec::decode("a run's place", &row.value)?;
-                self.read_run(&mut runs, keys, &run_id)?;
+                run_ids.insert(codec::decode("a run's place", &row.value)?);
             }
             match rows.into_iter().next_back() {
                 Some(last) => after = Some(last.key),
-                None => return Ok(runs),
+                None => return Ok(run_ids),
             }
         }
     }
 
-    fn read_run(&self, runs: &mut Runs, keys: &mut Keys, run_id: &str) -> Result<(), TrackingError> {
+    fn read_run(
+        &self,
+        runs: &mut Runs,
+        keys: &mut Keys,
+        run_id: &str,
+    ) -> Result<(), TrackingError> {
         // A commit that was refused made no run.
         let Some((head, _)) = self.find_head(run_id)? else {
             return Ok(());
         };
         let items = items::read(&*self.store, &head, None)?;
-        let entry = Entry::new(head, items, keys);
-        let place = runs.places.get(run_id).copied();
-        match place.and_then(|place| runs.entries.get_mut(place)) {
-            Some(known) => *known = entry,
-            None => {
-                runs.places.insert(run_id.to_owned(), runs.entries.len());
-                runs.entries.push(entry);
-            }
-        }
+        runs.put(Entry::new(head, items, keys));
         Ok(())
     }
 }
@@ -316,8 +345,9 @@ impl Rows for Loaded {
         match slot {
             Slot::Param(number) => text(get(&row.params, *number)),
             Slot::Tag(number) => text(get(&row.tags, *number)),
-            Slot::Metric(number) => get(&row.metrics, *number)
-                .map_or(Value::Absent, |point| Value::Number(point.value)),
+            Slot::Metric(number) => {
+                get(&row.metrics, *number).map_or(Value::Absent, |point| Value::Number(point.value))
+            }
             Slot::Attribute(key) => match key.as_str() {
                 "run_id" => Value::Text(&head.run_id),
                 "run_name" => Value::Text(&head.name),

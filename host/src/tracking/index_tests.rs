@@ -1,8 +1,6 @@
 use super::*;
 use crate::store::{MemoryStore, Store};
-use crate::tracking::{
-    Actor, ActorKind, Batch, Clock, MetricInput, NewRun, RunStatus, ViewType,
-};
+use crate::tracking::{Actor, ActorKind, Batch, Clock, MetricInput, NewRun, RunStatus, ViewType};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -53,7 +51,11 @@ fn act() -> impl Strategy<Value = Act> {
 const SEARCHES: [(&str, &str, ViewType); 6] = [
     ("", "metrics.a DESC", ViewType::ActiveOnly),
     ("metrics.a > 0", "start_time", ViewType::All),
-    ("metrics.b != 1 AND tags.t = 'a'", "tags.t", ViewType::ActiveOnly),
+    (
+        "metrics.b != 1 AND tags.t = 'a'",
+        "tags.t",
+        ViewType::ActiveOnly,
+    ),
     ("params.p IN ('a')", "end_time DESC", ViewType::All),
     ("status = 'FINISHED'", "metrics.b", ViewType::DeletedOnly),
     ("run_name LIKE 'run%'", "run_id", ViewType::All),
@@ -66,7 +68,8 @@ fn fulfils(run: &Run, filter: &str) -> bool {
         "" => true,
         "metrics.a > 0" => metric("a").is_some_and(|value| value > 0.0),
         "metrics.b != 1 AND tags.t = 'a'" => {
-            let other = metric("b").is_some_and(|value| (value - 1.0).abs() > 0.0 || value.is_nan());
+            let other =
+                metric("b").is_some_and(|value| (value - 1.0).abs() > 0.0 || value.is_nan());
             other && run.tags.get("t").is_some_and(|tag| tag == "a")
         }
         "params.p IN ('a')" => run.params.get("p").is_some_and(|param| param == "a"),
@@ -86,9 +89,17 @@ fn check(tracking: &Tracking, store: &Arc<MemoryStore>) {
         };
         let found = search(tracking);
         // Text, because NaN is not equal to itself.
-        assert_eq!(format!("{found:?}"), format!("{:?}", search(&rows)), "{filter}");
+        assert_eq!(
+            format!("{found:?}"),
+            format!("{:?}", search(&rows)),
+            "{filter}"
+        );
         let shown = |run: &&Run| view.shows(run.lifecycle) && fulfils(run, filter);
-        let mut expected: Vec<String> = all.iter().filter(shown).map(|run| format!("{run:?}")).collect();
+        let mut expected: Vec<String> = all
+            .iter()
+            .filter(shown)
+            .map(|run| format!("{run:?}"))
+            .collect();
         let mut found: Vec<String> = found.iter().map(|run| format!("{run:?}")).collect();
         expected.sort();
         found.sort();
@@ -153,10 +164,20 @@ fn writers_and_searches_at_once_never_see_less_than_was_answered() {
             scope.spawn(move || {
                 for turn in 0..30 {
                     let name = Some(format!("w{worker}-{turn}"));
-                    let new = NewRun { name: name.clone(), ..NewRun::default() };
+                    let new = NewRun {
+                        name: name.clone(),
+                        ..NewRun::default()
+                    };
                     tracking.create_run(&user(), "0", &new).unwrap();
                     let filter = format!("run_name LIKE 'w{worker}-%'");
-                    let page = tracking.search_runs(&["0".to_owned()], ViewType::All, &filter, &[], 100, None);
+                    let page = tracking.search_runs(
+                        &["0".to_owned()],
+                        ViewType::All,
+                        &filter,
+                        &[],
+                        100,
+                        None,
+                    );
                     assert_eq!(page.unwrap().items.len(), turn + 1);
                 }
             });
