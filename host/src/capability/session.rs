@@ -99,6 +99,7 @@ pub fn session(context: SessionContext) -> Ports {
             grants: Arc::clone(&grants),
             registry: context.registry,
             actor: context.actor,
+            read: Arc::default(),
         }),
         dag_state: Box::new(DagState {
             grants: Arc::clone(&grants),

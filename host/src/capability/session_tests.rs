@@ -248,6 +248,11 @@ async fn without_grants_everything_is_denied_and_says_what_would_help() {
         ports.models.set_alias("churn".into(), "a".into(), 1).await,
         "`models`",
     );
+    denied(ports.models.rollback("churn".into(), 1).await, "`models`");
+    denied(
+        ports.models.read_artifact("churn".into(), 1, 0, 1).await,
+        "`models`",
+    );
     let date = "2026-01-05T00:00:00Z";
     denied(
         ports

@@ -7,7 +7,7 @@ use super::model::{
     ModelVersion, PROMOTIONS_MAX, Promotion, RegisteredModel, Stage, origin_key, version_key,
 };
 use super::run::run_key;
-use super::runs::{TRIES_MAX, check_pairs, contended, put, require_blob};
+use super::runs::{TRIES_MAX, check_pairs, contended, parse_digest, put, require_blob};
 use super::{Actor, Audit, Clock, ITEMS_PER_RUN_MAX, TrackingError, check_count, check_name};
 use crate::store::{Commit, CommitError, RowWrite, Store, Table};
 use serde_json::{Value, json};
@@ -134,9 +134,34 @@ impl Registry {
 
     /// Takes what is in Production out and puts the version that was there before it back.
     pub fn rollback(&self, actor: &Actor, name: &str) -> Result<ModelVersion, TrackingError> {
+        self.go_back(actor, name, None)
+    }
+
+    /// The same where `from` is in Production; where it is not (any more) nothing changes. Yields what is in Production.
+    pub fn rollback_from(
+        &self,
+        actor: &Actor,
+        name: &str,
+        from: u32,
+    ) -> Result<ModelVersion, TrackingError> {
+        self.go_back(actor, name, Some(from))
+    }
+
+    fn go_back(
+        &self,
+        actor: &Actor,
+        name: &str,
+        from: Option<u32>,
+    ) -> Result<ModelVersion, TrackingError> {
         let version = self.change(actor, name, false, |draft| {
             let current = self.in_stage(name, Stage::Production)?;
             let is_current = |number: u32| current.iter().any(|record| record.version == number);
+            if from.is_some_and(|from| !is_current(from)) {
+                let newest = current.last().ok_or_else(|| {
+                    TrackingError::NotFound(format!("model {name:?} has no version in Production"))
+                })?;
+                return Ok((newest.version, None));
+            }
             while draft
                 .model
                 .promotions
@@ -270,6 +295,23 @@ impl Registry {
         let versions = self.versions(name)?;
         let newest = |stage: &Stage| versions.iter().rev().find(|record| record.stage == *stage);
         Ok(stages.iter().filter_map(newest).cloned().collect())
+    }
+
+    /// The bytes of a version's artifact.
+    pub fn artifact(&self, name: &str, version: u32) -> Result<Vec<u8>, TrackingError> {
+        let record = self
+            .version(name, version)?
+            .ok_or_else(|| no_version(name, version))?;
+        let found = match parse_digest(&record.artifact) {
+            Some(digest) => self.store.get_blob(&digest)?,
+            None => None,
+        };
+        found.ok_or_else(|| {
+            TrackingError::NotFound(format!(
+                "the artifact {} of {name:?} version {version} is not in the store",
+                record.artifact
+            ))
+        })
     }
 
     /// What was in Production at a time: the versions, ascending, folded from the audit trail.
