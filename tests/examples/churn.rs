@@ -8,9 +8,9 @@ pub(crate) const WEEKLY: &str = "weekly_churn_model_training";
 
 impl House {
     /// The daily run of a date and then the weekly one, with fewer rows and rounds than the example has.
-    pub(crate) fn week(&self, date: &str, data: &Value) -> Run {
+    pub(crate) fn week(&self, date: &str, events: &Value) -> Run {
         let mut conf = json!({"rows": 4000});
-        for (key, value) in data.as_object().unwrap() {
+        for (key, value) in events.as_object().unwrap() {
             conf[key] = value.clone();
         }
         self.triggered("churn/daily_feature_engineering.yaml", date, &conf)
