@@ -109,6 +109,7 @@ pub fn session(context: SessionContext) -> Ports {
             actor: context.actor,
             stamps,
             ledger,
+            read: Arc::default(),
         }),
         dag_state: Box::new(DagState {
             grants: Arc::clone(&grants),

@@ -207,6 +207,15 @@ fn denied<T: std::fmt::Debug>(answer: Result<T, CapabilityError>, grant: &str) {
 }
 
 #[tokio::test]
+async fn without_a_grant_a_model_is_neither_rolled_back_nor_read() {
+    let house = house(Grants::default());
+    let models = &house.ports.models;
+    denied(models.rollback("churn".into(), 1).await, "`models`");
+    let read = models.read_artifact("churn".into(), 1, 0, 1).await;
+    denied(read, "`models`");
+}
+
+#[tokio::test]
 async fn without_grants_everything_is_denied_and_says_what_would_help() {
     let house = house(Grants::default());
     let ports = &house.ports;

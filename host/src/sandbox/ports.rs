@@ -273,6 +273,16 @@ pub trait ModelsPort: Send + Sync {
     ) -> Answer<models::ModelVersion>;
     /// Points an alias at a version.
     async fn set_alias(&self, name: String, alias: String, version: u32) -> Answer<()>;
+    /// Puts the version that was in Production before this one back.
+    async fn rollback(&self, name: String, from_version: u32) -> Answer<models::ModelVersion>;
+    /// Bytes of a version's artifact.
+    async fn read_artifact(
+        &self,
+        name: String,
+        version: u32,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>>;
 }
 
 /// `airlock:operator/dag-state`.

@@ -425,6 +425,12 @@ impl ModelsPort for TestPort {
     async fn set_alias(&self, _: String, _: String, _: u32) -> Answer<()> {
         denied()
     }
+    async fn rollback(&self, _: String, _: u32) -> Answer<models::ModelVersion> {
+        denied()
+    }
+    async fn read_artifact(&self, _: String, _: u32, _: u64, _: u32) -> Answer<Vec<u8>> {
+        denied()
+    }
 }
 
 #[async_trait]

@@ -353,6 +353,23 @@ impl ModelsPort for Traced<dyn ModelsPort> {
         self.trace.outside(STAGES);
         self.inner.set_alias(name, alias, version).await
     }
+
+    async fn rollback(&self, name: String, from_version: u32) -> Answer<models::ModelVersion> {
+        self.trace.outside(STAGES);
+        self.inner.rollback(name, from_version).await
+    }
+
+    async fn read_artifact(
+        &self,
+        name: String,
+        version: u32,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
+        // A model may be removed and made anew: the same number then names other bytes.
+        self.trace.outside("a version of the model registry");
+        self.inner.read_artifact(name, version, offset, max).await
+    }
 }
 
 /// The attempt's own run with a trace beside it.

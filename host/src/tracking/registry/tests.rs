@@ -101,6 +101,37 @@ fn promotion_archives_the_old_champion_in_the_same_commit() {
 }
 
 #[test]
+fn a_repeated_rollback_from_a_version_goes_back_one_step() {
+    let house = house();
+    for content in ["a", "b", "c"] {
+        let version = house.register(content).version;
+        house.promote(version);
+    }
+    for _retry in 0..2 {
+        let back = house.registry.rollback_from(&user(), "churn", 3).unwrap();
+        assert_eq!((back.version, back.stage), (2, Stage::Production));
+        let archived = Stage::Archived;
+        assert_eq!(house.stages(), [archived, Stage::Production, archived]);
+    }
+    house
+        .registry
+        .transition_stage(&user(), "churn", 2, Stage::Archived, false)
+        .unwrap();
+    let nothing = house.registry.rollback_from(&user(), "churn", 3);
+    assert!(matches!(nothing, Err(TrackingError::NotFound(_))));
+    assert_eq!(house.stages(), [Stage::Archived; 3]);
+}
+
+#[test]
+fn the_bytes_of_a_version_are_read() {
+    let house = house();
+    house.register("model of a");
+    assert_eq!(house.registry.artifact("churn", 1).unwrap(), b"model of a");
+    let missing = house.registry.artifact("churn", 2);
+    assert!(matches!(missing, Err(TrackingError::NotFound(_))));
+}
+
+#[test]
 fn rollback_goes_back_step_by_step_and_then_refuses() {
     let house = house();
     for content in ["a", "b", "c"] {

@@ -12,7 +12,7 @@ use crate::tracking::runs::{remove, require_blob};
 use crate::tracking::search::{self, MODEL_VERSIONS, Page, Request, Size};
 use crate::tracking::{
     Actor, ITEMS_PER_CALL_MAX, REGISTRY_TEXT_CHARS_MAX, SEARCH_RESULTS_MAX, TrackingError,
-    check_count, check_name, check_own_tag, check_tags, check_text, codec,
+    check_count, check_name, check_own_tag, check_tags, check_text, codec, parse_digest,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -279,6 +279,21 @@ impl Registry {
     pub fn version(&self, name: &str, version: u32) -> Result<Option<ModelVersion>, TrackingError> {
         check_name("model", name)?;
         Ok(self.read(name, version)?.map(|(record, _)| record))
+    }
+
+    /// The bytes of a version's artifact.
+    pub fn artifact(&self, name: &str, version: u32) -> Result<Vec<u8>, TrackingError> {
+        let record = self.require(name, version)?;
+        let found = match parse_digest(&record.artifact) {
+            Some(digest) => self.store.get_blob(&digest)?,
+            None => None,
+        };
+        found.ok_or_else(|| {
+            TrackingError::NotFound(format!(
+                "the artifact {:?} of {name:?} version {version} is not in the store",
+                record.artifact
+            ))
+        })
     }
 
     /// Reads a version that must be there.

@@ -123,8 +123,11 @@ pub mod training {
             Ok(self.0.clone())
         }
 
-        pub fn score(&self, _data: &Matrix) -> Result<Scores, TrainError> {
-            Err(TrainError::Invalid("the fake host scores nothing".into()))
+        pub fn score(&self, data: &Matrix) -> Result<Scores, TrainError> {
+            with(|state| match &mut state.scorer {
+                Some(scorer) => Ok(Scores(scorer(&self.0, data.rows()))),
+                None => Err(TrainError::Invalid("call Host::on_score".into())),
+            })
         }
 
         pub fn importance(&self) -> Vec<(String, f64)> {
@@ -140,15 +143,17 @@ pub mod training {
         }
     }
 
-    pub struct Scores(());
+    pub struct Scores(Vec<f32>);
 
     impl Scores {
         pub fn evaluate(&self, _metrics: &[Metric]) -> Result<Vec<(Metric, f64)>, TrainError> {
             Ok(Vec::new())
         }
 
-        pub fn read(&self, _offset: u64, _limit: u32) -> Vec<f32> {
-            Vec::new()
+        pub fn read(&self, offset: u64, limit: u32) -> Vec<f32> {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            let rest = self.0.iter().skip(from);
+            rest.take(limit as usize).copied().collect()
         }
     }
 }
