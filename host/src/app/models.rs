@@ -3,12 +3,10 @@
 use super::App;
 use crate::error::{ErrorKind, UserError};
 use crate::tracking::{
-    Actor, ActorKind, Audit, AuditEvent, ModelVersion, RegisteredModel, Run, Stage, TrackingError,
+    Actor, ActorKind, ModelVersion, RegisteredModel, Run, Stage, TrackingError, VersionLife,
 };
 use serde::Serialize;
 
-/// Audit events read at once.
-const AUDIT_PAGE: usize = 1_000;
 /// Models listed at once.
 const MODELS_PAGE: usize = 1_000;
 
@@ -20,7 +18,7 @@ pub struct ModelDetail {
     /// Its versions, oldest first, each with the run that made it.
     pub versions: Vec<VersionDetail>,
     /// What was done to it, oldest first.
-    pub history: Vec<AuditEvent>,
+    pub history: Vec<VersionLife>,
 }
 
 /// A version and the run that made it.
@@ -63,26 +61,10 @@ impl App {
             .map(detail)
             .collect();
         Ok(ModelDetail {
-            history: self.model_history(name)?,
+            history: self.registry.history(name)?,
             model,
             versions,
         })
-    }
-
-    fn model_history(&self, name: &str) -> Result<Vec<AuditEvent>, UserError> {
-        let audit = Audit::new(self.store.clone());
-        let (mut history, mut from) = (Vec::new(), 0);
-        let prefix = format!("{name}/");
-        loop {
-            let page = audit.read(from, AUDIT_PAGE)?;
-            let Some((last, _)) = page.last() else {
-                return Ok(history);
-            };
-            from = last + 1;
-            let of_model =
-                |event: &AuditEvent| event.subject == name || event.subject.starts_with(&prefix);
-            history.extend(page.into_iter().map(|(_, event)| event).filter(of_model));
-        }
     }
 
     /// Moves a version to a stage; what was there becomes archived, in the same commit.
@@ -100,7 +82,7 @@ impl App {
 
     /// Puts the version that was in production before back.
     pub fn rollback(&self, name: &str) -> Result<ModelVersion, UserError> {
-        Ok(self.registry.rollback(&user(), name)?)
+        Ok(self.registry.rollback(&user(), name, None)?)
     }
 }
 
@@ -119,7 +101,9 @@ impl From<TrackingError> for UserError {
             TrackingError::Store(error) => error.into(),
             TrackingError::Commit(error) => error.into(),
             TrackingError::NotFound(message) => Self::new(ErrorKind::NotFound, message),
-            TrackingError::Conflict(message) => Self::new(ErrorKind::Conflict, message),
+            TrackingError::Conflict(message) | TrackingError::AlreadyExists(message) => {
+                Self::new(ErrorKind::Conflict, message)
+            }
             error @ TrackingError::Damaged { .. } => Self::new(ErrorKind::Store, error),
             error => Self::new(ErrorKind::Usage, error),
         }

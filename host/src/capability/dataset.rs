@@ -4,6 +4,7 @@ use super::budget::Budget;
 use super::files::Files;
 use super::handles::{Handles, lock};
 use super::matrices::{HeldMatrix, Matrices};
+use super::provenance::Ledger;
 use super::table::{Part, Table, TableWriter};
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::dataset::{
@@ -32,6 +33,8 @@ pub(super) struct Dataset {
     files: Files,
     budget: Budget,
     held: Arc<Handles<Held>>,
+    /// Learns what is opened.
+    ledger: Ledger,
 }
 
 impl Dataset {
@@ -40,7 +43,13 @@ impl Dataset {
             files,
             budget,
             held: Arc::new(Handles::new()),
+            ledger: Ledger::default(),
         }
+    }
+
+    /// The same, telling this ledger what is opened.
+    pub(super) fn noting(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
     }
 
     fn table(&self, handle: Handle) -> Answer<Part> {
@@ -70,6 +79,7 @@ impl Matrices for Dataset {
 #[async_trait]
 impl DatasetPort for Dataset {
     async fn open(&self, uri: String) -> Answer<Handle> {
+        let noted = uri.clone();
         let (files, budget) = (self.files.clone(), self.budget.clone());
         let part = blocking(move || {
             let (mut file, size) = files.open(&uri)?;
@@ -89,6 +99,7 @@ impl DatasetPort for Dataset {
             Table::read(bytes, &budget).map(Part::whole)
         })
         .await?;
+        self.ledger.read(&noted, part.digest());
         self.held.insert(Held::Table(part))
     }
 

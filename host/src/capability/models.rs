@@ -2,6 +2,7 @@
 
 use super::handles::lock;
 use super::policy::allows_name;
+use super::provenance::Ledger;
 use super::{Answer, HOST_CALL_BYTES_MAX, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
@@ -16,6 +17,10 @@ pub(super) struct Models {
     pub(super) grants: Arc<Grants>,
     pub(super) registry: Registry,
     pub(super) actor: Actor,
+    /// What the host says of this attempt's versions.
+    pub(super) stamps: Vec<(String, String)>,
+    /// What the attempt read so far.
+    pub(super) ledger: Ledger,
     /// The artifact that was read last: the store yields whole ones, guests read in parts.
     pub(super) read: Arc<Mutex<Option<ReadArtifact>>>,
 }
@@ -54,8 +59,10 @@ impl ModelsPort for Models {
         artifact: String,
         tags: Vec<(String, String)>,
     ) -> Answer<ModelVersion> {
+        let mut stamps = self.stamps.clone();
+        stamps.extend(self.ledger.tag());
         self.on(name, move |registry, actor, name| {
-            let registered = registry.register(actor, name, &run_id, &artifact, &tags);
+            let registered = registry.register(actor, name, &run_id, &artifact, &tags, &stamps);
             registered.map(version)
         })
         .await

@@ -156,6 +156,11 @@ fn house(grants: Grants) -> House {
             kind: ActorKind::TaskInstance,
             id: "d/r/t/-1/1".to_owned(),
         },
+        provenance: Provenance {
+            component: "c0ffee".to_owned(),
+            plugin: "train".to_owned(),
+            operator: "gbdt".to_owned(),
+        },
         run_port: Arc::new(outside.clone()),
         dag_state: Arc::new(outside.clone()),
         own_run: Arc::new(outside.clone()),
@@ -413,9 +418,25 @@ async fn a_model_goes_from_run_to_production_under_its_grants() {
             .all(|(_, event)| event.actor.id == "d/r/t/-1/1")
     );
     assert_eq!(trail.len(), 4);
+    let tags = tracking.get_run(run.clone()).await.unwrap().tags;
+    let told = |key: &str| {
+        tags.iter()
+            .find(|(known, _)| known == key)
+            .unwrap()
+            .1
+            .as_str()
+    };
+    assert_eq!(told("airlock.component"), "c0ffee");
+    assert_eq!(
+        (told("airlock.dag_id"), told("airlock.try_number")),
+        ("d", "1")
+    );
+    let lie = vec![("airlock.component".to_owned(), "lie".to_owned())];
+    let refused = tracking.set_tags(run.clone(), lie).await;
+    assert!(matches!(refused, Err(CapabilityError::Invalid(_))));
     // The run of an experiment that is not granted cannot be read by its id.
     let foreign = Tracking::new(house.store.clone(), Arc::new(|| 0))
-        .start_run(&trail[0].1.actor, "payroll", "r")
+        .start_run(&trail[0].1.actor, "payroll", "r", &[])
         .unwrap();
     denied(tracking.get_run(foreign.run_id).await, "`tracking`");
 }

@@ -5,7 +5,7 @@ use super::output::{print, print_json, say, table, time};
 use super::settings::{Need, open};
 use crate::app::{ModelDetail, VersionDetail};
 use crate::error::{ErrorKind, UserError};
-use crate::tracking::{AuditEvent, Stage};
+use crate::tracking::{Stage, VersionLife};
 use jiff::Timestamp;
 
 pub(super) fn run(global: &Global, command: Models) -> Result<(), UserError> {
@@ -109,16 +109,20 @@ fn text(detail: &ModelDetail) -> String {
         &rows,
     ));
     text.push_str("\nhistory\n");
-    let event = |event: &AuditEvent| {
+    let event = |event: &VersionLife| {
         vec![
             at(event.at_ms),
+            event
+                .version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
             event.action.clone(),
-            event.subject.clone(),
+            event.change.clone(),
             event.actor.id.clone(),
         ]
     };
     text.push_str(&table(
-        &["when", "what", "of", "who"],
+        &["when", "version", "what", "change", "who"],
         &detail.history.iter().map(event).collect::<Vec<_>>(),
     ));
     text

@@ -23,7 +23,7 @@ use reporting::Reporting;
 use reuse::Reuse;
 
 use crate::capability::{
-    self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
+    self, DagRunTrigger, OwnRun, Provenance, RunPort, SessionContext, SystemResolver, Vault,
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
@@ -278,6 +278,16 @@ fn actor(attempt: &Attempt) -> Actor {
     }
 }
 
+/// What runs in an attempt.
+fn provenance(plugin: &Plugin, operator: &str) -> Provenance {
+    let digest = crate::store::Digest(*plugin.digest());
+    Provenance {
+        component: digest.to_string(),
+        plugin: plugin.name().to_owned(),
+        operator: operator.to_owned(),
+    }
+}
+
 fn unrunnable(kind: AttemptErrorKind, message: &(impl ToString + ?Sized)) -> AttemptError {
     AttemptError {
         kind,
@@ -303,6 +313,7 @@ async fn prepare(
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let outside = outside(parts, &attempt.run, &secrets);
+    let operator_name = operator.clone();
     let rendered = render::task_context(attempt, task, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
@@ -336,6 +347,7 @@ async fn prepare(
         Shared {
             grants,
             actor: actor(attempt),
+            provenance: provenance(&plugin, &operator_name),
             run_port,
             own_run,
             secrets,
@@ -367,6 +379,7 @@ fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> 
 struct Shared {
     grants: Grants,
     actor: Actor,
+    provenance: Provenance,
     run_port: Arc<dyn RunPort>,
     own_run: Arc<dyn OwnRun>,
     secrets: Arc<AttemptSecrets>,
@@ -380,6 +393,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         grants: shared.grants,
         base_dir: parts.storage_root.clone(),
         actor: shared.actor,
+        provenance: shared.provenance,
         run_port: shared.run_port,
         own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),
