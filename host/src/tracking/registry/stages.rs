@@ -68,6 +68,26 @@ impl Registry {
         name: &str,
         reason: Option<&str>,
     ) -> Result<ModelVersion, TrackingError> {
+        self.go_back(actor, name, None, reason)
+    }
+
+    /// The same where `from` is in Production; where it is not (any more) nothing changes. Yields what is in Production.
+    pub fn rollback_from(
+        &self,
+        actor: &Actor,
+        name: &str,
+        from: u32,
+    ) -> Result<ModelVersion, TrackingError> {
+        self.go_back(actor, name, Some(from), None)
+    }
+
+    fn go_back(
+        &self,
+        actor: &Actor,
+        name: &str,
+        from: Option<u32>,
+        reason: Option<&str>,
+    ) -> Result<ModelVersion, TrackingError> {
         check_text(
             "a reason",
             reason.unwrap_or_default(),

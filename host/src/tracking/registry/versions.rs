@@ -77,6 +77,21 @@ impl Registry {
         self.require(name, number)
     }
 
+    /// The bytes of a version's artifact.
+    pub fn artifact(&self, name: &str, version: u32) -> Result<Vec<u8>, TrackingError> {
+        let record = self.require(name, version)?;
+        let found = match parse_digest(&record.artifact) {
+            Some(digest) => self.store.get_blob(&digest)?,
+            None => None,
+        };
+        found.ok_or_else(|| {
+            TrackingError::NotFound(format!(
+                "the artifact {:?} of {name:?} version {version} is not in the store",
+                record.artifact
+            ))
+        })
+    }
+
     /// Where a run has these bytes, as clients name it; where it does not name them, all that it has.
     fn source_of(&self, run_id: &str, artifact: &str) -> Result<String, TrackingError> {
         let tracking = self.tracking();
