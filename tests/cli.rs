@@ -33,6 +33,9 @@ fn help_of_every_command() {
         "db",
         "dags test",
         "dags next-execution",
+        "serve",
+        "tokens",
+        "tokens create",
         "runs logs",
         "bench",
     ] {

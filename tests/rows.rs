@@ -47,7 +47,6 @@ const WITHOUT: &[(&str, &str)] = &[
         "i12",
         "an audit trail of people's changes through the program is to come",
     ),
-    ("i19", "the API's tokens are to come"),
     ("i20", "metrics and traces are to come"),
     (
         "m5",

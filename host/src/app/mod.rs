@@ -20,6 +20,7 @@ mod questions;
 mod retention;
 mod runs;
 mod task_instances;
+mod tokens;
 mod variables;
 
 pub use crate::email::SmtpSettings;
@@ -39,6 +40,7 @@ pub use questions::PendingInput;
 pub use retention::{Cleaned, RetentionPolicy};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
+pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, TokenRow};
 pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};

@@ -4,6 +4,7 @@
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
 use super::args_admin::{Connections, Pools, Variables};
+use super::args_api::{ListenArgs, Tokens};
 use super::args_ml::{Experiments, Models};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
@@ -122,6 +123,12 @@ pub struct Global {
     /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
     #[arg(skip)]
     pub queues: Vec<String>,
+    /// Where a service's API listens; `serve --listen`, `AIRLOCK_LISTEN` and `airlock.toml` say it
+    #[arg(skip)]
+    pub listen: Option<String>,
+    /// What a service is called; `serve --listen-name`, `AIRLOCK_LISTEN_NAMES` and `airlock.toml` say it
+    #[arg(skip)]
+    pub listen_names: Vec<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -168,6 +175,9 @@ pub enum Command {
     /// Manage connections
     #[command(subcommand)]
     Connections(Connections),
+    /// Manage the tokens of the API
+    #[command(subcommand)]
+    Tokens(Tokens),
     /// List this machine's GPUs and what holds them
     Gpus,
     /// Maintain the store
@@ -245,6 +255,9 @@ pub struct Serve {
         value_delimiter = ','
     )]
     pub queues: Vec<String>,
+    #[expect(missing_docs, reason = "a comment would become help text")]
+    #[command(flatten)]
+    pub api: ListenArgs,
 }
 
 /// Verbs of `airlock dags`.

@@ -4,6 +4,7 @@
 mod admin;
 pub mod args;
 pub mod args_admin;
+pub mod args_api;
 pub mod args_ml;
 pub mod args_service;
 mod assets;
@@ -30,6 +31,7 @@ mod settings;
 mod settings_file;
 mod task_instance;
 mod tasks;
+mod tokens;
 mod variables;
 
 use crate::error::{ErrorKind, UserError};
@@ -147,6 +149,7 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Pools(command) => pools::run(global, command),
         Command::Variables(command) => variables::run(global, command),
         Command::Connections(command) => connections::run(global, command),
+        Command::Tokens(command) => tokens::run(global, command),
         Command::Gpus => gpus::run(global),
         Command::GpuProbe => gpus::probe(),
         Command::Db(command) => db::run(global, command),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     "data",
     "storage_root",
     "plugins",
@@ -18,6 +18,8 @@ const KEYS: [&str; 11] = [
     "smtp_from",
     "parallelism",
     "queues",
+    "listen",
+    "listen_names",
     "retention_days",
     "retention_runs",
     "gpu_list",
@@ -51,6 +53,8 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
             }
             "queues" => global.queues = texts(&key, value)?,
+            "listen" => global.listen = Some(words(&key, value)?),
+            "listen_names" => global.listen_names = texts(&key, value)?,
             "retention_days" => {
                 global.retention_days = global.retention_days.or(Some(number(&key, &value)?));
             }

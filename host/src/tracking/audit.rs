@@ -33,7 +33,7 @@ pub struct AuditEvent {
 
 impl AuditEvent {
     /// A commit that appends this event and nothing else yet.
-    pub(super) fn commit(&self) -> Result<Commit, TrackingError> {
+    pub(crate) fn commit(&self) -> Result<Commit, TrackingError> {
         Ok(Commit {
             stream: Some((StreamId(STREAM.to_owned()), None)),
             events: vec![codec::encode(self)?],
