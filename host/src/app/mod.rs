@@ -21,6 +21,7 @@ mod runs;
 mod task_instances;
 mod variables;
 
+pub use crate::capability::{StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;

@@ -20,7 +20,7 @@ use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
 
 use crate::capability::{
-    self, DagRunTrigger, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
+    self, DagRunTrigger, ObjectStorage, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
@@ -72,6 +72,8 @@ pub struct Parts {
     pub mailer: Option<Arc<Mailer>>,
     /// What `file://./` is relative to.
     pub storage_root: PathBuf,
+    /// What attempts share about objects in buckets.
+    pub objects: Arc<ObjectStorage>,
 }
 
 type Live = Mutex<HashMap<Key, CancelSignal>>;
@@ -82,6 +84,8 @@ const PREPARING_THREADS: usize = 2;
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for what does not stop.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(100);
+/// How long a shutdown waits for uploads that are being taken back.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// The most denials that an attempt's error tells.
 const DENIALS_TOLD_MAX: usize = 3;
 
@@ -118,6 +122,7 @@ impl Drop for LocalExecutor {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(SHUTDOWN_MAX);
         }
+        self.parts.objects.settle(SETTLE_MAX);
     }
 }
 
@@ -373,6 +378,8 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         cards: shared.cards,
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
+        connections: shared.secrets.clone(),
+        objects: parts.objects.clone(),
         secrets: shared.secrets,
         vault: shared.vault,
         resolver: Arc::new(SystemResolver),

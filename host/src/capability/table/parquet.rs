@@ -2,9 +2,10 @@
 //! the batches were.
 
 use super::column::{ColumnBuilder, Values, kind_of};
+use super::source::{OnDisk, Source};
 use super::{Answer, COLUMNS_MAX, Parsed, ROWS_MAX, invalid};
 use crate::capability::budget::{Budget, Reservation};
-use crate::capability::files::Writer;
+use crate::capability::objects::Writer;
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
@@ -15,6 +16,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
+use std::io;
 use std::sync::Arc;
 
 /// Rows of one step while reading, so that a small file that unfolds to a large table meets the budget early.
@@ -24,10 +27,22 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// The most rows of one batch that a guest hands over.
 const BATCH_ROWS_MAX: usize = 65_536;
 
-pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
-    let file_bytes = bytes.len() as u64;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
-        .map_err(|error| unreadable(&error))?;
+pub(super) fn read(object: Source, memory: &mut Reservation) -> Answer<Parsed> {
+    let held = object.bytes_held();
+    match object {
+        Source::Memory(bytes) => read_from(Bytes::from(bytes), held, memory),
+        Source::Disk(spooled) => read_from(OnDisk(spooled), held, memory),
+    }
+}
+
+/// `file_bytes` of the object are in memory.
+fn read_from<R: ChunkReader + 'static>(
+    object: R,
+    file_bytes: u64,
+    memory: &mut Reservation,
+) -> Answer<Parsed> {
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(object).map_err(|error| unreadable(&error))?;
     let schema = Arc::clone(builder.schema());
     if schema.fields().len() > COLUMNS_MAX {
         return Err(CapabilityError::TooLarge(COLUMNS_MAX as u64));
@@ -176,7 +191,15 @@ impl TableWriter {
     }
 }
 
+/// The answer of the object's own writer where it is the cause.
 fn unwritable(error: &ParquetError) -> CapabilityError {
+    if let ParquetError::External(cause) = error
+        && let Some(cause) = cause.downcast_ref::<io::Error>()
+        && let Some(answer) = cause.get_ref()
+        && let Some(answer) = answer.downcast_ref::<CapabilityError>()
+    {
+        return answer.clone();
+    }
     CapabilityError::Unavailable(format!("the parquet file cannot be written: {error}"))
 }
 
