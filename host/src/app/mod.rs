@@ -23,6 +23,7 @@ mod task_instances;
 mod tokens;
 mod variables;
 
+pub use crate::capability::{StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;

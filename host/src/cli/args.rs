@@ -9,6 +9,7 @@ use super::args_ml::{Experiments, Models};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use crate::app::StorageConnections;
 use crate::bench::TrainData;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -120,6 +121,9 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// With whose credentials buckets are reached; only `airlock.toml` says it
+    #[arg(skip)]
+    pub storage: StorageConnections,
     /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
     #[arg(skip)]
     pub queues: Vec<String>,

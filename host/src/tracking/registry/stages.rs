@@ -93,26 +93,6 @@ impl Registry {
             reason.unwrap_or_default(),
             REGISTRY_TEXT_CHARS_MAX,
         )?;
-        self.go_back(actor, name, None, reason)
-    }
-
-    /// The same where `from` is in Production; where it is not (any more) nothing changes. Yields what is in Production.
-    pub fn rollback_from(
-        &self,
-        actor: &Actor,
-        name: &str,
-        from: u32,
-    ) -> Result<ModelVersion, TrackingError> {
-        self.go_back(actor, name, Some(from), None)
-    }
-
-    fn go_back(
-        &self,
-        actor: &Actor,
-        name: &str,
-        from: Option<u32>,
-        reason: Option<&str>,
-    ) -> Result<ModelVersion, TrackingError> {
         let version = self.change(actor, name, false, |draft| {
             let current = self.in_stage(name, Stage::Production)?;
             let is_current = |number: u32| current.iter().any(|record| record.version == number);

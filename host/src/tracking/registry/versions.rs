@@ -296,21 +296,6 @@ impl Registry {
         Ok(self.read(name, version)?.map(|(record, _)| record))
     }
 
-    /// The bytes of a version's artifact.
-    pub fn artifact(&self, name: &str, version: u32) -> Result<Vec<u8>, TrackingError> {
-        let record = self.require(name, version)?;
-        let found = match parse_digest(&record.artifact) {
-            Some(digest) => self.store.get_blob(&digest)?,
-            None => None,
-        };
-        found.ok_or_else(|| {
-            TrackingError::NotFound(format!(
-                "the artifact {:?} of {name:?} version {version} is not in the store",
-                record.artifact
-            ))
-        })
-    }
-
     /// Reads a version that must be there.
     pub fn require_version(&self, name: &str, version: u32) -> Result<ModelVersion, TrackingError> {
         self.require(name, version)
