@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Letters with the number of their rows.
-const ROWS: [(char, u32); 8] = [
+const ROWS: [(char, u32); 9] = [
     ('a', 25),
     ('b', 21),
     ('c', 8),
@@ -15,6 +15,7 @@ const ROWS: [(char, u32); 8] = [
     ('f', 11),
     ('g', 5),
     ('i', 20),
+    ('m', 24),
 ];
 
 /// Rows without a test of their own, each with the reason. A row that has one must not be here.
@@ -48,6 +49,13 @@ const WITHOUT: &[(&str, &str)] = &[
     ),
     ("i19", "the API's tokens are to come"),
     ("i20", "metrics and traces are to come"),
+    (
+        "m5",
+        "a run keeps the DAG's version; the digests of its components are to come",
+    ),
+    ("m6", "MLflow's client on Airlock's tracking is to come"),
+    ("m7", "a test of this name is to come"),
+    ("m20", "looking at the registry as of a time is to come"),
 ];
 
 fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {

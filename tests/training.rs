@@ -207,7 +207,7 @@ fn told<'a>(log: &'a str, before: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_try_goes_on() {
+fn m14_a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_try_goes_on() {
     // Many rows and tiny steps: no machine reaches the last round in the time of this test.
     let house = House::new(&rows(20_000, |a, b| (a ^ b) & 1));
     let airlock = &house.airlock;
@@ -242,6 +242,59 @@ fn a_training_that_is_told_to_stop_saves_itself_within_the_grace_and_the_next_tr
         rounds(first).iter().max() < rounds(second).iter().min(),
         "{log}"
     );
+}
+
+#[test]
+fn m3_a_training_over_its_memory_fails_alone() {
+    let house = House::new(&noisy());
+    let mut dag = dag(&json!({}));
+    dag["tasks"][0]["grants"] = json!({
+        "storage_read": ["file://./"], "tracking": ["e"], "models": ["m"],
+        "training": {"threads": 1, "memory": "1KiB"},
+    });
+    dag["tasks"].as_array_mut().unwrap().push(json!({
+        "task_id": "beside", "operator": "train.gbdt", "config": {
+            "features": "file://./features.csv", "experiment": "e", "run_name": "beside", "n_estimators": ROUNDS,
+        },
+    }));
+    let path = house.airlock.file("dag.yaml", &dag.to_string());
+    let arguments = ["dags", "test", path.to_str().unwrap(), "--json"];
+    let done = house.airlock.run(&arguments);
+    assert_eq!(done.code, 10, "{}{}", done.stdout, done.stderr);
+    let summary = done.json();
+    let rows = summary["task_instances"].as_array().unwrap();
+    let row = |task_id| rows.iter().find(|row| row["task_id"] == task_id).unwrap();
+    let error = row("train")["error"].as_str().unwrap();
+    assert!(error.contains("bytes of memory"), "{error}");
+    assert_eq!(row("beside")["state"], "success", "{summary}");
+}
+
+#[test]
+fn m24_while_a_training_computes_elsewhere_the_orchestrator_runs_other_tasks() {
+    // No machine reaches the last round in the time of this test.
+    let house = House::new(&rows(20_000, |a, b| (a ^ b) & 1));
+    let airlock = &house.airlock;
+    let endless = json!({"n_estimators": ENDLESS, "learning_rate": 0.0001});
+    airlock.dag_file(&dag(&endless));
+    airlock.dag_file(&json!({"dag_id": "light", "tasks": [
+        {"task_id": "list", "operator": "probe", "config": {"value": [1, 2, 3]}},
+        {"task_id": "each", "operator": "probe", "depends_on": ["list"], "expand": {"value": "{{ xcom_pull('list') }}"}},
+    ]}));
+    let service = airlock.serve();
+    let begin = |dag_id| {
+        let run = ["dags", "trigger", dag_id, "--no-wait", "--run-id", "one"];
+        airlock.ok(&run);
+    };
+    begin("training");
+    let logs = ["runs", "logs", "training", "one", "train"];
+    airlock.until_text(&logs, |log| log.contains("Checkpoint "));
+    assert_eq!(workers_of(service.id()).len(), 1, "a process of its own");
+    begin("light");
+    airlock.until(&["runs", "show", "light", "one"], |run| {
+        run["state"] == "success"
+    });
+    let training = airlock.ok(&["runs", "show", "training", "one", "--json"]);
+    assert_eq!(training.json()["state"], "running");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn holds(task_id: &str, pool: &str, gpu: &Value) -> Value {
 }
 
 #[test]
-fn a_task_waits_for_a_card_that_fits_and_the_commands_say_who_holds_it() {
+fn m4_a_task_waits_for_a_card_that_fits_and_the_commands_say_who_holds_it() {
     let airlock = machine();
     airlock.dag_file(&json!({"dag_id": "training", "tasks": [
         holds("first", "gpu", &json!({"name": "h100"})),

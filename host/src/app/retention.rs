@@ -7,7 +7,7 @@
 
 use super::App;
 use crate::error::UserError;
-use crate::executor::{LogStore, LogStream};
+use crate::executor::{KEPT_PREFIX, LogStore, LogStream, kept_at};
 use crate::scheduler::{
     DagRow, DagVersionRow, INDEX, Removal, RunRow, date_key, decode_event, decode_row, encode_row,
     replay_run, run_key, run_stream, runs_prefix, task_instance_rows,
@@ -45,6 +45,8 @@ pub struct Cleaned {
     pub runs: usize,
     /// Runs that could not be read and stay.
     pub unreadable: usize,
+    /// Results kept for reuse that went.
+    pub results: usize,
     /// DAG versions that went.
     pub dag_versions: usize,
     /// Blobs that went.
@@ -144,6 +146,7 @@ impl Cleaner<'_> {
                 return Ok(cleaned);
             }
         }
+        cleaned.results = policy.before.map_or(Ok(0), |at| self.remove_results(at))?;
         cleaned.dag_versions = self.remove_dag_versions()?;
         let collected = self.store.collect_blobs()?;
         (cleaned.blobs, cleaned.blob_bytes) = (collected.blobs, collected.bytes);
@@ -256,6 +259,18 @@ impl Cleaner<'_> {
     }
 
     /// Removes versions that no run, and no DAG as it is now, names.
+    /// Results that were reached before `before`, and those that this program cannot use.
+    fn remove_results(&self, before: Timestamp) -> Result<usize, UserError> {
+        let mut rows = Vec::new();
+        for_each_row(self.store, Table::State, KEPT_PREFIX, |row| {
+            if kept_at(&row.value).is_none_or(|at| at < before) {
+                rows.push((Table::State, write(row.key, Some(row.version), None)));
+            }
+            Ok(())
+        })?;
+        self.remove_rows(rows)
+    }
+
     fn remove_dag_versions(&self) -> Result<usize, UserError> {
         let mut used = HashSet::new();
         let mut young = BTreeSet::new();
@@ -299,15 +314,19 @@ impl Cleaner<'_> {
             let is_named = named.contains(key.as_slice());
             (!is_named).then(|| (Table::DagVersion, write(key, Some(version), None)))
         });
+        self.remove_rows(rows.collect())
+    }
+
+    /// Removes rows, each by itself; one that was written again meanwhile stays.
+    fn remove_rows(&self, rows: Vec<(Table, RowWrite)>) -> Result<usize, UserError> {
         let mut removed = 0;
-        let commits = rows.map(|row| Commit {
+        let commits = rows.into_iter().map(|row| Commit {
             rows: vec![row],
             ..Commit::default()
         });
         for result in commit_all(self.store, commits.collect()) {
             match result {
                 Ok(_) => removed += 1,
-                // It was registered again.
                 Err(CommitError::WrongVersion { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

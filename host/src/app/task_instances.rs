@@ -2,7 +2,7 @@
 
 use super::{App, XComRow};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::LogStream;
+use crate::executor::{LogStream, REUSED_FROM};
 use crate::scheduler::{TaskInstanceRow, rendered_fields, replay_run, task_instance_rows};
 use airlock_core::ids::{DagId, RunId, TaskId, TaskInstanceKey};
 use jiff::Timestamp;
@@ -33,6 +33,14 @@ pub struct TaskInstanceDetail {
     pub xcoms: Vec<XComRow>,
     /// The folder of its logs, one file an attempt.
     pub log: PathBuf,
+}
+
+impl TaskInstanceDetail {
+    /// The attempt whose result took the place of this one's own.
+    pub fn reused_from(&self) -> Option<&str> {
+        let told = self.xcoms.iter().find(|xcom| xcom.key == REUSED_FROM)?;
+        told.value.as_str()
+    }
 }
 
 impl App {

@@ -4,10 +4,11 @@ use super::budget::Budget;
 use super::handles::{Handles, lock};
 use super::matrices::{HeldMatrix, Matrices};
 use super::objects::{Lifeline, Objects};
+use super::provenance::Ledger;
 use super::table::{Part, Table, TableWriter};
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::dataset::{
-    Column, ColumnData, MatrixSpec, MemoryNeed, Stats,
+    Column, ColumnData, ColumnProfile, MatrixSpec, MemoryNeed, Stats, ValueCounts,
 };
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{DatasetPort, Handle, MatrixInfo};
@@ -31,6 +32,8 @@ pub(super) struct Dataset {
     objects: Objects,
     budget: Budget,
     held: Arc<Handles<Held>>,
+    /// Learns what is opened.
+    ledger: Ledger,
     _lifeline: Lifeline,
 }
 
@@ -40,8 +43,14 @@ impl Dataset {
             objects,
             budget,
             held: Arc::new(Handles::new()),
+            ledger: Ledger::default(),
             _lifeline: lifeline,
         }
+    }
+
+    /// The same, telling this ledger what is opened.
+    pub(super) fn noting(self, ledger: Ledger) -> Self {
+        Self { ledger, ..self }
     }
 
     fn table(&self, handle: Handle) -> Answer<Part> {
@@ -71,12 +80,14 @@ impl Matrices for Dataset {
 #[async_trait]
 impl DatasetPort for Dataset {
     async fn open(&self, uri: String) -> Answer<Handle> {
+        let noted = uri.clone();
         let (objects, budget) = (self.objects.clone(), self.budget.clone());
         let part = blocking(move || {
             let whole = objects.whole(&uri)?;
             Table::read(whole, &budget).map(Part::whole)
         })
         .await?;
+        self.ledger.read(&noted, part.digest());
         self.held.insert(Held::Table(part))
     }
 
@@ -107,6 +118,31 @@ impl DatasetPort for Dataset {
     ) -> Answer<ColumnData> {
         let part = self.table(table)?;
         blocking(move || part.read(&column, offset, limit)).await
+    }
+
+    async fn take(&self, table: Handle, column: String, rows: Vec<u32>) -> Answer<ColumnData> {
+        let part = self.table(table)?;
+        blocking(move || part.take(&column, &rows)).await
+    }
+
+    async fn profile(
+        &self,
+        table: Handle,
+        columns: Vec<String>,
+        probabilities: Vec<f64>,
+    ) -> Answer<Vec<ColumnProfile>> {
+        let part = self.table(table)?;
+        blocking(move || part.profile(&columns, &probabilities)).await
+    }
+
+    async fn value_counts(&self, table: Handle, column: String, limit: u32) -> Answer<ValueCounts> {
+        let (part, budget) = (self.table(table)?, self.budget.clone());
+        blocking(move || part.value_counts(&column, limit, &budget)).await
+    }
+
+    async fn distinct_rows(&self, table: Handle, columns: Vec<String>) -> Answer<u64> {
+        let (part, budget) = (self.table(table)?, self.budget.clone());
+        blocking(move || part.distinct_rows(&columns, &budget)).await
     }
 
     async fn split(

@@ -19,6 +19,7 @@ mod models;
 mod objects;
 mod own_run;
 mod policy;
+mod provenance;
 mod secrets;
 mod session;
 mod storage;
@@ -44,6 +45,7 @@ pub use objects::{
     StorageCredentials,
 };
 pub use own_run::OwnRun;
+pub use provenance::Provenance;
 pub use secrets::{SECRET_BYTES_MAX, SecretSource};
 pub use session::{SessionContext, session};
 pub use training::{EVENT_WAIT_MS_MAX, SCORES_MAX, SEARCH_RUNS_MAX};
@@ -93,7 +95,10 @@ fn refusal(error: TrackingError) -> CapabilityError {
     match error {
         TrackingError::Invalid(text) => CapabilityError::Invalid(text),
         TrackingError::NotFound(text) => CapabilityError::NotFound(text),
-        TrackingError::Conflict(text) => CapabilityError::Conflict(text),
+        TrackingError::Search(error) => CapabilityError::Invalid(error.to_string()),
+        TrackingError::Conflict(text) | TrackingError::AlreadyExists(text) => {
+            CapabilityError::Conflict(text)
+        }
         TrackingError::TooLarge { limit, .. } => CapabilityError::TooLarge(limit as u64),
         // What the disk said is for the host's log and not for a guest.
         TrackingError::Store(_) | TrackingError::Commit(_) | TrackingError::Damaged { .. } => {

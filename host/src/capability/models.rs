@@ -1,20 +1,35 @@
 //! `airlock:operator/models`: the guest's words for the registry, under the grant on the model.
 
+use super::handles::lock;
 use super::policy::allows_name;
-use super::{Answer, blocking, refusal};
+use super::provenance::Ledger;
+use super::{Answer, HOST_CALL_BYTES_MAX, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::ModelsPort;
 use crate::tracking::{self, Actor, Registry, TrackingError};
 use airlock_core::grant::Grants;
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The registry for one attempt.
 pub(super) struct Models {
     pub(super) grants: Arc<Grants>,
     pub(super) registry: Registry,
     pub(super) actor: Actor,
+    /// What the host says of this attempt's versions.
+    pub(super) stamps: Vec<(String, String)>,
+    /// What the attempt read so far.
+    pub(super) ledger: Ledger,
+    /// The artifact that was read last: the store yields whole ones, guests read in parts.
+    pub(super) read: Arc<Mutex<Option<ReadArtifact>>>,
+}
+
+/// A version's artifact in memory.
+pub(super) struct ReadArtifact {
+    name: String,
+    version: u32,
+    bytes: Vec<u8>,
 }
 
 impl Models {
@@ -44,8 +59,10 @@ impl ModelsPort for Models {
         artifact: String,
         tags: Vec<(String, String)>,
     ) -> Answer<ModelVersion> {
+        let mut stamps = self.stamps.clone();
+        stamps.extend(self.ledger.tag());
         self.on(name, move |registry, actor, name| {
-            let registered = registry.register(actor, name, &run_id, &artifact, &tags);
+            let registered = registry.register(actor, name, &run_id, &artifact, &tags, &stamps);
             registered.map(version)
         })
         .await
@@ -89,6 +106,46 @@ impl ModelsPort for Models {
     async fn set_alias(&self, name: String, alias: String, number: u32) -> Answer<()> {
         self.on(name, move |registry, actor, name| {
             registry.set_alias(actor, name, &alias, number)
+        })
+        .await
+    }
+
+    async fn rollback(&self, name: String, from_version: u32) -> Answer<ModelVersion> {
+        self.on(name, move |registry, actor, name| {
+            registry
+                .rollback_from(actor, name, from_version)
+                .map(version)
+        })
+        .await
+    }
+
+    async fn read_artifact(
+        &self,
+        name: String,
+        number: u32,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
+        let read = Arc::clone(&self.read);
+        let max = u64::from(max).min(HOST_CALL_BYTES_MAX);
+        self.on(name, move |registry, _, name| {
+            let mut read = lock(&read);
+            let is_it = |held: &ReadArtifact| held.name == name && held.version == number;
+            if !read.as_ref().is_some_and(is_it) {
+                *read = Some(ReadArtifact {
+                    name: name.to_owned(),
+                    version: number,
+                    bytes: registry.artifact(name, number)?,
+                });
+            }
+            let bytes = read.as_ref().map_or(&[][..], |held| &held.bytes);
+            let size = bytes.len() as u64;
+            let (from, to) = (offset.min(size), offset.saturating_add(max).min(size));
+            let part = usize::try_from(from)
+                .ok()
+                .zip(usize::try_from(to).ok())
+                .and_then(|(from, to)| bytes.get(from..to));
+            Ok(part.unwrap_or_default().to_vec())
         })
         .await
     }

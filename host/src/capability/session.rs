@@ -12,6 +12,7 @@ use super::log::RedactedLog;
 use super::models::Models;
 use super::objects::{ConnectionSource, ObjectStorage, Objects};
 use super::own_run::OwnRun;
+use super::provenance::{Ledger, Provenance, stamps};
 use super::secrets::{SecretSource, Secrets};
 use super::storage::Storage;
 use super::tracking::TrackingCapability;
@@ -34,6 +35,8 @@ pub struct SessionContext {
     pub base_dir: PathBuf,
     /// Who the audit trail names.
     pub actor: Actor,
+    /// What runs.
+    pub provenance: Provenance,
     /// The attempt's own run.
     pub run_port: Arc<dyn RunPort>,
     /// What else the attempt may know and do in its own run.
@@ -70,6 +73,9 @@ pub struct SessionContext {
 pub fn session(context: SessionContext) -> Ports {
     let grants = Arc::new(context.grants);
     let vault = context.vault;
+    let ledger = Ledger::default();
+    let task_instance = context.own_run.task_instance();
+    let stamps = stamps(&context.provenance, &task_instance, &context.actor);
     let files = Files::new(Arc::clone(&grants), &context.base_dir);
     let memory = Budget::new(DATASET_BYTES_MAX);
     let (objects, lifeline) = Objects::new(
@@ -101,16 +107,21 @@ pub fn session(context: SessionContext) -> Ports {
             },
             memory,
         )),
-        dataset: Box::new(dataset),
+        dataset: Box::new(dataset.noting(ledger.clone())),
         tracking: Box::new(TrackingCapability {
             grants: Arc::clone(&grants),
             service: context.tracking,
             actor: context.actor.clone(),
+            stamps: stamps.clone(),
+            ledger: ledger.clone(),
         }),
         models: Box::new(Models {
             grants: Arc::clone(&grants),
             registry: context.registry,
             actor: context.actor,
+            stamps,
+            ledger,
+            read: Arc::default(),
         }),
         dag_state: Box::new(DagState {
             grants: Arc::clone(&grants),

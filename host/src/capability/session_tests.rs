@@ -162,6 +162,11 @@ fn house(grants: Grants) -> House {
             kind: ActorKind::TaskInstance,
             id: "d/r/t/-1/1".to_owned(),
         },
+        provenance: Provenance {
+            component: "c0ffee".to_owned(),
+            plugin: "train".to_owned(),
+            operator: "gbdt".to_owned(),
+        },
         run_port: Arc::new(outside.clone()),
         dag_state: Arc::new(outside.clone()),
         own_run: Arc::new(outside.clone()),
@@ -210,6 +215,15 @@ fn denied<T: std::fmt::Debug>(answer: Result<T, CapabilityError>, grant: &str) {
         Err(CapabilityError::Denied(text)) if text.contains(grant) => {}
         other => panic!("it is denied and names {grant}, not {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn without_a_grant_a_model_is_neither_rolled_back_nor_read() {
+    let house = house(Grants::default());
+    let models = &house.ports.models;
+    denied(models.rollback("churn".into(), 1).await, "`models`");
+    let read = models.read_artifact("churn".into(), 1, 0, 1).await;
+    denied(read, "`models`");
 }
 
 #[tokio::test]
@@ -415,9 +429,25 @@ async fn a_model_goes_from_run_to_production_under_its_grants() {
             .all(|(_, event)| event.actor.id == "d/r/t/-1/1")
     );
     assert_eq!(trail.len(), 4);
+    let tags = tracking.get_run(run.clone()).await.unwrap().tags;
+    let told = |key: &str| {
+        tags.iter()
+            .find(|(known, _)| known == key)
+            .unwrap()
+            .1
+            .as_str()
+    };
+    assert_eq!(told("airlock.component"), "c0ffee");
+    assert_eq!(
+        (told("airlock.dag_id"), told("airlock.try_number")),
+        ("d", "1")
+    );
+    let lie = vec![("airlock.component".to_owned(), "lie".to_owned())];
+    let refused = tracking.set_tags(run.clone(), lie).await;
+    assert!(matches!(refused, Err(CapabilityError::Invalid(_))));
     // The run of an experiment that is not granted cannot be read by its id.
     let foreign = Tracking::new(house.store.clone(), Arc::new(|| 0))
-        .start_run(&trail[0].1.actor, "payroll", "r")
+        .start_run(&trail[0].1.actor, "payroll", "r", &[])
         .unwrap();
     denied(tracking.get_run(foreign.run_id).await, "`tracking`");
 }

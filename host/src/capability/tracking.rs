@@ -1,6 +1,7 @@
 //! `airlock:operator/tracking`: the guest's words for the tracking room, under the grant on the experiment.
 
 use super::policy::allows_name;
+use super::provenance::Ledger;
 use super::{Answer, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
@@ -16,6 +17,10 @@ pub(super) struct TrackingCapability {
     pub(super) grants: Arc<Grants>,
     pub(super) service: Tracking,
     pub(super) actor: Actor,
+    /// What the host says of this attempt's runs.
+    pub(super) stamps: Vec<(String, String)>,
+    /// What the attempt read so far.
+    pub(super) ledger: Ledger,
 }
 
 impl TrackingCapability {
@@ -51,7 +56,9 @@ impl TrackingPort for TrackingCapability {
         self.check(&experiment)?;
         let port = self.clone();
         blocking(move || {
-            let run = port.service.start_run(&port.actor, &experiment, &name);
+            let run = port
+                .service
+                .start_run(&port.actor, &experiment, &name, &port.stamps);
             Ok(run.map_err(refusal)?.run_id)
         })
         .await
@@ -59,7 +66,7 @@ impl TrackingPort for TrackingCapability {
 
     async fn log_params(&self, run_id: String, params: Vec<(String, String)>) -> Answer<()> {
         self.with_run(run_id, move |service, actor, run| {
-            service.log_params(actor, &run.run_id, &params).map(drop)
+            service.log_params(actor, &run.run_id, &params)
         })
         .await
     }
@@ -70,22 +77,23 @@ impl TrackingPort for TrackingCapability {
                 .into_iter()
                 .map(|metric| (metric.key, metric.value, metric.step))
                 .collect();
-            service.log_metrics(actor, &run.run_id, &points).map(drop)
+            service.log_metrics(actor, &run.run_id, &points)
         })
         .await
     }
 
     async fn set_tags(&self, run_id: String, tags: Vec<(String, String)>) -> Answer<()> {
         self.with_run(run_id, move |service, actor, run| {
-            service.set_tags(actor, &run.run_id, &tags).map(drop)
+            service.set_tags(actor, &run.run_id, &tags)
         })
         .await
     }
 
     async fn log_artifact(&self, run_id: String, path: String, artifact: String) -> Answer<()> {
+        let data = self.ledger.tag();
         self.with_run(run_id, move |service, actor, run| {
-            let logged = service.log_artifact(actor, &run.run_id, &path, &artifact);
-            logged.map(drop)
+            service.log_artifact(actor, &run.run_id, &path, &artifact)?;
+            stamp_data(service, actor, &run, data)
         })
         .await
     }
@@ -97,8 +105,10 @@ impl TrackingPort for TrackingCapability {
             RunStatus::Failed => tracking::RunStatus::Failed,
             RunStatus::Killed => tracking::RunStatus::Killed,
         };
+        let data = self.ledger.tag();
         self.with_run(run_id, move |service, actor, run| {
-            service.set_status(actor, &run.run_id, status).map(drop)
+            stamp_data(service, actor, &run, data)?;
+            service.set_status(actor, &run.run_id, status)
         })
         .await
     }
@@ -108,13 +118,28 @@ impl TrackingPort for TrackingCapability {
     }
 }
 
+/// Says in the run which bytes the attempt read.
+fn stamp_data(
+    service: &Tracking,
+    actor: &Actor,
+    run: &Run,
+    data: Option<(String, String)>,
+) -> Result<(), tracking::TrackingError> {
+    match data {
+        Some(tag) if run.tags.get(&tag.0) != Some(&tag.1) => {
+            service.stamp(actor, &run.run_id, &[tag])
+        }
+        _ => Ok(()),
+    }
+}
+
 fn info(run: Run) -> RunInfo {
     RunInfo {
         run_id: run.run_id,
         experiment: run.experiment,
         name: run.name,
         status: match run.status {
-            tracking::RunStatus::Running => RunStatus::Running,
+            tracking::RunStatus::Running | tracking::RunStatus::Scheduled => RunStatus::Running,
             tracking::RunStatus::Finished => RunStatus::Finished,
             tracking::RunStatus::Failed => RunStatus::Failed,
             tracking::RunStatus::Killed => RunStatus::Killed,

@@ -4,6 +4,7 @@
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
 use super::args_admin::{Connections, Pools, Variables};
+use super::args_ml::{Experiments, Models};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
@@ -153,6 +154,9 @@ pub enum Command {
     /// Manage assets
     #[command(subcommand)]
     Assets(Assets),
+    /// Look at experiments and their tracking runs
+    #[command(subcommand)]
+    Experiments(Experiments),
     /// Manage registered models
     #[command(subcommand)]
     Models(Models),
@@ -436,33 +440,6 @@ pub enum Tasks {
     },
 }
 
-/// Verbs of `airlock models`.
-#[derive(Debug, Subcommand)]
-pub enum Models {
-    /// List registered models and their versions
-    List,
-    /// Show a model: its versions, their runs, metrics and digests, and its history
-    Show {
-        /// Which model
-        name: String,
-    },
-    /// Move a version to a stage; what was in production becomes archived
-    Promote {
-        /// Which model
-        name: String,
-        /// Which version
-        version: u32,
-        /// none, staging, production or archived
-        #[arg(long, default_value = "production")]
-        stage: String,
-    },
-    /// Put the version that was in production before back into production
-    Rollback {
-        /// Which model
-        name: String,
-    },
-}
-
 /// Verbs of `airlock plugins`.
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
@@ -547,6 +524,12 @@ pub struct Bench {
     /// Pairs of turns of each comparison
     #[arg(long, default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: u32,
+    /// Measure tracking, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear"])]
+    pub ml: bool,
+    /// Tracking runs that are searched
+    #[arg(long, default_value_t = 100_000, requires = "ml")]
+    pub ml_runs: u32,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

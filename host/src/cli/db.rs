@@ -124,6 +124,7 @@ fn clean(global: &Global, args: &Clean) -> Result<(), UserError> {
         let step = app.clean(policy, CLEAN_STEP, all.next.as_ref())?;
         all.runs += step.runs;
         all.unreadable += step.unreadable;
+        all.results += step.results;
         all.dag_versions += step.dag_versions;
         all.blobs += step.blobs;
         all.blob_bytes += step.blob_bytes;
@@ -135,11 +136,11 @@ fn clean(global: &Global, args: &Clean) -> Result<(), UserError> {
     }
     app.store().checkpoint()?;
     let text = format!(
-        "{} runs, {} DAG versions and {} blobs ({} bytes) removed; {} runs could not be read and stay\n",
-        all.runs, all.dag_versions, all.blobs, all.blob_bytes, all.unreadable
+        "{} runs, {} results kept for reuse, {} DAG versions and {} blobs ({} bytes) removed; {} runs could not be read and stay\n",
+        all.runs, all.results, all.dag_versions, all.blobs, all.blob_bytes, all.unreadable
     );
     let value = json!({
-        "runs": all.runs, "unreadable": all.unreadable, "dag_versions": all.dag_versions,
+        "runs": all.runs, "unreadable": all.unreadable, "results": all.results, "dag_versions": all.dag_versions,
         "blobs": all.blobs, "blob_bytes": all.blob_bytes, "dry_run": false,
     });
     tell(global, &value, &text)

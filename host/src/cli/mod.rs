@@ -4,6 +4,7 @@
 mod admin;
 pub mod args;
 pub mod args_admin;
+pub mod args_ml;
 pub mod args_service;
 mod assets;
 mod backfills;
@@ -14,6 +15,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod experiments;
 mod gpus;
 mod instances;
 mod models;
@@ -139,6 +141,7 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Tasks(command) => tasks::run(global, command),
         Command::Backfill(command) => backfills::run(global, command),
         Command::Assets(command) => assets::run(global, command),
+        Command::Experiments(command) => experiments::run(global, command),
         Command::Models(command) => models::run(global, command),
         Command::Plugins(command) => plugins::run(global, command),
         Command::Pools(command) => pools::run(global, command),

@@ -51,6 +51,9 @@ fn text(detail: &TaskInstanceDetail) -> String {
     for (name, value) in facts {
         text.push_str(&format!("{name:<10} {value}\n"));
     }
+    if let Some(from) = detail.reused_from() {
+        text.push_str(&format!("{:<10} the result of {from}\n", "reused"));
+    }
     if let Some(error) = &row.error {
         text.push_str(&format!("\nerror\n  {}\n", error.replace('\n', "\n  ")));
     }

@@ -116,6 +116,7 @@ async fn prepare(
     let secrets = Arc::new(secrets);
     let of = task_instance(call, run);
     let outside = super::outside(parts, run, &secrets);
+    let operator_name = operator.clone();
     let context = render::callback_context(run, of, call, callback, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     let limits = AttemptLimits {
@@ -129,6 +130,7 @@ async fn prepare(
         Shared {
             grants,
             actor: actor(call),
+            provenance: super::provenance(&plugin, &operator_name),
             run_port: own_run.clone(),
             own_run,
             secrets,

@@ -9,18 +9,22 @@ mod log_file;
 mod mails;
 mod outbox;
 mod reporting;
+mod reuse;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
 pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
+pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
+use reuse::Reuse;
 
 use crate::capability::{
-    self, DagRunTrigger, ObjectStorage, OwnRun, RunPort, SessionContext, SystemResolver, Vault,
+    self, DagRunTrigger, ObjectStorage, OwnRun, Provenance, RunPort, SessionContext,
+    SystemResolver, Vault,
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
@@ -32,6 +36,7 @@ use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
+use airlock_core::dag::spec::Cache;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
@@ -212,7 +217,10 @@ async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSigna
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
     let vault = Vault::default();
     let outcome = match prepare(parts, attempt, cancel, &vault).await {
-        Ok(request) => {
+        Ok((request, Some(reuse))) => {
+            return reuse.carry_out(parts, attempt, request, &vault).await;
+        }
+        Ok((request, None)) => {
             let report = parts.sandbox.run(request).await;
             with_denials(report.outcome, &report.denied)
         }
@@ -276,6 +284,16 @@ fn actor(attempt: &Attempt) -> Actor {
     }
 }
 
+/// What runs in an attempt.
+fn provenance(plugin: &Plugin, operator: &str) -> Provenance {
+    let digest = crate::store::Digest(*plugin.digest());
+    Provenance {
+        component: digest.to_string(),
+        plugin: plugin.name().to_owned(),
+        operator: operator.to_owned(),
+    }
+}
+
 fn unrunnable(kind: AttemptErrorKind, message: &(impl ToString + ?Sized)) -> AttemptError {
     AttemptError {
         kind,
@@ -288,7 +306,7 @@ async fn prepare(
     attempt: &Attempt,
     cancel: CancelSignal,
     vault: &Vault,
-) -> Result<TaskRequest, AttemptError> {
+) -> Result<(TaskRequest, Option<Reuse>), AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag
         .task(attempt.ti.task)
@@ -301,6 +319,7 @@ async fn prepare(
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let outside = outside(parts, &attempt.run, &secrets);
+    let operator_name = operator.clone();
     let rendered = render::task_context(attempt, task, operator, outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
@@ -321,12 +340,21 @@ async fn prepare(
         parts.handle.clone(),
         attempt.clone(),
     ));
+    let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
+    let (run_port, own_run) = match &reuse {
+        Some(reuse) => reuse.run_ports(),
+        None => (
+            own_run.clone() as Arc<dyn RunPort>,
+            own_run as Arc<dyn OwnRun>,
+        ),
+    };
     let session = shared_session(
         parts,
         Shared {
             grants,
             actor: actor(attempt),
-            run_port: own_run.clone(),
+            provenance: provenance(&plugin, &operator_name),
+            run_port,
             own_run,
             secrets,
             vault: vault.clone(),
@@ -334,14 +362,15 @@ async fn prepare(
             log: Box::new(log),
         },
     );
-    Ok(TaskRequest {
+    let request = TaskRequest {
         plugin,
         context: rendered.context,
         limits,
         ports: session,
         granted,
         cancel,
-    })
+    };
+    Ok((request, reuse))
 }
 
 /// What templates read that the run itself does not hold.
@@ -356,6 +385,7 @@ fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> 
 struct Shared {
     grants: Grants,
     actor: Actor,
+    provenance: Provenance,
     run_port: Arc<dyn RunPort>,
     own_run: Arc<dyn OwnRun>,
     secrets: Arc<AttemptSecrets>,
@@ -369,6 +399,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         grants: shared.grants,
         base_dir: parts.storage_root.clone(),
         actor: shared.actor,
+        provenance: shared.provenance,
         run_port: shared.run_port,
         own_run: shared.own_run,
         dag_runs: parts.dag_runs.clone(),

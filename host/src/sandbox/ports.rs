@@ -108,6 +108,29 @@ pub trait DatasetPort: Send + Sync {
         offset: u64,
         limit: u32,
     ) -> Answer<dataset::ColumnData>;
+    /// Values of single rows of one column; `u32::MAX` is null.
+    async fn take(
+        &self,
+        table: Handle,
+        column: String,
+        rows: Vec<u32>,
+    ) -> Answer<dataset::ColumnData>;
+    /// Statistics and quantiles of many columns; none named is all.
+    async fn profile(
+        &self,
+        table: Handle,
+        columns: Vec<String>,
+        probabilities: Vec<f64>,
+    ) -> Answer<Vec<dataset::ColumnProfile>>;
+    /// The most frequent values of one column.
+    async fn value_counts(
+        &self,
+        table: Handle,
+        column: String,
+        limit: u32,
+    ) -> Answer<dataset::ValueCounts>;
+    /// Different rows, if only these columns count.
+    async fn distinct_rows(&self, table: Handle, columns: Vec<String>) -> Answer<u64>;
     /// Train and validation parts.
     async fn split(
         &self,
@@ -250,6 +273,16 @@ pub trait ModelsPort: Send + Sync {
     ) -> Answer<models::ModelVersion>;
     /// Points an alias at a version.
     async fn set_alias(&self, name: String, alias: String, version: u32) -> Answer<()>;
+    /// Puts the version that was in Production before this one back.
+    async fn rollback(&self, name: String, from_version: u32) -> Answer<models::ModelVersion>;
+    /// Bytes of a version's artifact.
+    async fn read_artifact(
+        &self,
+        name: String,
+        version: u32,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>>;
 }
 
 /// `airlock:operator/dag-state`.

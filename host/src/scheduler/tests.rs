@@ -203,10 +203,15 @@ impl House {
     fn dag(&self, text: &str) -> (Arc<Dag>, [u8; 32]) {
         let dag = parse(text).dag.unwrap();
         let version = digest(&dag);
+        self.put(&dag, version, false);
+        (Arc::new(dag), version)
+    }
+
+    fn put(&self, dag: &Dag, version: [u8; 32], is_paused: bool) -> DagRow {
         let row = DagRow {
             dag_id: dag.dag_id.clone(),
             dag_version: Digest(version).to_string(),
-            is_paused: false,
+            is_paused,
             is_stale: false,
             fileloc: String::new(),
             updated_at: Timestamp::UNIX_EPOCH,
@@ -235,7 +240,7 @@ impl House {
                 ..Commit::default()
             })
             .unwrap();
-        (Arc::new(dag), version)
+        row
     }
 
     fn one(&self) -> (Arc<Dag>, [u8; 32]) {
@@ -469,6 +474,55 @@ fn a_run_id_or_a_date_that_was_taken_since_somebody_looked_is_refused() {
         );
     }
     house.ended(&dag, "two", Some("2026-01-02T00:00:00Z"));
+}
+
+#[test]
+fn a14_what_a_paused_dag_had_begun_waits_also_after_a_restart() {
+    let house = House::new();
+    let (dag, version) = house.one();
+    wait(
+        house
+            .handle()
+            .trigger(dag.clone(), version, header("one", None)),
+    )
+    .unwrap();
+    house.attempt();
+    house.put(&dag, version, true);
+    let store = house.store.clone();
+    drop(house);
+    let house = House::on(store);
+    // Behind what the start said of the run.
+    let _ = wait(house.handle().watch(dag.dag_id.clone(), id("one")));
+    assert!(house.attempts.try_recv().is_err());
+    wait(house.handle().start_service()).unwrap();
+    assert!(house.attempts.try_recv().is_err());
+    let row = house.put(&dag, version, false);
+    house.handle().put_dag(dag, version, row);
+    house.succeed(&house.attempt());
+    house.until_ended("d", "one");
+}
+
+#[test]
+fn a14_a_queued_run_of_a_paused_dag_is_not_started_by_a_restart() {
+    let house = House::new();
+    let (dag, version) = house.one();
+    house.put(&dag, version, true);
+    wait(house.handle().start_service()).unwrap();
+    wait(
+        house
+            .handle()
+            .trigger(dag.clone(), version, header("one", None)),
+    )
+    .unwrap();
+    let store = house.store.clone();
+    drop(house);
+    let house = House::on(store);
+    wait(house.handle().start_service()).unwrap();
+    assert_eq!(house.state("d", "one"), Some(DagRunState::Queued));
+    let row = house.put(&dag, version, false);
+    house.handle().put_dag(dag, version, row);
+    house.succeed(&house.attempt());
+    house.until_ended("d", "one");
 }
 
 const PRODUCER: &str = "dag_id: d\ntasks: [{task_id: t, operator: probe, outlets: ['s3://a']}]";

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 /// The format this program writes.
 const FORMAT: u8 = 1;
 
-pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, TrackingError> {
+pub(super) fn encode<T: Serialize + ?Sized>(record: &T) -> Result<Vec<u8>, TrackingError> {
     let mut bytes = vec![FORMAT];
     serde_json::to_writer(&mut bytes, record)
         .map_err(|error| TrackingError::Invalid(format!("cannot be stored: {error}")))?;

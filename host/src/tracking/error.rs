@@ -1,5 +1,6 @@
 //! What can go wrong in the tracking room, as values.
 
+use super::search::SearchError;
 use crate::store::{CommitError, StoreError};
 
 /// Why a change or a question was refused.
@@ -8,10 +9,16 @@ pub enum TrackingError {
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// A filter, an order or a page token makes no sense.
+    #[error("{0}")]
+    Search(#[from] SearchError),
     /// It does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// It is set already, or others changed it again and again at the same time.
+    /// What was to be made is there already.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// It is set already to something else, or others changed it again and again at the same time.
     #[error("{0}")]
     Conflict(String),
     /// Over a named limit.

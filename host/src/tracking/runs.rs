@@ -1,57 +1,113 @@
-//! The service for experiments and runs. Changes of one run are serialised by the version of its row: a loser reads again.
+//! The service for runs: their beginning, their end, their lifecycle. What a change writes expects the versions of the rows that it
+//! read: a loser reads again.
 
 use super::audit::AuditEvent;
-use super::run::{index_key, metric_key, run_id, run_key};
+use super::codec;
+use super::experiment::experiment_id;
+use super::experiments::{check_active, creation};
+use super::index::Index;
+use super::items::{self, Items, Kind, MetricHistory, item_key};
+use super::names;
+use super::run::{Head, OldItems, RUN_NAME_TAG, index_key, run_id, run_key};
 use super::{
-    Actor, Clock, Experiment, ITEMS_PER_CALL_MAX, ITEMS_PER_RUN_MAX, MetricPoint, NAME_BYTES_MAX,
-    Run, RunStatus, TrackingError, check_count, check_name, check_text, codec,
+    Actor, Clock, Experiment, ITEMS_PER_RUN_MAX, Lifecycle, NAME_BYTES_MAX, NewRun, Run, RunStatus,
+    RunUpdate, TAG_CHARS_MAX, TrackingError, check_count, check_name, check_tags,
 };
 use crate::store::{Commit, CommitError, Digest, RowWrite, Store, Table};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// How often a change is tried again when others change the same row meanwhile.
 pub(super) const TRIES_MAX: usize = 100;
+/// The most points of a metric's history in one answer.
+const HISTORY_MAX: usize = 25_000;
 
-/// Experiments and runs. Blocks: not for async threads.
+/// Experiments, runs, logged models and their artifacts. Blocks: not for async threads.
 #[derive(Clone)]
 pub struct Tracking {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) index: Arc<Index>,
     clock: Clock,
 }
 
-/// What a change of a run does to the trail and to other rows.
-struct Change {
-    action: &'static str,
-    from: Value,
-    to: Value,
+/// A run as a change finds it, and what the change writes.
+pub(super) struct Draft<'s> {
+    store: &'s dyn Store,
+    pub(super) head: Head,
+    pub(super) now: i64,
+    version: u64,
     rows: Vec<(Table, RowWrite)>,
+    /// Whether the head is among what is written.
+    writes_head: bool,
+}
+
+/// What a change did, for the trail.
+pub(super) struct Change {
+    pub(super) action: &'static str,
+    pub(super) from: Value,
+    pub(super) to: Value,
+}
+
+/// What a change needs its run to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Neither it nor its experiment is deleted.
+    Active,
+    Nothing,
 }
 
 impl Tracking {
-    /// Over this store, with this clock.
+    /// Over this store, with this clock. Whoever changes runs uses clones of one: searches know what its clones changed.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            index: Arc::default(),
+            clock,
+        }
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        (self.clock)()
     }
 
     /// Finds or makes the run called `name` in `experiment` (which is made where it is missing). A run that had ended is
-    /// running again: this is a retry of the task that made it.
+    /// running again: this is a retry of the task that made it. `stamps` are tags in the host's own word, set either way.
     pub fn start_run(
         &self,
         actor: &Actor,
         experiment: &str,
         name: &str,
+        stamps: &[(String, String)],
     ) -> Result<Run, TrackingError> {
         check_name("experiment", experiment)?;
         check_name("run name", name)?;
-        let id = run_id(experiment, name);
         for _ in 0..TRIES_MAX {
-            if self.find(&id)?.is_some() {
-                return self.set_status(actor, &id, RunStatus::Running);
+            let known = self.experiment_by_name(experiment)?;
+            let now = self.now();
+            let record = match &known {
+                Some(record) => record.clone(),
+                None => self.unused(experiment, now)?,
+            };
+            check_active(&record)?;
+            let id = run_id(&record.seed, name);
+            if self.find_head(&id)?.is_some() {
+                self.set_status(actor, &id, RunStatus::Running)?;
+                self.stamp(actor, &id, stamps)?;
+                return self.run(&id);
             }
-            let (commit, run) = self.creation(actor, experiment, name)?;
-            match self.store.commit(commit) {
-                Ok(_) => return Ok(run),
+            let head = Head::new(&record, id.clone(), name, now);
+            let mut tags = stamps.to_vec();
+            tags.push(("airlock.created_by".to_owned(), actor.id.clone()));
+            let mut commit = self.creation(actor, head, &tags)?;
+            if known.is_none() || record.created_ms == 0 {
+                commit.rows.extend(self.missing_experiment(&record)?);
+            }
+            let mark = self.index.mark(&record.seed, &id);
+            let committed = self.store.commit(commit);
+            drop(mark);
+            match committed {
+                Ok(_) => return self.run(&id),
                 Err(CommitError::WrongVersion { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -59,170 +115,84 @@ impl Tracking {
         Err(contended("run", name))
     }
 
+    /// Makes a run for a client: another one every time, whatever its name.
+    pub fn create_run(
+        &self,
+        actor: &Actor,
+        experiment_id: &str,
+        new: &NewRun,
+    ) -> Result<Run, TrackingError> {
+        check_tags(&new.tags, TAG_CHARS_MAX)?;
+        let tagged = new.tags.iter().find(|(key, _)| key == RUN_NAME_TAG);
+        let tagged = tagged.map(|(_, name)| name.as_str());
+        let given = new.name.as_deref().filter(|name| !name.is_empty());
+        if let (Some(given), Some(tagged)) = (given, tagged)
+            && given != tagged
+        {
+            return Err(TrackingError::Invalid(format!(
+                "both 'run_name' ({given:?}) and the tag '{RUN_NAME_TAG}' ({tagged:?}) are given and differ; give one of them"
+            )));
+        }
+        let name = given.or(tagged).map_or_else(names::run_name, str::to_owned);
+        check_name("run name", &name)?;
+        check_user(&new.user_id)?;
+        let record = self.experiment(experiment_id)?;
+        check_active(&record)?;
+        let now = self.now();
+        let mut head = Head::new(&record, names::id(), &name, new.started_ms.unwrap_or(now));
+        head.user_id.clone_from(&new.user_id);
+        let id = head.run_id.clone();
+        let mut tags = new.tags.clone();
+        if tagged.is_none() {
+            tags.push((RUN_NAME_TAG.to_owned(), name));
+        }
+        let mut commit = self.creation(actor, head, &tags)?;
+        commit.rows.extend(self.missing_experiment(&record)?);
+        let mark = self.index.mark(&record.seed, &id);
+        self.store.commit(commit)?;
+        drop(mark);
+        self.run(&id)
+    }
+
+    /// The rows of an experiment that has none yet.
+    fn missing_experiment(
+        &self,
+        record: &Experiment,
+    ) -> Result<Vec<(Table, RowWrite)>, TrackingError> {
+        let key = super::experiment::name_key(&record.name);
+        if self.store.get(Table::Experiment, &key)?.is_some() {
+            return Ok(Vec::new());
+        }
+        Ok(creation(record)?.into())
+    }
+
     fn creation(
         &self,
         actor: &Actor,
-        experiment: &str,
-        name: &str,
-    ) -> Result<(Commit, Run), TrackingError> {
-        let now = (self.clock)();
-        let run = Run {
-            run_id: run_id(experiment, name),
-            experiment: experiment.to_owned(),
-            name: name.to_owned(),
-            status: RunStatus::Running,
-            started_ms: now,
-            ended_ms: None,
-            params: [].into(),
-            metrics: [].into(),
-            tags: [("airlock.created_by".to_owned(), actor.id.clone())].into(),
-            artifacts: [].into(),
-        };
+        mut head: Head,
+        tags: &[(String, String)],
+    ) -> Result<Commit, TrackingError> {
         let mut commit = AuditEvent {
-            at_ms: now,
+            at_ms: self.now(),
             actor: actor.clone(),
             action: "run.create".to_owned(),
-            subject: format!("{experiment}/{name}"),
+            subject: subject(&head.run_id),
             from: Value::Null,
-            to: json!({"run_id": run.run_id}),
+            to: json!({"experiment": head.experiment, "name": head.name, "tags": pairs(tags)}),
         }
         .commit()?;
-        if self
-            .store
-            .get(Table::Experiment, experiment.as_bytes())?
-            .is_none()
-        {
-            let record = Experiment {
-                name: experiment.to_owned(),
-                created_ms: now,
-            };
-            let write = put(experiment.as_bytes().to_vec(), Some(0), &record)?;
-            commit.rows.push((Table::Experiment, write));
+        let index = index_key(&head.experiment, Some((head.started_ms, &head.run_id)));
+        let index = put(index, None, &head.run_id)?;
+        commit.rows.push((Table::TrackingRun, index));
+        let tags: std::collections::BTreeMap<_, _> = tags.iter().cloned().collect();
+        for (key, value) in &tags {
+            let row = put(item_key(&head.run_id, Kind::Tag, key), Some(0), value)?;
+            commit.rows.push((Table::TrackingRun, row));
         }
-        let index = index_key(experiment, Some((now, &run.run_id)));
-        commit
-            .rows
-            .push((Table::TrackingRun, put(index, None, &run.run_id)?));
-        commit.rows.push((
-            Table::TrackingRun,
-            put(run_key(&run.run_id), Some(0), &run)?,
-        ));
-        Ok((commit, run))
-    }
-
-    /// Sets params, each once: the same value again changes nothing, another is a conflict and sets none of them.
-    pub fn log_params(
-        &self,
-        actor: &Actor,
-        run_id: &str,
-        params: &[(String, String)],
-    ) -> Result<Run, TrackingError> {
-        check_pairs("params", params)?;
-        self.change(actor, run_id, |run, _| {
-            let mut added = serde_json::Map::new();
-            for (key, value) in params {
-                match run.params.get(key) {
-                    Some(old) if old == value => {}
-                    Some(old) => {
-                        return Err(TrackingError::Conflict(format!(
-                            "param {key:?} of run {:?} is {old:?} already and is set once; log {value:?} under another key or in another run",
-                            run.name
-                        )));
-                    }
-                    None => {
-                        run.params.insert(key.clone(), value.clone());
-                        added.insert(key.clone(), json!(value));
-                    }
-                }
-            }
-            check_count("params of a run", run.params.len(), ITEMS_PER_RUN_MAX)?;
-            Ok((!added.is_empty()).then(|| Change::of("run.log_params", Value::Null, added.into())))
-        })
-    }
-
-    /// Adds points. The same metric and step again replaces the point, so that a retry does not double it.
-    pub fn log_metrics(
-        &self,
-        actor: &Actor,
-        run_id: &str,
-        metrics: &[(String, f64, i64)],
-    ) -> Result<Run, TrackingError> {
-        check_count("metrics in one call", metrics.len(), ITEMS_PER_CALL_MAX)?;
-        for (key, ..) in metrics {
-            check_name("metric", key)?;
-        }
-        self.change(actor, run_id, |run, now| {
-            let mut rows = Vec::with_capacity(metrics.len());
-            let mut logged = serde_json::Map::new();
-            for (key, value, step) in metrics {
-                let point = MetricPoint {
-                    value: *value,
-                    step: *step,
-                    at_ms: now,
-                };
-                let row = metric_key(&run.run_id, key, Some(*step));
-                rows.push((Table::Metric, put(row, None, &point)?));
-                if run.metrics.get(key).is_none_or(|last| last.step <= *step) {
-                    run.metrics.insert(key.clone(), point);
-                }
-                logged.insert(
-                    key.clone(),
-                    json!({"value": format!("{value:?}"), "step": step}),
-                );
-            }
-            check_count("metrics of a run", run.metrics.len(), ITEMS_PER_RUN_MAX)?;
-            Ok((!rows.is_empty()).then(|| Change {
-                rows,
-                ..Change::of("run.log_metrics", Value::Null, logged.into())
-            }))
-        })
-    }
-
-    /// Upserts tags.
-    pub fn set_tags(
-        &self,
-        actor: &Actor,
-        run_id: &str,
-        tags: &[(String, String)],
-    ) -> Result<Run, TrackingError> {
-        check_pairs("tags", tags)?;
-        self.change(actor, run_id, |run, _| {
-            let (mut from, mut to) = (serde_json::Map::new(), serde_json::Map::new());
-            for (key, value) in tags {
-                let old = run.tags.insert(key.clone(), value.clone());
-                if old.as_ref() != Some(value) {
-                    from.insert(key.clone(), json!(old));
-                    to.insert(key.clone(), json!(value));
-                }
-            }
-            check_count("tags of a run", run.tags.len(), ITEMS_PER_RUN_MAX)?;
-            Ok((!to.is_empty()).then(|| Change::of("run.set_tags", from.into(), to.into())))
-        })
-    }
-
-    /// Names an artifact (a blob that is in the store, by its SHA-256 in hex) in the run. A path is never pointed elsewhere.
-    pub fn log_artifact(
-        &self,
-        actor: &Actor,
-        run_id: &str,
-        path: &str,
-        artifact: &str,
-    ) -> Result<Run, TrackingError> {
-        check_name("artifact path", path)?;
-        require_blob(&*self.store, artifact)?;
-        self.change(actor, run_id, |run, _| match run.artifacts.get(path) {
-            Some(old) if old == artifact => Ok(None),
-            Some(old) => Err(TrackingError::Conflict(format!(
-                "artifact {path:?} of run {:?} is {old} already and is never overwritten; use another path",
-                run.name
-            ))),
-            None => {
-                run.artifacts.insert(path.to_owned(), artifact.to_owned());
-                check_count("artifacts of a run", run.artifacts.len(), ITEMS_PER_RUN_MAX)?;
-                let to = json!({ path: artifact });
-                Ok(Some(Change::of("run.log_artifact", Value::Null, to)))
-            }
-        })
+        head.counts.tags = tags.len();
+        let write = put(run_key(&head.run_id), Some(0), &head)?;
+        commit.rows.push((Table::TrackingRun, write));
+        Ok(commit)
     }
 
     /// Sets where the run stands; an end state notes the time.
@@ -231,53 +201,114 @@ impl Tracking {
         actor: &Actor,
         run_id: &str,
         status: RunStatus,
-    ) -> Result<Run, TrackingError> {
-        self.change(actor, run_id, |run, now| {
-            if run.status == status {
-                return Ok(None);
+    ) -> Result<(), TrackingError> {
+        let update = RunUpdate {
+            status: Some(status),
+            ..RunUpdate::default()
+        };
+        self.update_run(actor, run_id, &update)
+    }
+
+    /// Changes name, status and end of a run. An end state without a time ends now; any other has no end.
+    pub fn update_run(
+        &self,
+        actor: &Actor,
+        run_id: &str,
+        update: &RunUpdate,
+    ) -> Result<(), TrackingError> {
+        if let Some(name) = &update.name {
+            check_name("run name", name)?;
+        }
+        self.change(actor, run_id, Needs::Active, |draft| {
+            let before = draft.head.clone();
+            if let Some(name) = &update.name {
+                draft.rename(name)?;
             }
-            let change = Change::of("run.set_status", json!(run.status), json!(status));
-            run.status = status;
-            run.ended_ms = (status != RunStatus::Running).then_some(now);
-            Ok(Some(change))
+            if let Some(status) = update.status.filter(|status| *status != before.status) {
+                draft.head.status = status;
+                draft.head.ended_ms = status.is_end().then_some(draft.now);
+            }
+            draft.head.ended_ms = update.ended_ms.or(draft.head.ended_ms);
+            let of = |head: &Head| json!({"name": head.name, "status": head.status, "ended_ms": head.ended_ms});
+            Ok(draft.changed_head(&before).then(|| Change {
+                action: "run.update",
+                from: of(&before),
+                to: of(&draft.head),
+            }))
+        })
+    }
+
+    /// Deletes a run, until it is restored. One that is deleted already is no error.
+    pub fn delete_run(&self, actor: &Actor, run_id: &str) -> Result<(), TrackingError> {
+        self.set_run_lifecycle(actor, run_id, Lifecycle::Deleted)
+    }
+
+    /// Restores a deleted run. One that is not deleted is no error.
+    pub fn restore_run(&self, actor: &Actor, run_id: &str) -> Result<(), TrackingError> {
+        self.set_run_lifecycle(actor, run_id, Lifecycle::Active)
+    }
+
+    fn set_run_lifecycle(
+        &self,
+        actor: &Actor,
+        run_id: &str,
+        lifecycle: Lifecycle,
+    ) -> Result<(), TrackingError> {
+        self.change(actor, run_id, Needs::Nothing, |draft| {
+            let before = draft.head.clone();
+            draft.head.lifecycle = lifecycle;
+            Ok(draft.changed_head(&before).then(|| Change {
+                action: match lifecycle {
+                    Lifecycle::Active => "run.restore",
+                    Lifecycle::Deleted => "run.delete",
+                },
+                from: json!(before.lifecycle),
+                to: json!(lifecycle),
+            }))
         })
     }
 
     /// Reads a run.
     pub fn run(&self, run_id: &str) -> Result<Run, TrackingError> {
-        Ok(self.require(run_id)?.0)
+        let (head, _) = self.require_head(run_id)?;
+        let experiment = self.experiment_of(&head)?;
+        let items = items::read(&*self.store, &head, None)?;
+        Ok(assemble(head, items, &experiment))
     }
 
-    /// All points of one metric in the order of their steps, up to `max` after step `after`.
+    /// What a run read and made: datasets, logged models.
+    pub fn run_inputs(
+        &self,
+        run_id: &str,
+    ) -> Result<
+        (
+            Vec<super::DatasetInput>,
+            Vec<super::ModelInput>,
+            Vec<super::ModelOutput>,
+        ),
+        TrackingError,
+    > {
+        let (head, _) = self.require_head(run_id)?;
+        let read = |kind| items::read(&*self.store, &head, Some(kind));
+        Ok((
+            read(Kind::Dataset)?.datasets,
+            read(Kind::ModelInput)?.model_inputs,
+            read(Kind::ModelOutput)?.model_outputs,
+        ))
+    }
+
+    /// All points of one metric in the order of their steps, then times, up to `max` (at most 25,000) behind a page's token.
     pub fn metric_history(
         &self,
         run_id: &str,
         metric: &str,
-        after: Option<i64>,
+        token: Option<&str>,
         max: usize,
-    ) -> Result<Vec<MetricPoint>, TrackingError> {
-        check_name("run id", run_id)?;
+    ) -> Result<MetricHistory, TrackingError> {
         check_name("metric", metric)?;
-        let prefix = metric_key(run_id, metric, None);
-        let after = after.map(|step| metric_key(run_id, metric, Some(step)));
-        self.store
-            .scan(Table::Metric, &prefix, after.as_deref(), max)?
-            .iter()
-            .map(|row| codec::decode("a metric", &row.value))
-            .collect()
-    }
-
-    /// Up to `max` experiments in the order of their names, after a name.
-    pub fn experiments(
-        &self,
-        after: Option<&str>,
-        max: usize,
-    ) -> Result<Vec<Experiment>, TrackingError> {
-        self.store
-            .scan(Table::Experiment, b"", after.map(str::as_bytes), max)?
-            .iter()
-            .map(|row| codec::decode("an experiment", &row.value))
-            .collect()
+        self.require_head(run_id)?;
+        let max = max.clamp(1, HISTORY_MAX);
+        items::history(&*self.store, run_id, metric, token, max)
     }
 
     /// Up to `max` runs of an experiment in the order of their beginning, after a run.
@@ -287,12 +318,14 @@ impl Tracking {
         after: Option<&Run>,
         max: usize,
     ) -> Result<Vec<Run>, TrackingError> {
-        check_name("experiment", experiment)?;
-        let after = after.map(|run| index_key(experiment, Some((run.started_ms, &run.run_id))));
+        let Some(record) = self.experiment_by_name(experiment)? else {
+            return Ok(Vec::new());
+        };
+        let after = after.map(|run| index_key(&record.seed, Some((run.started_ms, &run.run_id))));
         self.store
             .scan(
                 Table::TrackingRun,
-                &index_key(experiment, None),
+                &index_key(&record.seed, None),
                 after.as_deref(),
                 max,
             )?
@@ -302,40 +335,98 @@ impl Tracking {
     }
 
     /// Reads, edits and writes a run until nobody was faster. `edit` yields none where there is nothing to change.
-    fn change(
+    pub(super) fn change(
         &self,
         actor: &Actor,
         run_id: &str,
-        edit: impl Fn(&mut Run, i64) -> Result<Option<Change>, TrackingError>,
-    ) -> Result<Run, TrackingError> {
+        needs: Needs,
+        edit: impl Fn(&mut Draft<'_>) -> Result<Option<Change>, TrackingError>,
+    ) -> Result<(), TrackingError> {
         for _ in 0..TRIES_MAX {
-            let now = (self.clock)();
-            let (mut run, version) = self.require(run_id)?;
-            let Some(change) = edit(&mut run, now)? else {
-                return Ok(run);
+            let (head, version) = self.require_head(run_id)?;
+            let mark = self.index.mark(&head.experiment, run_id);
+            let commit = if head.old == OldItems::default() {
+                if needs == Needs::Active {
+                    self.check_run_active(&head)?;
+                }
+                let mut draft = Draft {
+                    store: &*self.store,
+                    head,
+                    now: self.now(),
+                    version,
+                    rows: Vec::new(),
+                    writes_head: false,
+                };
+                let Some(change) = edit(&mut draft)? else {
+                    return Ok(());
+                };
+                (draft.commit(actor, change)?, true)
+            } else {
+                (self.settling(head, version)?, false)
             };
-            let mut commit = AuditEvent {
-                at_ms: now,
-                actor: actor.clone(),
-                action: change.action.to_owned(),
-                subject: format!("{}/{}", run.experiment, run.name),
-                from: change.from,
-                to: change.to,
-            }
-            .commit()?;
-            commit.rows = change.rows;
-            let write = put(run_key(run_id), Some(version), &run)?;
-            commit.rows.push((Table::TrackingRun, write));
-            match self.store.commit(commit) {
-                Ok(_) => return Ok(run),
-                Err(CommitError::WrongVersion { .. }) => {}
-                Err(error) => return Err(error.into()),
+            let committed = self.store.commit(commit.0);
+            drop(mark);
+            match (committed, commit.1) {
+                (Ok(_), true) => return Ok(()),
+                (Ok(_), false) | (Err(CommitError::WrongVersion { .. }), _) => {}
+                (Err(error), _) => return Err(error.into()),
             }
         }
         Err(contended("run", run_id))
     }
 
-    fn find(&self, run_id: &str) -> Result<Option<(Run, u64)>, TrackingError> {
+    /// Moves what an older Airlock kept in the head to rows of its own.
+    fn settling(&self, mut head: Head, version: u64) -> Result<Commit, TrackingError> {
+        let old = std::mem::take(&mut head.old);
+        let mut commit = Commit::default();
+        let mut row = |kind, key: &str, write: Result<Vec<u8>, TrackingError>| {
+            let write = RowWrite {
+                key: item_key(&head.run_id, kind, key),
+                expect: Some(0),
+                value: Some(write?),
+            };
+            commit.rows.push((Table::TrackingRun, write));
+            Ok::<_, TrackingError>(())
+        };
+        for (key, value) in &old.params {
+            row(Kind::Param, key, codec::encode(value))?;
+        }
+        for (key, value) in &old.tags {
+            row(Kind::Tag, key, codec::encode(value))?;
+        }
+        for (key, point) in &old.metrics {
+            row(Kind::Metric, key, codec::encode(point))?;
+        }
+        for (path, sha256) in &old.artifacts {
+            let write = self.old_artifact(&head.run_id, path, sha256, head.started_ms)?;
+            commit.rows.push((Table::TrackingRun, write));
+        }
+        head.counts.params = old.params.len();
+        head.counts.tags = old.tags.len();
+        head.counts.metrics = old.metrics.len();
+        head.counts.artifacts = old.artifacts.len();
+        let write = put(run_key(&head.run_id), Some(version), &head)?;
+        commit.rows.push((Table::TrackingRun, write));
+        Ok(commit)
+    }
+
+    /// The experiment of a run.
+    pub(super) fn experiment_of(&self, head: &Head) -> Result<Experiment, TrackingError> {
+        self.experiment(&experiment_id(&head.experiment))
+    }
+
+    fn check_run_active(&self, head: &Head) -> Result<(), TrackingError> {
+        check_active(&self.experiment_of(head)?)?;
+        match head.lifecycle {
+            Lifecycle::Active => Ok(()),
+            Lifecycle::Deleted => Err(TrackingError::Invalid(format!(
+                "the run {} must be in the active state and is deleted; restore it first",
+                head.run_id
+            ))),
+        }
+    }
+
+    pub(super) fn find_head(&self, run_id: &str) -> Result<Option<(Head, u64)>, TrackingError> {
         check_name("run id", run_id)?;
         self.store
             .get(Table::TrackingRun, &run_key(run_id))?
@@ -343,29 +434,149 @@ impl Tracking {
             .transpose()
     }
 
-    fn require(&self, run_id: &str) -> Result<(Run, u64), TrackingError> {
-        self.find(run_id)?.ok_or_else(|| {
+    pub(super) fn require_head(&self, run_id: &str) -> Result<(Head, u64), TrackingError> {
+        self.find_head(run_id)?.ok_or_else(|| {
             let shown: String = run_id.chars().take(NAME_BYTES_MAX).collect();
-            TrackingError::NotFound(format!(
-                "there is no run {shown:?}; `start-run` yields the id of one"
-            ))
+            TrackingError::NotFound(format!("Run with id={shown} not found"))
         })
     }
 }
 
-impl Change {
-    fn of(action: &'static str, from: Value, to: Value) -> Self {
-        Self {
-            action,
-            from,
-            to,
-            rows: Vec::new(),
+impl Draft<'_> {
+    /// A row of the run and its version; version 0 where there is none.
+    pub(super) fn item<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        key: &str,
+    ) -> Result<(Option<T>, u64), TrackingError> {
+        let key = item_key(&self.head.run_id, kind, key);
+        match self.store.get(Table::TrackingRun, &key)? {
+            Some(row) => Ok((Some(codec::decode("a run's row", &row.value)?), row.version)),
+            None => Ok((None, 0)),
         }
+    }
+
+    /// Writes a row of the run; a new one is counted.
+    pub(super) fn put_item<T: serde::Serialize>(
+        &mut self,
+        kind: Kind,
+        key: &str,
+        version: u64,
+        value: &T,
+    ) -> Result<(), TrackingError> {
+        let write = put(item_key(&self.head.run_id, kind, key), Some(version), value)?;
+        self.rows.push((Table::TrackingRun, write));
+        if version == 0 {
+            let counts = &mut self.head.counts;
+            let (what, count) = match kind {
+                Kind::Param => ("params of a run", &mut counts.params),
+                Kind::Tag => ("tags of a run", &mut counts.tags),
+                Kind::Metric => ("metrics of a run", &mut counts.metrics),
+                Kind::Dataset | Kind::ModelInput | Kind::ModelOutput => {
+                    ("datasets and models of a run", &mut counts.inputs)
+                }
+            };
+            *count += 1;
+            check_count(what, *count, ITEMS_PER_RUN_MAX)?;
+            self.writes_head = true;
+        }
+        Ok(())
+    }
+
+    /// Removes a tag that is there with this version.
+    pub(super) fn remove_tag(&mut self, key: &str, version: u64) {
+        let key = item_key(&self.head.run_id, Kind::Tag, key);
+        self.rows
+            .push((Table::TrackingRun, remove(key, Some(version))));
+        self.head.counts.tags = self.head.counts.tags.saturating_sub(1);
+        self.writes_head = true;
+    }
+
+    /// Writes any other row.
+    pub(super) fn put_row(&mut self, table: Table, write: RowWrite) {
+        self.rows.push((table, write));
+    }
+
+    /// Gives the run another name, and the tag that MLflow keeps it in.
+    pub(super) fn rename(&mut self, name: &str) -> Result<(), TrackingError> {
+        self.writes_head |= self.head.name != name;
+        name.clone_into(&mut self.head.name);
+        let (old, version) = self.item::<String>(Kind::Tag, RUN_NAME_TAG)?;
+        if old.as_deref() != Some(name) {
+            self.put_item(Kind::Tag, RUN_NAME_TAG, version, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Has the head written if it is not what it was.
+    pub(super) fn changed_head(&mut self, before: &Head) -> bool {
+        self.writes_head |= self.head != *before;
+        self.writes_head
+    }
+
+    fn commit(self, actor: &Actor, change: Change) -> Result<Commit, TrackingError> {
+        let mut commit = AuditEvent {
+            at_ms: self.now,
+            actor: actor.clone(),
+            action: change.action.to_owned(),
+            subject: subject(&self.head.run_id),
+            from: change.from,
+            to: change.to,
+        }
+        .commit()?;
+        commit.rows = self.rows;
+        if self.writes_head {
+            let write = put(run_key(&self.head.run_id), Some(self.version), &self.head)?;
+            commit.rows.push((Table::TrackingRun, write));
+        }
+        Ok(commit)
     }
 }
 
+/// A run from its parts.
+pub(super) fn assemble(head: Head, items: Items, experiment: &Experiment) -> Run {
+    let lifecycle = match experiment.lifecycle {
+        Lifecycle::Active => head.lifecycle,
+        Lifecycle::Deleted => Lifecycle::Deleted,
+    };
+    Run {
+        run_id: head.run_id,
+        experiment_id: experiment.experiment_id.clone(),
+        experiment: experiment.name.clone(),
+        name: head.name,
+        user_id: head.user_id,
+        status: head.status,
+        lifecycle,
+        started_ms: head.started_ms,
+        ended_ms: head.ended_ms,
+        params: items.params.into_iter().collect(),
+        metrics: items.metrics.into_iter().collect(),
+        tags: items.tags.into_iter().collect(),
+    }
+}
+
+/// What the trail calls a run.
+pub(super) fn subject(run_id: &str) -> String {
+    format!("run/{run_id}")
+}
+
+pub(super) fn pairs(pairs: &[(String, String)]) -> Value {
+    let object: serde_json::Map<String, Value> = pairs
+        .iter()
+        .map(|(key, value)| (key.clone(), json!(value)))
+        .collect();
+    object.into()
+}
+
+fn check_user(user_id: &str) -> Result<(), TrackingError> {
+    if user_id.is_empty() {
+        return Ok(());
+    }
+    check_name("user id", user_id)
+}
+
 /// A row write of a record in this room's format.
-pub(super) fn put<T: serde::Serialize>(
+pub(super) fn put<T: serde::Serialize + ?Sized>(
     key: Vec<u8>,
     expect: Option<u64>,
     record: &T,
@@ -377,56 +588,44 @@ pub(super) fn put<T: serde::Serialize>(
     })
 }
 
+/// A row write that removes.
+pub(super) fn remove(key: Vec<u8>, expect: Option<u64>) -> RowWrite {
+    RowWrite {
+        key,
+        expect,
+        value: None,
+    }
+}
+
 pub(super) fn contended(what: &str, name: &str) -> TrackingError {
     TrackingError::Conflict(format!(
         "{what} {name:?} was changed by others {TRIES_MAX} times meanwhile; try again"
     ))
 }
 
-pub(super) fn check_pairs(
-    what: &'static str,
-    pairs: &[(String, String)],
-) -> Result<(), TrackingError> {
-    check_count(what, pairs.len(), ITEMS_PER_CALL_MAX)?;
-    for (key, value) in pairs {
-        check_name("key", key)?;
-        check_text(what, value)?;
-    }
-    Ok(())
-}
-
-/// Parses a SHA-256 in lower-case hex and checks that the store holds such a blob.
-pub(super) fn require_blob(store: &dyn Store, artifact: &str) -> Result<Digest, TrackingError> {
+/// Parses a SHA-256 in lower-case hex and yields the size of the blob that the store holds under it.
+pub(super) fn require_blob(store: &dyn Store, artifact: &str) -> Result<usize, TrackingError> {
     let digest = parse_digest(artifact).ok_or_else(|| {
         TrackingError::Invalid(format!(
             "artifact {:?} is no SHA-256 in lower-case hex; `model.save` yields one",
             artifact.chars().take(80).collect::<String>()
         ))
     })?;
-    if store.get_blob(&digest)?.is_none() {
-        return Err(TrackingError::NotFound(format!(
+    match store.get_blob(&digest)? {
+        Some(bytes) => Ok(bytes.len()),
+        None => Err(TrackingError::NotFound(format!(
             "there is no artifact {artifact}; save it first"
-        )));
+        ))),
     }
-    Ok(digest)
 }
 
 /// A digest from its 64 lower-case hex digits.
 pub fn parse_digest(text: &str) -> Option<Digest> {
-    let mut digest = [0; 32];
-    let hex = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    if text.len() != 2 * digest.len() {
-        return None;
-    }
-    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = hex(*high)? << 4 | hex(*low)?;
-    }
-    Some(Digest(digest))
+    let is_lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.bytes()
+        .all(is_lower)
+        .then(|| Digest::parse(text))
+        .flatten()
 }
 
 #[cfg(test)]

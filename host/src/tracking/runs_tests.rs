@@ -24,14 +24,20 @@ fn pair(key: &str, value: &str) -> (String, String) {
 #[test]
 fn a_retry_finds_the_run_it_began() {
     let (_, tracking) = service();
-    let first = tracking.start_run(&actor(), "churn", "2026-01-05").unwrap();
+    let first = tracking
+        .start_run(&actor(), "churn", "2026-01-05", &[])
+        .unwrap();
     tracking
         .set_status(&actor(), &first.run_id, RunStatus::Failed)
         .unwrap();
-    let again = tracking.start_run(&actor(), "churn", "2026-01-05").unwrap();
+    let again = tracking
+        .start_run(&actor(), "churn", "2026-01-05", &[])
+        .unwrap();
     assert_eq!(again.run_id, first.run_id);
     assert_eq!((again.status, again.ended_ms), (RunStatus::Running, None));
-    let other = tracking.start_run(&actor(), "churn", "2026-01-12").unwrap();
+    let other = tracking
+        .start_run(&actor(), "churn", "2026-01-12", &[])
+        .unwrap();
     assert_ne!(other.run_id, first.run_id);
     let runs = tracking.runs("churn", None, 10).unwrap();
     assert_eq!(
@@ -45,7 +51,7 @@ fn a_retry_finds_the_run_it_began() {
 #[test]
 fn params_are_set_once_and_all_or_none() {
     let (_, tracking) = service();
-    let id = tracking.start_run(&actor(), "e", "r").unwrap().run_id;
+    let id = tracking.start_run(&actor(), "e", "r", &[]).unwrap().run_id;
     tracking
         .log_params(&actor(), &id, &[pair("depth", "6")])
         .unwrap();
@@ -63,7 +69,7 @@ fn params_are_set_once_and_all_or_none() {
 #[test]
 fn metrics_have_history_and_the_last_step_wins() {
     let (_, tracking) = service();
-    let id = tracking.start_run(&actor(), "e", "r").unwrap().run_id;
+    let id = tracking.start_run(&actor(), "e", "r", &[]).unwrap().run_id;
     let points = [(2, 0.8), (1, 0.7), (-1, f64::NAN)];
     for (step, value) in points {
         tracking
@@ -73,7 +79,10 @@ fn metrics_have_history_and_the_last_step_wins() {
     tracking
         .log_metrics(&actor(), &id, &[("auc".to_owned(), 0.75, 1)])
         .unwrap();
-    let history = tracking.metric_history(&id, "auc", None, 10).unwrap();
+    let history = tracking
+        .metric_history(&id, "auc", None, 10)
+        .unwrap()
+        .points;
     assert_eq!(
         history.iter().map(|point| point.step).collect::<Vec<_>>(),
         [-1, 1, 2]
@@ -82,14 +91,19 @@ fn metrics_have_history_and_the_last_step_wins() {
     assert!(history[0].value.is_nan());
     let run = tracking.run(&id).unwrap();
     assert_eq!(run.metrics["auc"].step, 2);
-    let later = tracking.metric_history(&id, "auc", Some(1), 10).unwrap();
-    assert_eq!(later.len(), 1);
+    let later = tracking.metric_history(&id, "auc", None, 2).unwrap();
+    let token = later.next_page_token.unwrap();
+    let later = tracking
+        .metric_history(&id, "auc", Some(&token), 10)
+        .unwrap();
+    assert_eq!(later.points.len(), 1);
+    assert_eq!(later.next_page_token, None);
 }
 
 #[test]
 fn artifacts_must_be_in_the_store_and_are_never_overwritten() {
     let (store, tracking) = service();
-    let id = tracking.start_run(&actor(), "e", "r").unwrap().run_id;
+    let id = tracking.start_run(&actor(), "e", "r", &[]).unwrap().run_id;
     let missing = "0".repeat(64);
     let error = tracking.log_artifact(&actor(), &id, "m", &missing);
     assert!(matches!(error, Err(TrackingError::NotFound(_))));
@@ -106,7 +120,7 @@ fn artifacts_must_be_in_the_store_and_are_never_overwritten() {
 #[test]
 fn every_change_leaves_one_line_and_no_change_leaves_none() {
     let (store, tracking) = service();
-    let id = tracking.start_run(&actor(), "e", "r").unwrap().run_id;
+    let id = tracking.start_run(&actor(), "e", "r", &[]).unwrap().run_id;
     tracking
         .set_tags(&actor(), &id, &[pair("stage", "a")])
         .unwrap();
@@ -123,12 +137,7 @@ fn every_change_leaves_one_line_and_no_change_leaves_none() {
     let actions: Vec<_> = trail.iter().map(|(_, event)| &*event.action).collect();
     assert_eq!(
         actions,
-        [
-            "run.create",
-            "run.set_tags",
-            "run.set_tags",
-            "run.set_status"
-        ]
+        ["run.create", "run.set_tags", "run.set_tags", "run.update"]
     );
     let (_, change) = &trail[2];
     assert_eq!(change.from, json!({"stage": "a"}));
@@ -140,11 +149,11 @@ fn every_change_leaves_one_line_and_no_change_leaves_none() {
 fn bad_names_and_sizes_are_refused() {
     let (_, tracking) = service();
     for name in ["", "a\0b", "line\nbreak"] {
-        let error = tracking.start_run(&actor(), name, "r");
+        let error = tracking.start_run(&actor(), name, "r", &[]);
         assert!(matches!(error, Err(TrackingError::Invalid(_))), "{name:?}");
     }
     let long = "x".repeat(NAME_BYTES_MAX + 1);
-    let error = tracking.start_run(&actor(), &long, "r");
+    let error = tracking.start_run(&actor(), &long, "r", &[]);
     assert!(matches!(error, Err(TrackingError::TooLarge { .. })));
     let error = tracking.run("no-such-run");
     assert!(matches!(error, Err(TrackingError::NotFound(_))));
@@ -153,7 +162,7 @@ fn bad_names_and_sizes_are_refused() {
 #[test]
 fn writers_at_once_lose_nothing() {
     let (store, tracking) = service();
-    let id = tracking.start_run(&actor(), "e", "r").unwrap().run_id;
+    let id = tracking.start_run(&actor(), "e", "r", &[]).unwrap().run_id;
     std::thread::scope(|scope| {
         for worker in 0..4 {
             let (tracking, id) = (&tracking, &id);

@@ -269,6 +269,23 @@ impl DatasetPort for TestPort {
     async fn read(&self, _: Handle, _: String, _: u64, _: u32) -> Answer<dataset::ColumnData> {
         denied()
     }
+    async fn take(&self, _: Handle, _: String, _: Vec<u32>) -> Answer<dataset::ColumnData> {
+        denied()
+    }
+    async fn profile(
+        &self,
+        _: Handle,
+        _: Vec<String>,
+        _: Vec<f64>,
+    ) -> Answer<Vec<dataset::ColumnProfile>> {
+        denied()
+    }
+    async fn value_counts(&self, _: Handle, _: String, _: u32) -> Answer<dataset::ValueCounts> {
+        denied()
+    }
+    async fn distinct_rows(&self, _: Handle, _: Vec<String>) -> Answer<u64> {
+        denied()
+    }
     async fn split(&self, _: Handle, _: String, _: f64, _: u64) -> Answer<(Handle, Handle)> {
         denied()
     }
@@ -406,6 +423,12 @@ impl ModelsPort for TestPort {
         denied()
     }
     async fn set_alias(&self, _: String, _: String, _: u32) -> Answer<()> {
+        denied()
+    }
+    async fn rollback(&self, _: String, _: u32) -> Answer<models::ModelVersion> {
+        denied()
+    }
+    async fn read_artifact(&self, _: String, _: u32, _: u64, _: u32) -> Answer<Vec<u8>> {
         denied()
     }
 }

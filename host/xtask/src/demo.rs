@@ -135,14 +135,23 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     at(value, key).as_str().unwrap_or_default()
 }
 
-fn line([week, run, challenger, champion, decision, why]: [&str; 6]) -> String {
-    let line = format!("{week:12}{run:10}{challenger:>12}{champion:>10}  {decision:14}{why}");
+fn line([week, run, challenger, champion, shadow, decision, why]: [&str; 7]) -> String {
+    let aucs = format!("{challenger:>12}{champion:>10}{shadow:>8}");
+    let line = format!("{week:12}{run:10}{aucs}  {decision:14}{why}");
     format!("{}\n", line.trim_end())
 }
 
 /// The decisions, read back from the store.
 fn summary() -> Result<String> {
-    let mut summary = line(["week", "run", "challenger", "champion", "decision", "why"]);
+    let mut summary = line([
+        "week",
+        "run",
+        "challenger",
+        "champion",
+        "shadow",
+        "decision",
+        "why",
+    ]);
     for week in weeks() {
         summary.push_str(&decision(&week)?);
     }
@@ -173,21 +182,30 @@ fn decision(week: &Week) -> Result<String> {
     let Some(evaluation) = xcom("evaluate", "return_value") else {
         let reason = xcom("validate_data", "reason").unwrap_or_default();
         let reason = reason.as_str().unwrap_or_default();
-        return Ok(line([date, state, "-", "-", "GATE CLOSED", reason]));
+        return Ok(line([date, state, "-", "-", "-", "GATE CLOSED", reason]));
     };
     let auc = |key: &str| {
         let auc = at(&evaluation, key).as_f64().filter(|auc| *auc > 0.0);
         auc.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"))
     };
-    let deployed = at(&evaluation, "should_deploy").as_bool() == Some(true);
+    let deployed = xcom("deploy", "return_value").is_some();
     let decision = if deployed { "DEPLOYED" } else { "NOT DEPLOYED" };
     let (challenger, champion) = (auc("challenger_auc"), auc("champion_auc"));
+    let shadow = xcom("shadow_evaluate", "return_value").unwrap_or_default();
+    // What the validation rows promised and the shadow set did not hold.
+    let judge = match at(&evaluation, "should_deploy").as_bool() {
+        Some(true) if !deployed => &shadow,
+        _ => &evaluation,
+    };
+    let shadow = at(&shadow, "shadow_auc").as_f64();
+    let shadow = shadow.map_or_else(|| "-".to_owned(), |auc| format!("{auc:.4}"));
     Ok(line([
         date,
         state,
         &challenger,
         &champion,
+        &shadow,
         decision,
-        text(&evaluation, "reason"),
+        text(judge, "reason"),
     ]))
 }

@@ -1,176 +1,172 @@
-//! Gates a pipeline on its data: too few rows, too many nulls or too few positive labels halt it before anything is spent on
-//! training. It refuses to repair data, and tells its findings before it decides.
+//! Gates a pipeline on its data: what halts it is found before anything is spent on training. Checks of the table by itself
+//! (rows, nulls, labels, ranges, keys, values, age) and against earlier dates (drift). It refuses to repair data, and tells its
+//! findings before it decides.
 
-use airlock_sdk::dataset::{ColumnKind, Table};
+mod check;
+mod config;
+mod drift;
+mod history;
+mod inspect;
+mod report;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use airlock_sdk::dataset::Table;
 use airlock_sdk::prelude::*;
+use airlock_sdk::tracking::{Metric, Run, RunStatus};
 use airlock_sdk::{CapabilityError, xcom};
+use check::{Check, Verdict};
+use config::{DataQuality, Kind, Mode, Tracking};
+use inspect::Measured;
+use report::Report;
 
-/// What the table must be like.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct DataQuality {
-    /// The table.
-    uri: String,
-    /// Rows at least.
-    #[serde(default = "min_rows_default")]
-    min_rows: u64,
-    /// Fraction of nulls at most, in the column that has most.
-    #[serde(default = "max_null_rate_default")]
-    max_null_rate: f64,
-    /// The column of 0 and 1 whose mean is the positive rate; absent: not checked.
-    label: Option<String>,
-    /// Fraction of positive labels at least.
-    #[serde(default = "min_positive_rate_default")]
-    min_positive_rate: f64,
-    /// What a failed check does.
-    #[serde(default)]
-    mode: Mode,
-    /// Whether a failed check skips all transitive downstream, whatever its trigger rules.
-    #[serde(default = "yes")]
-    ignore_downstream_trigger_rules: bool,
-}
+/// The most failed checks that are told in an XCom.
+const TOLD_MAX: usize = 50;
+/// Characters of each.
+const TOLD_CHARS_MAX: usize = 200;
+/// The most metrics that are logged to a tracking run.
+const METRICS_MAX: usize = 1_000;
+/// Names that tracking takes are no longer, bytes.
+const METRIC_BYTES_MAX: usize = 250;
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Mode {
-    /// Downstream is skipped and the run succeeds.
-    #[default]
-    ShortCircuit,
-    /// The task fails, for good.
-    Fail,
-}
-
-fn min_rows_default() -> u64 {
-    10_000
-}
-
-fn max_null_rate_default() -> f64 {
-    0.05
-}
-
-fn min_positive_rate_default() -> f64 {
-    0.03
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// Gates a pipeline on row count, null rate and positive label rate.
+/// Gates a pipeline on row count, nulls, labels, ranges, keys, allowed values, freshness and drift.
 #[operator]
-fn data_quality(config: DataQuality) -> Result<Outcome, TaskError> {
+fn data_quality(config: DataQuality, task: &Task) -> Result<Outcome, TaskError> {
+    config.check()?;
+    let date = match &config.drift {
+        Some(drift) => Some((drift, drift::date_of(drift, task)?)),
+        None => None,
+    };
     xcom::push("path", &config.uri)?;
-    let checks = match Table::open(&config.uri) {
-        Ok(table) => inspect(&table, &config)?,
+    let probabilities = date.map(|_| stats::probabilities()).unwrap_or_default();
+    let table = Table::open(&config.uri);
+    let measured = match table.and_then(|table| Measured::of(table, &probabilities)) {
+        Ok(measured) => measured,
         // A missing or broken table is what a gate is for; a host that cannot answer now is not.
         Err(error @ (CapabilityError::NotFound(_) | CapabilityError::Invalid(_))) => {
-            return fail(
-                &config,
-                &format!("cannot read the table: {}", TaskError::from(error)),
-            );
+            let reason = format!("cannot read the table: {}", TaskError::from(error));
+            return decide(&config, config.mode, &reason);
         }
         Err(error) => return Err(error.into()),
     };
-    let failed: Vec<&Check> = checks.iter().filter(|check| !check.passed).collect();
-    if let [first, ..] = failed.as_slice() {
-        return fail(&config, &first.to_string());
+    let mut checks = inspect::inspect(&measured, &config, task)?;
+    let mut drifted = match date {
+        Some((drift, date)) => Some(drift::compare(&measured, drift, date)?),
+        None => None,
+    };
+    if let Some(drifted) = &mut drifted {
+        checks.append(&mut drifted.checks);
     }
-    Ok(Outcome::Success(json!(true)))
+    tell(&measured, &checks, drifted.as_ref())?;
+    let verdict = Verdict::of(&checks, &config);
+    if let (Some((drift, _)), Some(drifted)) = (date, &mut drifted) {
+        drifted.entry.passed = verdict.passes();
+        drifted.entry.keep(drift)?;
+    }
+    if let Some(to) = &config.report {
+        let report = Report {
+            uri: &config.uri,
+            task,
+            measured: &measured,
+            checks: &checks,
+            verdict: &verdict,
+            drifted: drifted.as_ref(),
+        };
+        report.write(to)?;
+        xcom::push("report", to)?;
+    }
+    if let Some(tracking) = &config.tracking {
+        log(tracking, &checks, task)?;
+    }
+    match (verdict.mode, verdict.failed.as_slice()) {
+        (Some(mode), [first, others @ ..]) => {
+            let failed = verdict.failed.iter().take(TOLD_MAX);
+            let texts: Vec<String> = failed.map(|check| clipped(check)).collect();
+            xcom::push("failed_checks", &texts)?;
+            let reason = match others.len() {
+                0 => clipped(first),
+                count => format!("{}, and {count} more", clipped(first)),
+            };
+            decide(&config, mode, &reason)
+        }
+        _ => Ok(Outcome::Success(json!(true))),
+    }
 }
 
-struct Check {
-    name: &'static str,
-    actual: f64,
-    bound: &'static str,
-    threshold: f64,
-    passed: bool,
+/// Names of columns have no limit, values between tasks have.
+fn clipped(check: &Check) -> String {
+    check.to_string().chars().take(TOLD_CHARS_MAX).collect()
 }
 
-impl std::fmt::Display for Check {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            out,
-            "[{}]: {} ({} {})",
-            self.name, self.actual, self.bound, self.threshold
-        )
-    }
-}
-
-/// Measures everything and pushes it; decides nothing.
-#[expect(clippy::cast_precision_loss, reason = "row counts stay far below 2^53")]
-fn inspect(table: &Table, config: &DataQuality) -> Result<Vec<Check>, TaskError> {
-    let rows = table.rows();
-    let mut max_null_rate: f64 = 0.0;
-    for column in table.schema() {
-        let nulls = table.stats(&column.name)?.nulls;
-        max_null_rate = max_null_rate.max(nulls as f64 / rows.max(1) as f64);
-    }
-    let mut checks = vec![
-        at_least("row_count", rows as f64, config.min_rows as f64),
-        Check {
-            name: "max_null_rate",
-            actual: max_null_rate,
-            bound: "at most",
-            threshold: config.max_null_rate,
-            passed: max_null_rate <= config.max_null_rate,
-        },
-    ];
-    if let Some(label) = &config.label {
-        let rate = positive_rate(table, label, rows)?;
-        checks.push(at_least(
-            "positive_label_rate",
-            rate,
-            config.min_positive_rate,
-        ));
-    }
-    for check in &checks {
+/// Logs every check and pushes what a pipeline may want to know, before anything is decided.
+fn tell(
+    measured: &Measured,
+    checks: &[Check],
+    drifted: Option<&drift::Drifted>,
+) -> Result<(), TaskError> {
+    for check in checks {
         let verdict = if check.passed { "PASS" } else { "FAIL" };
         info!("QUALITY {verdict} {check}");
     }
-    xcom::push("row_count", &rows)?;
-    let metrics: serde_json::Map<String, Value> = checks
-        .iter()
-        .map(|check| (check.name.to_owned(), json!(check.actual)))
-        .collect();
-    xcom::push("quality", &metrics)?;
-    Ok(checks)
-}
-
-fn at_least(name: &'static str, actual: f64, threshold: f64) -> Check {
-    Check {
-        name,
-        actual,
-        bound: "at least",
-        threshold,
-        passed: actual >= threshold,
+    xcom::push("row_count", &measured.rows)?;
+    xcom::push("quality", &headlines(checks))?;
+    if let Some(drifted) = drifted {
+        let told = json!({"judged": drifted.judged, "reference_dates": drifted.dates});
+        xcom::push("drift", &told)?;
     }
+    Ok(())
 }
 
-fn positive_rate(table: &Table, label: &str, rows: u64) -> Result<f64, TaskError> {
-    let column = table.schema().into_iter().find(|there| there.name == label);
-    match column.map(|column| column.kind) {
-        Some(ColumnKind::Int64 | ColumnKind::Float64 | ColumnKind::Boolean) => {}
-        Some(_) => return Err(TaskError::invalid("label", "must be a column of 0 and 1")),
-        None => {
-            return Err(TaskError::invalid(
-                "label",
-                format!("the table has no column `{label}`"),
-            ));
-        }
+/// One figure for each kind of check: the worst of all columns. A check for each column would not fit into an XCom.
+fn headlines(checks: &[Check]) -> serde_json::Map<String, Value> {
+    let mut all = serde_json::Map::new();
+    for check in checks {
+        let name = match (check.kind, &check.column) {
+            (_, None) | (Kind::Unique | Kind::AllowedValues, Some(_)) => check.name.to_owned(),
+            (Kind::MeanShift | Kind::Psi | Kind::Ks, _) => format!("max_{}", check.name),
+            (Kind::ChiSquare, _) => format!("min_{}", check.name),
+            (_, Some(_)) => continue,
+        };
+        let known = all.get(&name).and_then(Value::as_f64);
+        let worst = known.map_or(check.actual, |known| {
+            if check.kind == Kind::ChiSquare {
+                known.min(check.actual)
+            } else {
+                known.max(check.actual)
+            }
+        });
+        all.insert(name, json!(worst));
     }
-    let mean = table.stats(label)?.mean;
-    // No rows, or nothing but nulls: no positives either.
-    Ok(if rows == 0 || mean.is_nan() {
-        0.0
-    } else {
-        mean
-    })
+    all
 }
 
-fn fail(config: &DataQuality, reason: &str) -> Result<Outcome, TaskError> {
+fn log(tracking: &Tracking, checks: &[Check], task: &Task) -> Result<(), TaskError> {
+    let name = tracking.run_name.clone().unwrap_or_else(|| {
+        let date = task.logical_date.map(|date| date.to_string());
+        let of = date.unwrap_or_else(|| task.run_id.clone());
+        format!("{}.{}_{of}", task.dag_id, task.task_id)
+    });
+    let run = Run::start(&tracking.experiment, &name)?;
+    let metric = |check: &Check| Metric {
+        key: check.metric(),
+        value: check.actual,
+        step: 0,
+    };
+    let fits = |metric: &Metric| {
+        metric.key.len() <= METRIC_BYTES_MAX && !metric.key.chars().any(char::is_control)
+    };
+    let metrics = checks.iter().map(metric).filter(fits);
+    run.metrics(&metrics.take(METRICS_MAX).collect::<Vec<_>>())?;
+    run.end(RunStatus::Finished)?;
+    Ok(())
+}
+
+fn decide(config: &DataQuality, mode: Mode, reason: &str) -> Result<Outcome, TaskError> {
     warn!("QUALITY FAIL {reason}");
     xcom::push("reason", reason)?;
-    match config.mode {
+    match mode {
+        Mode::Warn => Ok(Outcome::Success(json!(true))),
         Mode::ShortCircuit => Ok(Outcome::ShortCircuit {
             ignore_downstream_trigger_rules: config.ignore_downstream_trigger_rules,
         }),
@@ -179,111 +175,3 @@ fn fail(config: &DataQuality, reason: &str) -> Result<Outcome, TaskError> {
 }
 
 airlock_sdk::plugin!(operators: [data_quality]);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use airlock_sdk::dataset::{ColumnData, column};
-    use airlock_sdk::testing::Host;
-
-    const URI: &str = "file://./data/features.parquet";
-
-    fn host(rows: usize, nulls: usize, positives: usize) -> Host {
-        let host = Host::new();
-        let value = (0..rows).map(|row| (row >= nulls).then_some(1.0)).collect();
-        let label = (0..rows)
-            .map(|row| Some(i64::from(row < positives)))
-            .collect();
-        host.put_table(
-            URI,
-            vec![
-                (
-                    column("value", ColumnKind::Float64),
-                    ColumnData::Float64s(value),
-                ),
-                (
-                    column("churned", ColumnKind::Int64),
-                    ColumnData::Int64s(label),
-                ),
-            ],
-        );
-        host
-    }
-
-    fn run(host: &Host, mode: &str) -> Result<Outcome, TaskError> {
-        host.run::<data_quality>(
-            json!({"uri": URI, "min_rows": 100, "label": "churned", "mode": mode}),
-        )
-    }
-
-    const HALT: Outcome = Outcome::ShortCircuit {
-        ignore_downstream_trigger_rules: true,
-    };
-
-    #[test]
-    fn good_data_passes_at_the_thresholds() {
-        let host = host(100, 5, 3);
-        assert_eq!(
-            run(&host, "short_circuit"),
-            Ok(Outcome::Success(json!(true)))
-        );
-        assert_eq!(host.pushed("row_count"), Some(json!(100)));
-        assert_eq!(host.pushed("path"), Some(json!(URI)));
-        assert_eq!(
-            host.pushed("quality").unwrap()["max_null_rate"],
-            json!(0.05)
-        );
-        assert_eq!(host.lines().len(), 3);
-    }
-
-    #[test]
-    fn each_check_halts_after_its_metrics_are_pushed() {
-        for (host, named) in [
-            (host(99, 0, 50), "row_count"),
-            (host(100, 6, 50), "max_null_rate"),
-            (host(100, 0, 2), "positive_label_rate"),
-        ] {
-            assert_eq!(run(&host, "short_circuit"), Ok(HALT), "{named}");
-            assert!(
-                host.pushed("reason")
-                    .unwrap()
-                    .as_str()
-                    .unwrap()
-                    .contains(named)
-            );
-            assert!(host.pushed("quality").is_some());
-            assert!(host.pushed("row_count").is_some());
-        }
-    }
-
-    #[test]
-    fn a_missing_or_empty_table_halts() {
-        let missing = Host::new();
-        assert_eq!(run(&missing, "short_circuit"), Ok(HALT));
-        assert!(missing.pushed("reason").is_some());
-        assert_eq!(run(&host(0, 0, 0), "short_circuit"), Ok(HALT));
-    }
-
-    #[test]
-    fn mode_fail_is_permanent() {
-        let ended = run(&host(1, 0, 0), "fail");
-        assert!(matches!(ended, Err(TaskError::Permanent(_))), "{ended:?}");
-    }
-
-    #[test]
-    fn a_denied_table_is_no_quality_problem() {
-        let host = host(100, 0, 50);
-        host.deny("storage");
-        assert!(matches!(
-            run(&host, "short_circuit"),
-            Err(TaskError::Permanent(_))
-        ));
-    }
-
-    #[test]
-    fn an_unknown_label_names_the_field() {
-        let ended = host(100, 0, 50)
-            .run::<data_quality>(json!({"uri": URI, "min_rows": 1, "label": "churn"}));
-        assert!(matches!(ended, Err(TaskError::InvalidInput { field, .. }) if field == "label"));
-    }
-}

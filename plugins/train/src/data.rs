@@ -31,7 +31,7 @@ pub(crate) struct Data {
     pub(crate) id_columns: Vec<String>,
     pub(crate) experiment: String,
     pub(crate) run_name: Option<String>,
-    pub(crate) model_name: String,
+    pub(crate) model_name: Option<String>,
     pub(crate) valid_fraction: f64,
     pub(crate) seed: u64,
     pub(crate) max_bins: u16,
@@ -87,8 +87,8 @@ macro_rules! with_data {
             experiment: String,
             /// The tracking run; absent: a name made of DAG, task and logical date.
             run_name: Option<String>,
-            /// The model to register.
-            model_name: String,
+            /// The model to register; absent: none, `deploy.register` can do it later.
+            model_name: Option<String>,
             /// Fraction of rows kept for validation.
             #[serde(default = "crate::data::default::valid_fraction")]
             valid_fraction: f64,

@@ -82,9 +82,9 @@ fn one(data: &Data, recipe: Recipe, task: &Task) -> Result<Value, TaskError> {
         .and_then(|run| {
             session.watch(&run)?;
             let trained = session.end(&run)?;
-            let version = record(data, task, &session, &run, &trained)?;
+            let recorded = record(data, task, &session, &run, &trained)?;
             Ok(Value::Object(result(
-                task, &matrices, &session, &trained, &version,
+                task, &matrices, &session, &trained, &recorded,
             )))
         })
         .inspect_err(|error| session.fail(error))?;
@@ -123,8 +123,8 @@ fn search_in(
     let Some(((session, run), Ok(trained))) = chosen else {
         return Err(TaskError::permanent("the best variant is gone"));
     };
-    let version = record(data, task, session, run, trained)?;
-    let mut value = result(task, matrices, session, trained, &version);
+    let recorded = record(data, task, session, run, trained)?;
+    let mut value = result(task, matrices, session, trained, &recorded);
     value.insert("best".to_owned(), json!(best));
     let results: Vec<Value> = sessions
         .iter()
@@ -212,23 +212,34 @@ fn result(
     matrices: &Matrices,
     session: &Session,
     trained: &Trained,
-    version: &ModelVersion,
+    recorded: &Recorded,
 ) -> Map<String, Value> {
     let mut all = described(session, trained);
     all.insert("train_date".to_owned(), json!(task.ds()));
-    all.insert("model_version".to_owned(), json!(version.version));
+    all.insert("artifact".to_owned(), json!(recorded.artifact));
+    if let Some(version) = &recorded.version {
+        all.insert("model_version".to_owned(), json!(version.version));
+    }
     all.insert("feature_count".to_owned(), json!(matrices.columns.len()));
     all
 }
 
-/// Names the model in its tracking run and registers it.
+/// Where a model is kept.
+struct Recorded {
+    /// SHA-256 of its bytes.
+    artifact: String,
+    /// None where the config names no model to register.
+    version: Option<ModelVersion>,
+}
+
+/// Names the model in its tracking run, and registers it where the config says as what.
 fn record(
     data: &Data,
     task: &Task,
     session: &Session,
     host_run: &Run,
     trained: &Trained,
-) -> Result<ModelVersion, TaskError> {
+) -> Result<Recorded, TaskError> {
     let run = &session.run;
     let round = trained.outcome.best_round;
     for (metric, value) in &trained.metrics {
@@ -250,29 +261,44 @@ fn record(
     for (feature, gain) in model.importance() {
         info!("Gain of {feature}: {gain:.2}");
     }
-    let tags = [
-        ("train_date".to_owned(), task.ds().unwrap_or_default()),
-        ("pipeline".to_owned(), task.dag_id.clone()),
-    ];
-    let version = models::register(&data.model_name, &run.id, &artifact, &tags)?;
-    // A repeated run finds its version where it is by now; only a new one goes to Staging.
-    let version = if version.stage == Stage::None {
-        models::transition_stage(&data.model_name, version.version, Stage::Staging, false)?
-    } else {
-        version
-    };
     let (metric, value) = trained
         .metrics
         .first()
         .copied()
         .unwrap_or((Metric::LogLoss, f64::NAN));
     info!(
-        "{} v{}: val_{} {value:.4} after {round} rounds ({:?})",
-        version.name,
-        version.version,
+        "val_{} {value:.4} after {round} rounds ({:?})",
         metric_name(metric),
         trained.outcome.reason
     );
+    let name = data.model_name.as_deref();
+    let version = name
+        .map(|name| register(name, task, &run.id, &artifact))
+        .transpose()?;
+    Ok(Recorded { artifact, version })
+}
+
+/// A repeated run finds its version where it is by now; only a new one goes to Staging.
+fn register(
+    name: &str,
+    task: &Task,
+    run_id: &str,
+    artifact: &str,
+) -> Result<ModelVersion, TaskError> {
+    let tags = [
+        ("train_date".to_owned(), task.ds().unwrap_or_default()),
+        ("pipeline".to_owned(), task.dag_id.clone()),
+    ];
+    let version = models::register(name, run_id, artifact, &tags)?;
+    info!("Registered as {name} v{}", version.version);
+    if version.stage == Stage::None {
+        return Ok(models::transition_stage(
+            name,
+            version.version,
+            Stage::Staging,
+            false,
+        )?);
+    }
     Ok(version)
 }
 

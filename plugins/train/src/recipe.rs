@@ -75,7 +75,7 @@ impl Objective {
     /// How good a model of it is.
     pub(crate) fn metrics(self) -> Vec<Metric> {
         match self {
-            Self::BinaryLogistic => vec![Metric::Auc, Metric::LogLoss],
+            Self::BinaryLogistic => vec![Metric::Auc, Metric::LogLoss, Metric::Accuracy],
             Self::SquaredError => vec![Metric::Rmse],
             Self::Softmax => vec![Metric::LogLoss, Metric::Accuracy],
         }

@@ -81,6 +81,19 @@ fn recorded(host: &Host, score: f64) -> Rc<RefCell<Vec<TrainRequest>>> {
 }
 
 #[test]
+fn without_a_model_name_nothing_is_registered_and_the_artifact_is_told() {
+    let host = host();
+    host.on_train(|_| Ok(answer(0.8)));
+    let config = json!({"features": URI, "experiment": "weekly"});
+    let Outcome::Success(value) = host.run::<gbdt>(config).unwrap() else {
+        panic!("a value");
+    };
+    assert_eq!(value["artifact"], answer(0.8).digest);
+    assert!(value.get("model_version").is_none());
+    assert!(host.versions("churn").is_empty());
+}
+
+#[test]
 fn a_model_is_trained_logged_and_staged() {
     let host = host();
     let seen = recorded(&host, 0.83);

@@ -10,7 +10,7 @@ use super::read::{
 use super::read_callback::{callbacks, either};
 use super::read_group::{self, GroupDraft};
 use super::spec::{
-    DEFAULT_POOL, DEFAULT_QUEUE, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
+    Cache, DEFAULT_POOL, DEFAULT_QUEUE, POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT,
     SENSOR_TIMEOUT_DEFAULT, SensorMode, SensorSpec, Task, TriggerRule, WeightRule,
 };
 use super::suggest;
@@ -20,7 +20,7 @@ use crate::ids::{GroupIndex, ID_BYTES_MAX, OperatorName, PoolName, TaskId, TaskI
 use std::collections::BTreeMap;
 
 /// The keys of a task.
-pub(super) const KEYS: [&str; 59] = [
+pub(super) const KEYS: [&str; 60] = [
     "task_id",
     "operator",
     "config",
@@ -67,6 +67,7 @@ pub(super) const KEYS: [&str; 59] = [
     "on_execute_callback",
     "on_skipped_callback",
     "retry_policy",
+    "cache",
     "queue",
     "gpu",
     "ignore_first_depends_on_past",
@@ -121,6 +122,7 @@ const WEIGHT_RULES: [(&str, WeightRule); 3] = [
     ("upstream", WeightRule::Upstream),
     ("absolute", WeightRule::Absolute),
 ];
+const CACHES: [(&str, Cache); 2] = [("off", Cache::Off), ("content", Cache::Content)];
 const MODES: [(&str, SensorMode); 2] = [
     ("poke", SensorMode::Poke),
     ("reschedule", SensorMode::Reschedule),
@@ -406,6 +408,7 @@ fn build(
         execution_timeout: fields.positive("execution_timeout", sink),
         sla: fields.positive("sla", sink),
         retry_policy: read_policy::read(fields, retries, sink),
+        cache: fields.choice("cache", &CACHES, Cache::Off, sink),
         queue: queue(fields, sink),
         gpu: read_gpu::read(fields, sink),
         pool: match fields.get("pool", sink) {

@@ -304,6 +304,9 @@ pub struct Task {
     /// Looked at before `retries`, in order; the first rule that fits decides (Airflow 3.3's `retry_policy`).
     #[serde(default)]
     pub retry_policy: Vec<RetryRule>,
+    /// Whether an earlier result may take the place of an attempt.
+    #[serde(default)]
+    pub cache: Cache,
     /// Which hosts may run it; `default` unless said otherwise. A host serves the queues that its settings name.
     #[serde(default = "default_queue")]
     pub queue: String,
@@ -484,6 +487,18 @@ pub enum WeightRule {
     Upstream,
     /// Own alone.
     Absolute,
+}
+
+/// Whether an earlier result may take the place of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cache {
+    /// Every attempt runs.
+    #[default]
+    Off,
+    /// A success of the same component with the same config, inputs and data is reused. The operator is told no dates: what
+    /// depends on them stands in its config.
+    Content,
 }
 
 /// How a sensor waits. Ignored by operators that never answer `not-yet`.

@@ -7,7 +7,7 @@ use super::names::{Name, Names};
 use super::read::Fields;
 use super::read_group::GroupDraft;
 use super::read_task::Draft;
-use super::spec::{Dag, Schedule, Task, TaskGroup, TriggerRule};
+use super::spec::{Cache, Dag, Schedule, Task, TaskGroup, TriggerRule};
 use super::yaml::{Kind, Node};
 use super::{check_templates, edges};
 use crate::ids::TaskIndex;
@@ -75,6 +75,40 @@ pub(super) fn join(
     (full, drafts.into_iter().map(|draft| draft.task).collect())
 }
 
+/// What is asked of the network, of secrets or of other runs is not content: a result that depends on it cannot be told from another.
+fn cache(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
+    let task = &draft.task;
+    let Some(entry) = draft.fields.entry("cache") else {
+        return;
+    };
+    if task.cache == Cache::Off {
+        return;
+    }
+    let own = task.grants.as_ref();
+    let grants = own.map_or_else(|| dag.grants.clone(), |own| dag.grants.narrow(own));
+    let granted = [
+        ("http", grants.http.is_empty()),
+        ("secrets", grants.secrets.is_empty()),
+        ("dag_state", grants.dag_state.is_empty()),
+        ("trigger_dags", grants.trigger_dags.is_empty()),
+    ];
+    let granted: Vec<&str> = granted
+        .iter()
+        .filter(|(_, is_empty)| !is_empty)
+        .map(|(name, _)| *name)
+        .collect();
+    if granted.is_empty() {
+        return;
+    }
+    let message = format!(
+        "`cache: content` does not go with the grants {}: what they answer is no content",
+        granted.join(", ")
+    );
+    let hint =
+        "narrow the task's `grants` to storage, tracking, models and training, or remove `cache`";
+    sink.error_hint(entry.key_span, "cache-and-grants", message, hint.to_owned());
+}
+
 /// Settings of one task that exclude or need each other.
 fn settings(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
     let task = &draft.task;
@@ -94,6 +128,7 @@ fn settings(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
         let hint = "remove the task's `trigger_rule`, or the DAG's `fail_fast`".to_owned();
         sink.error_hint(span, "fail-fast-rule", message, hint);
     }
+    cache(dag, draft, sink);
     for key in ["email_on_failure", "email_on_retry"] {
         let asked = draft.fields.entry(key);
         let asked = asked.filter(|entry| matches!(entry.value.kind, Kind::Bool(true)));

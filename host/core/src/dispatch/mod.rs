@@ -190,6 +190,11 @@ impl Dispatcher {
         }
     }
 
+    /// Whether a DAG is paused, as far as was told.
+    pub fn is_paused(&self, dag_id: &DagId) -> bool {
+        self.paused.contains(dag_id)
+    }
+
     /// Nothing of a paused DAG gets slots. What holds them goes on.
     pub fn set_paused(&mut self, dag_id: &DagId, is_paused: bool) {
         if is_paused {

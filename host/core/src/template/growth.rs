@@ -3,7 +3,7 @@
 //! that has a limit of its own.
 
 use super::{OUTPUT_BYTES_MAX, datetime, json, rewrite};
-use minijinja::value::{Rest, ValueKind};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, Expression, State, Value, filters};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -174,8 +174,8 @@ macro_rules! charged {
     ($env:ident, $charged:ident: $($name:literal => $filter:path),* $(,)?) => {$(
         // A name that no template can write.
         $env.add_filter(concat!("engine:", $name), $filter);
-        $env.add_filter($name, |state: &mut State, args: Rest<Value>| {
-            $charged(state, concat!("engine:", $name), &args)
+        $env.add_filter($name, |state: &mut State, args: Rest<ValueOrKwargs>| {
+            $charged(state, concat!("engine:", $name), &args.into_values())
         });
     )*};
 }
@@ -203,11 +203,11 @@ pub(super) fn install(env: &mut Environment<'static>) {
         "zip" => filters::zip, "chain" => filters::chain,
     );
     env.add_filter("engine:tojson", filters::tojson);
-    env.add_filter("tojson", |state: &mut State, args: Rest<Value>| match args
-        .first()
-        .map(json::from_value)
-    {
-        Some(Err(json::TOO_LARGE)) => Err(spent()),
-        _ => list_filter(state, "engine:tojson", &args),
+    env.add_filter("tojson", |state: &mut State, args: Rest<ValueOrKwargs>| {
+        let args = args.into_values();
+        match args.first().map(json::from_value) {
+            Some(Err(json::TOO_LARGE)) => Err(spent()),
+            _ => list_filter(state, "engine:tojson", &args),
+        }
     });
 }

@@ -40,6 +40,35 @@ fn what_a_template_builds_on_its_way_is_limited_and_the_error_names_it_and_the_l
 }
 
 #[test]
+fn filters_that_are_charged_for_take_their_keywords() {
+    let rows = "[{'n': 2, 'of': 'a'}, {'n': 1, 'of': 'a'}]";
+    for (template, expected) in [
+        ("ROWS | map(attribute='n') | list", json!([2, 1])),
+        ("ROWS | map(attribute='none', default=0) | sum", json!(0)),
+        (
+            "ROWS | map(attribute='n') | sort(reverse=true)",
+            json!([2, 1]),
+        ),
+        (
+            "ROWS | sort(attribute='n') | map(attribute='n') | first",
+            json!(1),
+        ),
+        ("ROWS | unique(attribute='of') | list | length", json!(1)),
+        ("ROWS | groupby(attribute='of') | list | length", json!(1)),
+        ("{'a': 1} | tojson(indent=1)", json!("{\n \"a\": 1\n}")),
+    ] {
+        let template = format!("{{{{ {} }}}}", template.replace("ROWS", rows));
+        assert_eq!(
+            evaluate(&template, &context()).unwrap(),
+            expected,
+            "{template}"
+        );
+    }
+    let unknown = evaluate("{{ [1] | map(attribut='n') }}", &context());
+    assert!(unknown.is_err(), "{unknown:?}");
+}
+
+#[test]
 fn operators_mean_what_they_meant() {
     for (template, expected) in [
         ("1 + 2 * 3 - 4", json!(3)),

@@ -1,7 +1,7 @@
 //! Builds DAGs in code, and plays runs: a dispatcher that admits, finishes and wakes in an order drawn from a seed.
 
 use airlock_core::dag::spec::{
-    DEFAULT_POOL, DEFAULT_QUEUE, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT,
+    Cache, DEFAULT_POOL, DEFAULT_QUEUE, Dag, Expand, ExpandSource, MAX_ACTIVE_DEFAULT,
     POKE_INTERVAL_DEFAULT, RETRY_DELAY_DEFAULT, SENSOR_TIMEOUT_DEFAULT, Schedule, SensorMode,
     SensorSpec, Task, TaskGroup, TimetableKind, TriggerRule, WeightRule,
 };
@@ -41,6 +41,7 @@ pub(crate) fn task(id: &str, upstream: &[u32]) -> Task {
         execution_timeout: None,
         sla: None,
         retry_policy: Vec::new(),
+        cache: Cache::Off,
         queue: DEFAULT_QUEUE.to_owned(),
         pool: PoolName::parse(DEFAULT_POOL).unwrap(),
         pool_slots: 1,

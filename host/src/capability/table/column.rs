@@ -87,11 +87,7 @@ impl ColumnBuilder {
     /// Adds a whole array whose type has this builder's kind.
     pub(super) fn append_array(&mut self, array: &ArrayRef) -> Answer<()> {
         match self {
-            Self::Boolean(builder) => {
-                for value in array.as_boolean() {
-                    builder.append_option(value);
-                }
-            }
+            Self::Boolean(builder) => builder.append_array(array.as_boolean()),
             Self::Int64(builder) => append_integers(builder, array)?,
             Self::Float64(builder) => append_floats(builder, array)?,
             Self::Text(builder) => append_texts(builder, array)?,
@@ -223,7 +219,7 @@ fn append_integers(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()> {
         DataType::Int8 => append_all!(builder, array, Int8Type, |value| Ok(i64::from(value))),
         DataType::Int16 => append_all!(builder, array, Int16Type, |value| Ok(i64::from(value))),
         DataType::Int32 => append_all!(builder, array, Int32Type, |value| Ok(i64::from(value))),
-        DataType::Int64 => append_all!(builder, array, Int64Type, Ok),
+        DataType::Int64 => builder.append_array(array.as_primitive::<Int64Type>()),
         DataType::UInt8 => append_all!(builder, array, UInt8Type, |value| Ok(i64::from(value))),
         DataType::UInt16 => append_all!(builder, array, UInt16Type, |value| Ok(i64::from(value))),
         DataType::UInt32 => append_all!(builder, array, UInt32Type, |value| Ok(i64::from(value))),
@@ -236,7 +232,7 @@ fn append_integers(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()> {
 fn append_floats(builder: &mut Float64Builder, array: &ArrayRef) -> Answer<()> {
     match array.data_type() {
         DataType::Float32 => append_all!(builder, array, Float32Type, |value| Ok(f64::from(value))),
-        DataType::Float64 => append_all!(builder, array, Float64Type, Ok),
+        DataType::Float64 => builder.append_array(array.as_primitive::<Float64Type>()),
         other => return Err(changed(other)),
     }
     Ok(())
@@ -261,7 +257,8 @@ fn append_timestamps(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()>
                 append_all!(builder, array, TimestampMillisecondType, scaled(1_000));
             }
             TimeUnit::Microsecond => {
-                append_all!(builder, array, TimestampMicrosecondType, scaled(1));
+                let times = array.as_primitive::<TimestampMicrosecondType>();
+                builder.append_array(&times.reinterpret_cast());
             }
             TimeUnit::Nanosecond => append_all!(builder, array, TimestampNanosecondType, nanos),
         },
@@ -272,11 +269,9 @@ fn append_timestamps(builder: &mut Int64Builder, array: &ArrayRef) -> Answer<()>
 
 fn append_texts(builder: &mut StringBuilder, array: &ArrayRef) -> Answer<()> {
     match array.data_type() {
-        DataType::Utf8 => {
-            for value in array.as_string::<i32>() {
-                builder.append_option(value);
-            }
-        }
+        DataType::Utf8 => builder
+            .append_array(array.as_string::<i32>())
+            .map_err(|error| invalid(format!("a column of text is too long: {error}")))?,
         DataType::LargeUtf8 => {
             for value in array.as_string::<i64>() {
                 builder.append_option(value);

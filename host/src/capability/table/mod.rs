@@ -3,10 +3,14 @@
 
 mod arrow;
 pub(super) mod column;
+mod counts;
 mod csv;
 mod parquet;
 mod part;
+mod profile;
+mod slice;
 mod source;
+mod threads;
 
 pub(super) use parquet::TableWriter;
 pub(super) use part::Part;
@@ -103,6 +107,8 @@ fn invalid(text: String) -> CapabilityError {
     CapabilityError::Invalid(text)
 }
 
+#[cfg(test)]
+mod profile_tests;
 #[cfg(test)]
 #[path = "../table_tests.rs"]
 mod tests;

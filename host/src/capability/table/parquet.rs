@@ -3,25 +3,26 @@
 
 use super::column::{ColumnBuilder, Values, kind_of};
 use super::source::{OnDisk, Source};
-use super::{Answer, COLUMNS_MAX, Parsed, ROWS_MAX, invalid};
+use super::{Answer, COLUMNS_MAX, Parsed, ROWS_MAX, invalid, threads};
 use crate::capability::budget::{Budget, Reservation};
+use crate::capability::handles::lock;
 use crate::capability::objects::Writer;
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::ChunkReader;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// Rows of one step while reading, so that a small file that unfolds to a large table meets the budget early.
-const READ_ROWS: usize = 1_024;
 /// Rows of a row group that is written.
 const ROW_GROUP_ROWS: usize = 65_536;
 /// The most rows of one batch that a guest hands over.
@@ -31,61 +32,112 @@ pub(super) fn read(object: Source, memory: &mut Reservation) -> Answer<Parsed> {
     let held = object.bytes_held();
     match object {
         Source::Memory(bytes) => read_from(Bytes::from(bytes), held, memory),
-        Source::Disk(spooled) => read_from(OnDisk(spooled), held, memory),
+        Source::Disk(spooled) => read_from(OnDisk(Arc::new(spooled)), held, memory),
     }
 }
 
 /// `file_bytes` of the object are in memory.
-fn read_from<R: ChunkReader + 'static>(
+fn read_from<R: ChunkReader + Clone + 'static>(
     object: R,
     file_bytes: u64,
     memory: &mut Reservation,
 ) -> Answer<Parsed> {
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(object).map_err(|error| unreadable(&error))?;
-    let schema = Arc::clone(builder.schema());
-    if schema.fields().len() > COLUMNS_MAX {
+    let metadata = ArrowReaderMetadata::load(&object, ArrowReaderOptions::new())
+        .map_err(|error| unreadable(&error))?;
+    let fields = metadata.schema().fields();
+    if fields.len() > COLUMNS_MAX {
         return Err(CapabilityError::TooLarge(COLUMNS_MAX as u64));
     }
-    let mut parsed = Parsed {
-        rows: 0,
-        columns: Vec::new(),
-        unusable: Vec::new(),
+    let told = metadata.metadata().file_metadata().num_rows();
+    let rows = usize::try_from(told)
+        .map_err(|_| invalid(format!("the parquet file is damaged: it has {told} rows")))?;
+    if rows > ROWS_MAX {
+        return Err(CapabilityError::TooLarge(ROWS_MAX as u64));
+    }
+    let (mut usable, mut unusable) = (Vec::new(), Vec::new());
+    for (place, field) in fields.iter().enumerate() {
+        match kind_of(field.data_type()) {
+            Some(kind) => usable.push((place, field.name(), kind)),
+            None => unusable.push((field.name().clone(), field.data_type().to_string())),
+        }
+    }
+    let file = Columns {
+        object,
+        metadata: metadata.clone(),
+        rows,
+        held: Mutex::new((file_bytes, memory)),
     };
-    let mut places = Vec::new();
-    for (place, field) in schema.fields().iter().enumerate() {
-        let name = field.name().clone();
-        if let Some(kind) = kind_of(field.data_type()) {
-            parsed.columns.push((name, ColumnBuilder::new(kind)));
-            places.push(place);
-        } else {
-            parsed.unusable.push((name, field.data_type().to_string()));
+    let columns = threads::each(&usable, |(place, name, kind)| {
+        Ok(((*name).clone(), file.column(*place, *kind)?))
+    })?;
+    Ok(Parsed {
+        rows,
+        columns: columns.into_iter().collect::<Answer<_>>()?,
+        unusable,
+    })
+}
+
+/// A file whose columns are read by several threads.
+struct Columns<'a, R> {
+    object: R,
+    metadata: ArrowReaderMetadata,
+    /// Rows that every column must have.
+    rows: usize,
+    /// Bytes held so far, by the file and by all columns.
+    held: Mutex<(u64, &'a mut Reservation)>,
+}
+
+impl<R: ChunkReader + Clone + 'static> Columns<'_, R> {
+    fn column(&self, place: usize, kind: ColumnKind) -> Answer<ColumnBuilder> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.object.clone(),
+            self.metadata.clone(),
+        );
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
+        let reader = builder
+            .with_projection(mask)
+            .with_batch_size(read_rows(kind))
+            .build()
+            .map_err(|error| unreadable(&error))?;
+        let mut column = ColumnBuilder::new(kind);
+        let (mut rows, mut counted) = (0, 0);
+        for batch in reader {
+            let batch = batch.map_err(|error| damaged(&error.to_string()))?;
+            rows += batch.num_rows();
+            for array in batch.columns() {
+                column.append_array(array)?;
+            }
+            self.hold(column.bytes() - counted)?;
+            counted = column.bytes();
         }
+        if rows != self.rows {
+            let told = self.rows;
+            return Err(damaged(&format!(
+                "a column has {rows} rows, the file tells of {told}"
+            )));
+        }
+        Ok(column)
     }
-    let mask = parquet::arrow::ProjectionMask::roots(builder.parquet_schema(), places);
-    let reader = builder
-        .with_projection(mask)
-        .with_batch_size(READ_ROWS)
-        .build()
-        .map_err(|error| unreadable(&error))?;
-    for batch in reader {
-        let batch =
-            batch.map_err(|error| invalid(format!("the parquet file is damaged: {error}")))?;
-        parsed.rows += batch.num_rows();
-        if parsed.rows > ROWS_MAX {
-            return Err(CapabilityError::TooLarge(ROWS_MAX as u64));
-        }
-        for ((_, builder), array) in parsed.columns.iter_mut().zip(batch.columns()) {
-            builder.append_array(array)?;
-        }
-        let held: u64 = parsed
-            .columns
-            .iter()
-            .map(|(_, column)| column.bytes())
-            .sum();
-        memory.grow_to(file_bytes + held)?;
+
+    fn hold(&self, more: u64) -> Answer<()> {
+        let mut held = lock(&self.held);
+        held.0 += more;
+        let all = held.0;
+        held.1.grow_to(all)
     }
-    Ok(parsed)
+}
+
+/// Rows of one step while reading, so that a small file that unfolds to a large table meets the budget early: few where one value may
+/// be large.
+fn read_rows(kind: ColumnKind) -> usize {
+    match kind {
+        ColumnKind::Text | ColumnKind::Float64List => 1_024,
+        _ => 16_384,
+    }
+}
+
+fn damaged(what: &str) -> CapabilityError {
+    invalid(format!("the parquet file is damaged: {what}"))
 }
 
 fn unreadable(error: &ParquetError) -> CapabilityError {

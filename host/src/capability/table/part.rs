@@ -1,27 +1,20 @@
-//! A table or some of its rows: slices, statistics, columns of numbers and the split into train and validation parts.
+//! A table or some of its rows: columns of numbers and the split into train and validation parts. Slices, profiles and counts have
+//! files of their own.
 
 use super::column::Values;
 use super::{Answer, Table, invalid};
-use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, Stats};
+use crate::sandbox::bindings::airlock::operator::dataset::Column;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
-use arrow_array::Array as _;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The most rows of one slice.
-pub(super) const SLICE_ROWS_MAX: usize = 65_536;
-/// The most bytes of one slice.
-pub(super) const SLICE_BYTES_MAX: usize = 8 << 20;
-
 /// Rows of a table.
 #[derive(Clone)]
 pub(in super::super) struct Part {
-    table: Arc<Table>,
+    pub(super) table: Arc<Table>,
     /// Ascending row numbers; none is every row.
-    rows: Option<Arc<[u32]>>,
+    pub(super) rows: Option<Arc<[u32]>>,
 }
 
 /// A label as the key of its class.
@@ -49,11 +42,11 @@ impl Part {
     }
 
     /// The rows' numbers in the table.
-    fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
+    pub(super) fn numbers(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.rows()).map(|at| self.number(at))
     }
 
-    fn number(&self, at: usize) -> usize {
+    pub(super) fn number(&self, at: usize) -> usize {
         match &self.rows {
             None => at,
             Some(rows) => rows.get(at).map_or(usize::MAX, |row| *row as usize),
@@ -79,82 +72,6 @@ impl Part {
             hash.update(row.to_le_bytes());
         }
         crate::capability::hex(&hash.finalize())
-    }
-
-    /// Statistics of the non-null values; NaN counts as null, booleans as 0 and 1, `stddev` is the sample's (n - 1), as pandas has it.
-    #[expect(clippy::cast_precision_loss, reason = "a count of rows is under 2^32")]
-    pub(in super::super) fn stats(&self, column: &str) -> Answer<Stats> {
-        let values = self.table.column(column)?;
-        let is_number = !matches!(values, Values::Text(_) | Values::Float64List(_));
-        let (mut count, mut nulls, mut mean, mut squares) = (0_u64, 0_u64, 0.0, 0.0);
-        let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
-        for row in self.numbers() {
-            match values.number(row).filter(|value| !value.is_nan()) {
-                Some(value) => {
-                    count += 1;
-                    let distance = value - mean;
-                    mean += distance / count as f64;
-                    squares += distance * (value - mean);
-                    min = min.min(value);
-                    max = max.max(value);
-                }
-                None if is_number || values.is_null(row) => nulls += 1,
-                None => {}
-            }
-        }
-        let known = |enough: bool, value: f64| if enough { value } else { f64::NAN };
-        Ok(Stats {
-            rows: self.rows() as u64,
-            nulls,
-            mean: known(count > 0, mean),
-            stddev: known(count > 1, (squares / (count.max(2) - 1) as f64).sqrt()),
-            min: known(count > 0, min),
-            max: known(count > 0, max),
-        })
-    }
-
-    /// A slice of a column: at most 65,536 rows, and fewer where 8 MiB are full.
-    pub(in super::super) fn read(
-        &self,
-        column: &str,
-        offset: u64,
-        limit: u32,
-    ) -> Answer<ColumnData> {
-        let values = self.table.column(column)?;
-        let from = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(self.rows());
-        let count = (limit as usize).min(SLICE_ROWS_MAX).min(self.rows() - from);
-        let rows = (from..from + count).map(|at| self.number(at));
-        Ok(match values {
-            Values::Boolean(array) => ColumnData::Booleans(
-                rows.map(|row| array.is_valid(row).then(|| array.value(row)))
-                    .collect(),
-            ),
-            Values::Int64(array) => ColumnData::Int64s(
-                rows.map(|row| array.is_valid(row).then(|| array.value(row)))
-                    .collect(),
-            ),
-            Values::Timestamp(array) => ColumnData::Timestamps(
-                rows.map(|row| array.is_valid(row).then(|| array.value(row)))
-                    .collect(),
-            ),
-            Values::Float64(array) => ColumnData::Float64s(
-                rows.map(|row| array.is_valid(row).then(|| array.value(row)))
-                    .collect(),
-            ),
-            Values::Text(array) => ColumnData::Texts(up_to_limit(rows, |row| {
-                let value = array.is_valid(row).then(|| array.value(row).to_owned());
-                (value.as_ref().map_or(0, String::len), value)
-            })?),
-            Values::Float64List(array) => ColumnData::Float64Lists(up_to_limit(rows, |row| {
-                let value = array.is_valid(row).then(|| {
-                    let items = array.value(row);
-                    items.as_primitive::<Float64Type>().values().to_vec()
-                });
-                (value.as_ref().map_or(0, |items| 8 * items.len()), value)
-            })?),
-        })
     }
 
     /// A column as numbers for training; nulls are NaN, text and lists are refused.
@@ -218,26 +135,6 @@ impl Part {
     }
 }
 
-/// Values of rows until the bytes of a slice are full.
-fn up_to_limit<T>(
-    rows: impl Iterator<Item = usize>,
-    value: impl Fn(usize) -> (usize, T),
-) -> Answer<Vec<T>> {
-    let (mut out, mut bytes) = (Vec::new(), 0);
-    for row in rows {
-        let (size, value) = value(row);
-        bytes += size;
-        if bytes > SLICE_BYTES_MAX {
-            if out.is_empty() {
-                return Err(CapabilityError::TooLarge(SLICE_BYTES_MAX as u64));
-            }
-            break;
-        }
-        out.push(value);
-    }
-    Ok(out)
-}
-
 /// How many of the first `count` rows are for validation.
 #[expect(
     clippy::cast_precision_loss,
@@ -267,7 +164,7 @@ fn class(values: &Values, row: usize) -> Answer<Class> {
 }
 
 /// A counter-based hash (two rounds of splitmix64's finaliser): a row's place follows from seed and number alone.
-fn hash(seed: u64, row: u64) -> u64 {
+pub(super) fn hash(seed: u64, row: u64) -> u64 {
     mix(mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) ^ row.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 

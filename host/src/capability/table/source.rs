@@ -11,6 +11,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 /// An object's bytes.
 pub(in super::super) enum Source {
@@ -97,8 +98,9 @@ fn unread(error: &io::Error) -> CapabilityError {
     ))
 }
 
-/// For readers that ask for ranges.
-pub(super) struct OnDisk(pub(super) Spooled);
+/// For readers that ask for ranges, several at once.
+#[derive(Clone)]
+pub(super) struct OnDisk(pub(super) Arc<Spooled>);
 
 /// Reads on from a place. Clones of a file share its position, so this has one of its own.
 pub(super) struct ReadFrom(std::fs::File, u64);

@@ -2,7 +2,8 @@
 //! would be worse.
 
 use crate::sandbox::bindings::airlock::operator::dataset::{
-    self, Column, ColumnData, Matrix, MatrixSpec, MemoryNeed, Stats, Table, TableWriter,
+    self, Column, ColumnData, ColumnProfile, Matrix, MatrixSpec, MemoryNeed, Stats, Table,
+    TableWriter, ValueCounts,
 };
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::interface::Interface::Dataset;
@@ -76,6 +77,40 @@ impl dataset::HostTable for GuestState {
     ) -> Answer<ColumnData> {
         let port = self.dataset()?;
         port.read(table.rep(), column, offset, limit).await
+    }
+
+    async fn take(
+        &mut self,
+        table: Resource<Table>,
+        column: String,
+        rows: Vec<u32>,
+    ) -> Answer<ColumnData> {
+        self.dataset()?.take(table.rep(), column, rows).await
+    }
+
+    async fn profile(
+        &mut self,
+        table: Resource<Table>,
+        columns: Vec<String>,
+        probabilities: Vec<f64>,
+    ) -> Answer<Vec<ColumnProfile>> {
+        let port = self.dataset()?;
+        port.profile(table.rep(), columns, probabilities).await
+    }
+
+    async fn value_counts(
+        &mut self,
+        table: Resource<Table>,
+        column: String,
+        limit: u32,
+    ) -> Answer<ValueCounts> {
+        self.dataset()?
+            .value_counts(table.rep(), column, limit)
+            .await
+    }
+
+    async fn distinct_rows(&mut self, table: Resource<Table>, columns: Vec<String>) -> Answer<u64> {
+        self.dataset()?.distinct_rows(table.rep(), columns).await
     }
 
     async fn split(

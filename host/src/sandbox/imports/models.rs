@@ -68,4 +68,28 @@ impl models::Host for GuestState {
             .await;
         self.noted(Interface::Models, answer)
     }
+
+    async fn rollback(&mut self, name: String, from_version: u32) -> Answer<ModelVersion> {
+        let answer = self
+            .port(Interface::Models)?
+            .models
+            .rollback(name, from_version)
+            .await;
+        self.noted(Interface::Models, answer)
+    }
+
+    async fn read_artifact(
+        &mut self,
+        name: String,
+        version: u32,
+        offset: u64,
+        max: u32,
+    ) -> Answer<Vec<u8>> {
+        let answer = self
+            .port(Interface::Models)?
+            .models
+            .read_artifact(name, version, offset, max)
+            .await;
+        self.noted(Interface::Models, answer)
+    }
 }

@@ -255,6 +255,7 @@ impl Engine {
         run.priorities = effective_weights(dag);
         self.dispatcher.remove_run(number);
         self.dispatcher.add_run(number, RunLimits::of(dag));
+        self.hold_deferred(number);
     }
 
     /// The instances that a person named, as ranges.

@@ -97,6 +97,7 @@ impl Engine {
         self.tell_untold(batch).map_err(|error| failed(&error))?;
         for dag_id in dag_ids {
             self.catch_up(&dag_id, batch);
+            self.start_runs(&dag_id, batch);
             self.make_runs(&dag_id, batch);
             self.submit_if_full(batch);
         }

@@ -2,12 +2,14 @@
 
 use super::Engine;
 use crate::scheduler::batch::{Batch, Effect};
+use crate::scheduler::codec::decode_row;
 use crate::scheduler::live_run::LiveRun;
 use crate::scheduler::message::{Message, Reply, SchedulerError};
-use crate::scheduler::records::RunRow;
+use crate::scheduler::records::{DagRow, RunRow};
 use crate::scheduler::recovery::ReplayedRun;
 use crate::scheduler::stored::run_row;
 use crate::scheduler::view::RunView;
+use crate::store::Table;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunLimits, RunNumber};
 use airlock_core::ids::{DagId, RunId};
@@ -212,6 +214,9 @@ impl Engine {
             self.hold_deferred(number);
             taken.push((number, lost, commands));
         }
+        for dag_id in &dag_ids {
+            self.learn_pause(dag_id);
+        }
         let mut batch = Batch::default();
         for (number, lost, commands) in taken {
             self.carry_out(number, commands, &mut batch);
@@ -219,6 +224,7 @@ impl Engine {
                 let _ = self.step(number, Input::Lose { ti, fence }, &mut batch);
             }
             let _ = self.step(number, Input::Wake, &mut batch);
+            self.check_past(number, &mut batch);
             self.submit_if_full(&mut batch);
         }
         for dag_id in dag_ids {
@@ -228,8 +234,22 @@ impl Engine {
         self.end_turn(batch);
     }
 
-    /// Slots that deferred task instances of a run kept over a restart.
-    fn hold_deferred(&mut self, number: RunNumber) {
+    /// Whether a DAG is paused is known before the service reads the DAGs: its runs must not go on until then.
+    fn learn_pause(&mut self, dag_id: &DagId) {
+        let key = dag_id.as_str().as_bytes();
+        let row = match self.parts.store.get(Table::Dag, key) {
+            Ok(row) => row.map(|row| decode_row::<DagRow>(&row.value)),
+            Err(error) => {
+                return tracing::error!(%dag_id, %error, "whether the DAG is paused cannot be read");
+            }
+        };
+        if let Some(Ok(row)) = row {
+            self.dispatcher.set_paused(dag_id, row.is_paused);
+        }
+    }
+
+    /// Slots that the deferred task instances of a run have kept.
+    pub(super) fn hold_deferred(&mut self, number: RunNumber) {
         let Some(run) = self.runs.get(&number) else {
             return;
         };
@@ -288,7 +308,12 @@ impl Engine {
                     .schedule
                     .may_start(&live.dag, backfill_id, running)
                     .is_ok(),
-                None => running < run.view.dag.max_active_runs,
+                // How many runs a backfill may have at once is known to its schedule, so to a service, alone.
+                None => {
+                    backfill_id.is_none()
+                        && !self.dispatcher.is_paused(dag_id)
+                        && running < run.view.dag.max_active_runs
+                }
             };
             if may_start {
                 return Some(*number);

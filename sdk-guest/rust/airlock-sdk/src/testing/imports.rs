@@ -337,6 +337,36 @@ pub mod models {
         })
     }
 
+    /// The fake keeps no promotions: before a version comes the newest archived one with a smaller number.
+    pub fn rollback(name: &str, from_version: u32) -> Answer<ModelVersion> {
+        let production = get_latest_versions(name, &[Stage::Production])?;
+        if let Some(there) = production.into_iter().next()
+            && there.version != from_version
+        {
+            return Ok(there);
+        }
+        let known = answer("models", |state| {
+            Ok(state.versions.get(name).cloned().unwrap_or_default())
+        })?;
+        let mut before = known
+            .iter()
+            .rev()
+            .filter(|there| there.version < from_version);
+        match before.find(|there| there.stage == Stage::Archived) {
+            Some(there) => transition_stage(name, there.version, Stage::Production, true),
+            None => Err(CapabilityError::NotFound(format!("before v{from_version}"))),
+        }
+    }
+
+    /// The bytes that the fake keeps of an artifact are its name.
+    pub fn read_artifact(name: &str, version: u32, offset: u64, max: u32) -> Answer<Vec<u8>> {
+        let found = get_version(name, version)?;
+        let found = found.ok_or_else(|| CapabilityError::NotFound(format!("{name} v{version}")))?;
+        let bytes = found.artifact.into_bytes().into_iter();
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        Ok(bytes.skip(from).take(max as usize).collect())
+    }
+
     pub fn set_alias(name: &str, alias: &str, version: u32) -> Answer<()> {
         answer("models", |state| {
             for there in state.versions.entry(name.to_owned()).or_default() {
@@ -540,4 +570,5 @@ pub mod http {
     }
 }
 
-pub use super::training::{dataset, training};
+pub use super::dataset;
+pub use super::training::training;

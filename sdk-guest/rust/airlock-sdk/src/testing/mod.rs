@@ -3,6 +3,7 @@
 //! It owns what a guest can see and records what it did. It refuses to imitate the host's limits and grants, but for
 //! [`Host::deny`], which makes one interface answer `denied`.
 
+pub mod dataset;
 pub mod imports;
 mod training;
 
@@ -29,6 +30,7 @@ pub type Columns = Vec<(Column, ColumnData)>;
 
 type Responder = Box<dyn FnMut(&Request) -> Result<Response, HttpError>>;
 type Trainer = Box<dyn FnMut(&TrainRequest) -> Result<Trained, TrainError>>;
+type Scorer = Box<dyn FnMut(&str, u64) -> Vec<f32>>;
 
 /// Everything that a guest can see or change.
 #[derive(Default)]
@@ -54,6 +56,7 @@ pub(crate) struct State {
     secrets: BTreeMap<String, String>,
     responder: Option<Responder>,
     trainer: Option<Trainer>,
+    scorer: Option<Scorer>,
     requests: Vec<Request>,
     lines: Vec<(Level, String)>,
     reports: Vec<(Option<f64>, String)>,
@@ -372,6 +375,11 @@ impl Host {
         train: impl FnMut(&TrainRequest) -> Result<Trained, TrainError> + 'static,
     ) {
         self.state.borrow_mut().trainer = Some(Box::new(train));
+    }
+
+    /// Answers every request to score: from the artifact of the model and the number of rows to one score a row.
+    pub fn on_score(&self, score: impl FnMut(&str, u64) -> Vec<f32> + 'static) {
+        self.state.borrow_mut().scorer = Some(Box::new(score));
     }
 }
 

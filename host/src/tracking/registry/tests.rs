@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::MemoryStore;
-use crate::tracking::{ActorKind, Tracking};
+use crate::tracking::{ActorKind, Stage, Tracking};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 struct House {
@@ -21,7 +21,10 @@ fn house() -> House {
     let now = AtomicI64::new(100);
     let clock: Clock = Arc::new(move || now.fetch_add(1, Ordering::Relaxed));
     let tracking = Tracking::new(store.clone(), clock.clone());
-    let run_id = tracking.start_run(&user(), "churn", "r").unwrap().run_id;
+    let run_id = tracking
+        .start_run(&user(), "churn", "r", &[])
+        .unwrap()
+        .run_id;
     House {
         registry: Registry::new(store.clone(), clock),
         store,
@@ -33,7 +36,14 @@ impl House {
     fn register(&self, content: &str) -> ModelVersion {
         let artifact = self.store.put_blob(content.as_bytes()).unwrap();
         self.registry
-            .register(&user(), "churn", &self.run_id, &artifact.to_string(), &[])
+            .register(
+                &user(),
+                "churn",
+                &self.run_id,
+                &artifact.to_string(),
+                &[],
+                &[],
+            )
             .unwrap()
     }
 
@@ -61,6 +71,7 @@ fn versions_are_dense_and_registering_is_idempotent() {
         "churn",
         "nobody",
         &house.register("a").artifact,
+        &[],
         &[],
     );
     assert!(matches!(error, Err(TrackingError::NotFound(_))));
@@ -90,6 +101,37 @@ fn promotion_archives_the_old_champion_in_the_same_commit() {
 }
 
 #[test]
+fn a_repeated_rollback_from_a_version_goes_back_one_step() {
+    let house = house();
+    for content in ["a", "b", "c"] {
+        let version = house.register(content).version;
+        house.promote(version);
+    }
+    for _retry in 0..2 {
+        let back = house.registry.rollback_from(&user(), "churn", 3).unwrap();
+        assert_eq!((back.version, back.stage), (2, Stage::Production));
+        let archived = Stage::Archived;
+        assert_eq!(house.stages(), [archived, Stage::Production, archived]);
+    }
+    house
+        .registry
+        .transition_stage(&user(), "churn", 2, Stage::Archived, false)
+        .unwrap();
+    let nothing = house.registry.rollback_from(&user(), "churn", 3);
+    assert!(matches!(nothing, Err(TrackingError::NotFound(_))));
+    assert_eq!(house.stages(), [Stage::Archived; 3]);
+}
+
+#[test]
+fn the_bytes_of_a_version_are_read() {
+    let house = house();
+    house.register("model of a");
+    assert_eq!(house.registry.artifact("churn", 1).unwrap(), b"model of a");
+    let missing = house.registry.artifact("churn", 2);
+    assert!(matches!(missing, Err(TrackingError::NotFound(_))));
+}
+
+#[test]
 fn rollback_goes_back_step_by_step_and_then_refuses() {
     let house = house();
     for content in ["a", "b", "c"] {
@@ -97,7 +139,11 @@ fn rollback_goes_back_step_by_step_and_then_refuses() {
         house.promote(version);
     }
     assert_eq!(
-        house.registry.rollback(&user(), "churn").unwrap().version,
+        house
+            .registry
+            .rollback(&user(), "churn", None)
+            .unwrap()
+            .version,
         2
     );
     assert_eq!(
@@ -105,10 +151,14 @@ fn rollback_goes_back_step_by_step_and_then_refuses() {
         [Stage::Archived, Stage::Production, Stage::Archived]
     );
     assert_eq!(
-        house.registry.rollback(&user(), "churn").unwrap().version,
+        house
+            .registry
+            .rollback(&user(), "churn", None)
+            .unwrap()
+            .version,
         1
     );
-    let error = house.registry.rollback(&user(), "churn").unwrap_err();
+    let error = house.registry.rollback(&user(), "churn", None).unwrap_err();
     assert!(matches!(error, TrackingError::NotFound(_)), "{error}");
     assert_eq!(house.stages()[0], Stage::Production);
 }
@@ -141,7 +191,11 @@ fn what_was_in_production_then() {
     house.register("b");
     let first = house.promote(1).stage_ms;
     let second = house.promote(2).stage_ms;
-    let back = house.registry.rollback(&user(), "churn").unwrap().stage_ms;
+    let back = house
+        .registry
+        .rollback(&user(), "churn", None)
+        .unwrap()
+        .stage_ms;
     let at = |ms| house.registry.production_at("churn", ms).unwrap();
     assert!(at(first - 1).is_empty());
     assert_eq!(at(first), [1]);
