@@ -61,7 +61,7 @@ fn read_from<R: ChunkReader + Clone + 'static>(
             None => unusable.push((field.name().clone(), field.data_type().to_string())),
         }
     }
-    let file = File {
+    let file = Columns {
         object,
         metadata: metadata.clone(),
         rows,
@@ -78,7 +78,7 @@ fn read_from<R: ChunkReader + Clone + 'static>(
 }
 
 /// A file whose columns are read by several threads.
-struct File<'a, R> {
+struct Columns<'a, R> {
     object: R,
     metadata: ArrowReaderMetadata,
     /// Rows that every column must have.
@@ -87,7 +87,7 @@ struct File<'a, R> {
     held: Mutex<(u64, &'a mut Reservation)>,
 }
 
-impl<R: ChunkReader + Clone + 'static> File<'_, R> {
+impl<R: ChunkReader + Clone + 'static> Columns<'_, R> {
     fn column(&self, place: usize, kind: ColumnKind) -> Answer<ColumnBuilder> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
             self.object.clone(),

@@ -98,7 +98,7 @@ fn unread(error: &io::Error) -> CapabilityError {
     ))
 }
 
-/// For readers that ask for ranges.
+/// For readers that ask for ranges, several at once.
 #[derive(Clone)]
 pub(super) struct OnDisk(pub(super) Arc<Spooled>);
 
