@@ -180,11 +180,24 @@ fn a_failure_is_never_reused() {
 #[test]
 fn what_depends_on_the_registry_is_not_kept_and_the_log_says_so() {
     let house = House::new();
+    let rows: String = (0..200)
+        .map(|row| format!("{row},{},{}\n", row % 17, u32::from(row % 17 > 8)))
+        .collect();
+    house
+        .airlock
+        .file("features.csv", &format!("user_id,a,churned\n{rows}"));
     let dag = json!({
         "dag_id": "d",
-        "grants": {"models": ["churn"], "tracking": ["e"]},
-        "tasks": [{"task_id": "t", "operator": "evaluate", "cache": "content",
-                   "config": {"model_name": "churn", "challenger": {"run_id": "r", "val_auc": 0.9}}}],
+        "grants": {
+            "storage_read": ["file://./"], "models": ["churn"], "tracking": ["e"],
+            "training": {"threads": 1, "memory": "256MiB"},
+        },
+        "tasks": [
+            {"task_id": "train", "operator": "train.gbdt",
+             "config": {"features": "file://./features.csv", "experiment": "e", "model_name": "churn", "n_estimators": 5}},
+            {"task_id": "t", "operator": "evaluate", "cache": "content", "depends_on": ["train"],
+             "config": {"model_name": "churn", "challenger": "{{ xcom_pull('train') }}"}},
+        ],
     });
     assert_eq!(house.run(&dag, "t").0, None);
     assert_eq!(house.run(&dag, "t").0, None);

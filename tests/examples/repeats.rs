@@ -28,11 +28,15 @@ impl House {
         let mut files = BTreeMap::new();
         digests(&self.place(""), &mut files);
         let trail = self.trail();
-        let count = |action: &str| trail.matches(&format!("\"{action}\"")).count();
+        let history = self
+            .airlock
+            .ok(&["models", "history", MODEL, "--json"])
+            .json();
+        let registered = |life: &&Value| life["action"] == "model_version.register";
         Left {
             versions: versions.map(of).collect(),
-            runs_made: count("run.create"),
-            versions_made: count("model_version.register"),
+            runs_made: trail.matches("\"run.create\"").count(),
+            versions_made: history.as_array().unwrap().iter().filter(registered).count(),
             files,
         }
     }
