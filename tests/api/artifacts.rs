@@ -109,7 +109,8 @@ fn a_path_that_would_leave_its_place_is_refused() {
     ] {
         let path = path.replace("{root}", &root);
         for method in ["GET", "PUT", "DELETE"] {
-            let answer = client.send(method, &format!("{BYTES}/{path}"), b"x");
+            let body: &[u8] = if method == "PUT" { b"x" } else { b"" };
+            let answer = client.send(method, &format!("{BYTES}/{path}"), body);
             assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text());
         }
     }

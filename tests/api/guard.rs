@@ -176,7 +176,7 @@ fn a_body_over_the_limit_or_broken_is_refused() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);
     let create = "/api/2.0/mlflow/experiments/create";
-    let announced = airlock::api::JSON_BYTES_MAX + 1;
+    let announced = (8 << 20) + 1;
     let head = |length: &str| {
         let token = token(&airlock, &format!("of-{}", length.len()), "admin");
         format!(

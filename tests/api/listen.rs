@@ -1,6 +1,6 @@
 //! Where the service listens.
 
-use crate::{Client, service};
+use crate::service;
 use airlock_tests::Airlock;
 
 #[test]
@@ -104,5 +104,4 @@ fn requests_end_when_the_service_stops() {
     assert!(service.stop().success());
     drop(idle);
     assert!(std::net::TcpStream::connect(&client.address).is_err());
-    let _ = Client::of;
 }

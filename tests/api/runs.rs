@@ -85,7 +85,7 @@ fn an_experiment_is_answered_as_mlflow_answers_it() {
     );
     assert_eq!(
         none.message(),
-        "Invalid value 0 for parameter 'max_results' supplied: it must be from 1 to 50000."
+        "Invalid value 0 for parameter 'max_results': it must be from 1 to 50000."
     );
 }
 

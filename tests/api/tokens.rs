@@ -90,7 +90,7 @@ fn a_revoked_token_lets_nobody_in_from_then_on() {
 #[test]
 fn tokens_survive_a_kill() {
     let airlock = Airlock::new();
-    let (first, _) = service(&airlock);
+    let (first, _client) = service(&airlock);
     let (secret, gone) = (
         token(&airlock, "ci", "viewer"),
         token(&airlock, "old", "viewer"),

@@ -225,6 +225,7 @@ impl Command {
             Self::Dags(Dags::Test(_)) | Self::Tasks(Tasks::Test { .. }) => global.data.is_some(),
             Self::Dags(Dags::Validate { .. })
             | Self::Serve(_)
+            | Self::Tokens(Tokens::Routes)
             | Self::Bench(_)
             | Self::Plugins(_)
             | Self::Completions { .. }

@@ -29,6 +29,8 @@ pub enum Tokens {
     },
     /// List tokens; what they are is not kept
     List,
+    /// List the routes of the API with the role that each needs
+    Routes,
     /// Take a token away: from now on nobody gets in with it
     Revoke {
         /// Its name

@@ -6,8 +6,10 @@ use super::args_api::{RoleArg, Tokens};
 use super::output::{print, print_json, say, table, time};
 use super::session::user;
 use super::settings::{Need, open};
+use crate::api::{ROUTES, Route};
 use crate::app::{Role, TokenRow};
 use crate::error::UserError;
+use serde_json::json;
 
 pub(super) fn run(global: &Global, command: Tokens) -> Result<(), UserError> {
     match command {
@@ -23,6 +25,7 @@ pub(super) fn run(global: &Global, command: Tokens) -> Result<(), UserError> {
             print(&format!("{}\n", made.token))
         }
         Tokens::List => list(global),
+        Tokens::Routes => routes(global),
         Tokens::Revoke { name } => {
             open(global, Need::State)?.revoke_token(&user(), &name)?;
             say(&format!("token {name} is revoked"));
@@ -48,6 +51,21 @@ fn list(global: &Global) -> Result<(), UserError> {
         &["name", "role", "made", "by"],
         &tokens.iter().map(row).collect::<Vec<_>>(),
     ))
+}
+
+fn routes(global: &Global) -> Result<(), UserError> {
+    let routes = ROUTES.iter().copied().flatten();
+    if global.json {
+        let shown =
+            |route: &Route| json!({"method": route.method, "path": route.path, "role": route.role});
+        return print_json(&routes.map(shown).collect::<Vec<_>>());
+    }
+    let row = |route: &Route| {
+        let texts = [route.method, route.path].map(str::to_owned);
+        texts.into_iter().chain([route.role.to_string()]).collect()
+    };
+    let rows: Vec<Vec<String>> = routes.map(row).collect();
+    print(&table(&["method", "path", "role"], &rows))
 }
 
 impl From<RoleArg> for Role {
