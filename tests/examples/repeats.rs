@@ -36,7 +36,12 @@ impl House {
         Left {
             versions: versions.map(of).collect(),
             runs_made: trail.matches("\"run.create\"").count(),
-            versions_made: history.as_array().unwrap().iter().filter(registered).count(),
+            versions_made: history
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(registered)
+                .count(),
             files,
         }
     }
