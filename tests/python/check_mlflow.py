@@ -44,7 +44,8 @@ def program():
     """The path of the built `airlock`; AIRLOCK_PROGRAM names one that is there already."""
     if path := os.environ.get("AIRLOCK_PROGRAM"):
         return Path(path)
-    subprocess.run(["cargo", "build", "--quiet", "--workspace"], cwd=common.ROOT, check=True)
+    # With the tests: their features are those of the build that is there.
+    subprocess.run(["cargo", "build", "--quiet", "--workspace", "--tests"], cwd=common.ROOT, check=True)
     return common.TARGET / "debug" / "airlock"
 
 
