@@ -2,6 +2,7 @@
 
 use airlock_tests::Airlock;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 const INPUT: &str = "file://./in/events.parquet";
 const OUTPUT: &str = "data-out/features.parquet";
@@ -180,12 +181,11 @@ fn a_failure_is_never_reused() {
 #[test]
 fn what_depends_on_the_registry_is_not_kept_and_the_log_says_so() {
     let house = House::new();
-    let rows: String = (0..200)
-        .map(|row| format!("{row},{},{}\n", row % 17, u32::from(row % 17 > 8)))
-        .collect();
-    house
-        .airlock
-        .file("features.csv", &format!("user_id,a,churned\n{rows}"));
+    let mut table = "user_id,a,churned\n".to_owned();
+    for row in 0..200 {
+        writeln!(table, "{row},{},{}", row % 17, u32::from(row % 17 > 8)).unwrap();
+    }
+    house.airlock.file("features.csv", &table);
     let dag = json!({
         "dag_id": "d",
         "grants": {

@@ -10,16 +10,24 @@ fn at(noun: &str) -> String {
 
 fn version(client: &Client, source: &str) -> Value {
     let asked = json!({"name": "churn", "source": source});
-    client.ok("POST", &at("model-versions/create"), &asked)["model_version"].clone()
+    post(client, "model-versions/create", &asked)["model_version"].clone()
+}
+
+fn post(client: &Client, path: &str, body: &Value) -> Value {
+    client.ok("POST", &at(path), body)
+}
+
+fn get(client: &Client, path: &str) -> Value {
+    client.ok("GET", &at(path), &Value::Null)
 }
 
 #[test]
 fn stages_and_aliases_move_as_mlflow_moves_them() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);
-    client.ok(
-        "POST",
-        &at("registered-models/create"),
+    post(
+        &client,
+        "registered-models/create",
         &json!({"name": "churn", "description": "d"}),
     );
     let twice = client.post(&at("registered-models/create"), &json!({"name": "churn"}));
@@ -31,19 +39,19 @@ fn stages_and_aliases_move_as_mlflow_moves_them() {
     );
     version(&client, "s3://bucket/2");
     let moving = |version: &str, archive: bool| json!({"name": "churn", "version": version, "stage": "production", "archive_existing_versions": archive});
-    client.ok(
-        "POST",
-        &at("model-versions/transition-stage"),
+    post(
+        &client,
+        "model-versions/transition-stage",
         &moving("1", false),
     );
-    client.ok(
-        "POST",
-        &at("model-versions/transition-stage"),
+    post(
+        &client,
+        "model-versions/transition-stage",
         &moving("2", true),
     );
-    let latest = client.ok(
-        "POST",
-        &at("registered-models/get-latest-versions"),
+    let latest = post(
+        &client,
+        "registered-models/get-latest-versions",
         &json!({"name": "churn"}),
     );
     let stages: Vec<(&Value, &Value)> = latest["model_versions"]
@@ -59,16 +67,26 @@ fn stages_and_aliases_move_as_mlflow_moves_them() {
             (&json!("1"), &json!("Archived"))
         ]
     );
-    client.ok(
-        "POST",
-        &at("registered-models/alias"),
+}
+
+#[test]
+fn an_alias_names_a_version_until_it_is_removed() {
+    let airlock = Airlock::new();
+    let (_service, client) = service(&airlock);
+    post(
+        &client,
+        "registered-models/create",
+        &json!({"name": "churn"}),
+    );
+    for source in ["s3://bucket/1", "s3://bucket/2"] {
+        version(&client, source);
+    }
+    post(
+        &client,
+        "registered-models/alias",
         &json!({"name": "churn", "alias": "champion", "version": "2"}),
     );
-    let by_alias = client.ok(
-        "GET",
-        &at("registered-models/alias?name=churn&alias=champion"),
-        &Value::Null,
-    );
+    let by_alias = get(&client, "registered-models/alias?name=churn&alias=champion");
     assert_eq!(by_alias["model_version"]["aliases"], json!(["champion"]));
     let missing = client.get(&at("registered-models/alias?name=churn&alias=nobody"));
     assert_eq!(missing.error(), (400, "INVALID_PARAMETER_VALUE".to_owned()));
@@ -76,16 +94,14 @@ fn stages_and_aliases_move_as_mlflow_moves_them() {
         missing.message(),
         "Registered model alias nobody not found."
     );
-    let found = client.ok(
-        "GET",
-        &at("model-versions/search?filter=name%20%3D%20%27churn%27&order_by=version_number%20ASC"),
-        &Value::Null,
+    let found = get(
+        &client,
+        "model-versions/search?filter=name%20%3D%20%27churn%27&order_by=version_number%20ASC",
     );
     assert_eq!(found["model_versions"].as_array().unwrap().len(), 2);
-    let uri = client.ok(
-        "GET",
-        &at("model-versions/get-download-uri?name=churn&version=2"),
-        &Value::Null,
+    let uri = get(
+        &client,
+        "model-versions/get-download-uri?name=churn&version=2",
     );
     assert_eq!(uri, json!({"artifact_uri": "s3://bucket/2"}));
     client.ok(
@@ -93,7 +109,7 @@ fn stages_and_aliases_move_as_mlflow_moves_them() {
         &at("registered-models/alias"),
         &json!({"name": "churn", "alias": "champion"}),
     );
-    let got = client.ok("GET", &at("registered-models/get?name=churn"), &Value::Null);
+    let got = get(&client, "registered-models/get?name=churn");
     assert_eq!(got["registered_model"]["aliases"], json!([]));
 }
 
@@ -101,9 +117,9 @@ fn stages_and_aliases_move_as_mlflow_moves_them() {
 fn what_is_wrong_with_a_version_is_told() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);
-    client.ok(
-        "POST",
-        &at("registered-models/create"),
+    post(
+        &client,
+        "registered-models/create",
         &json!({"name": "churn"}),
     );
     for source in [
@@ -161,15 +177,20 @@ fn what_is_wrong_with_a_version_is_told() {
     );
 }
 
-#[test]
-fn a_logged_model_is_made_filled_registered_and_found() {
-    let airlock = Airlock::new();
-    let (_service, client) = service(&airlock);
-    let run = client.ok("POST", &at("runs/create"), &json!({"experiment_id": "0"}));
+/// A run, and a logged model of it that is not filled yet.
+fn logged_model(client: &Client) -> (Value, Value) {
+    let run = post(client, "runs/create", &json!({"experiment_id": "0"}));
     let run_id = run["run"]["info"]["run_id"].clone();
     let asked = json!({"experiment_id": "0", "name": "model", "source_run_id": run_id, "params": [{"key": "depth", "value": "6"}]});
-    let made = client.ok("POST", &at("logged-models"), &asked);
-    let info = &made["model"]["info"];
+    let made = post(client, "logged-models", &asked);
+    (run_id, made["model"]["info"].clone())
+}
+
+#[test]
+fn a_logged_model_is_made_filled_and_registered() {
+    let airlock = Airlock::new();
+    let (_service, client) = service(&airlock);
+    let (_, info) = logged_model(&client);
     assert_eq!(info["status"], "LOGGED_MODEL_PENDING");
     let id = info["model_id"].as_str().unwrap();
     let root = info["artifact_uri"]
@@ -191,23 +212,50 @@ fn a_logged_model_is_made_filled_registered_and_found() {
         &json!({"status": "DONE"}),
     );
     assert_eq!(wrong.error(), (400, "INVALID_PARAMETER_VALUE".to_owned()));
+    let listed = get(
+        &client,
+        &format!("logged-models/{id}/artifacts/directories"),
+    );
+    assert_eq!(
+        listed["files"],
+        json!([{"path": "MLmodel", "is_dir": false, "file_size": 11}])
+    );
+    post(
+        &client,
+        "registered-models/create",
+        &json!({"name": "churn"}),
+    );
+    version(&client, &format!("models:/{id}"));
+    let uri = get(
+        &client,
+        "model-versions/get-download-uri?name=churn&version=1",
+    );
+    assert_eq!(uri["artifact_uri"], info["artifact_uri"]);
+}
+
+#[test]
+fn a_logged_model_is_found_by_its_name_and_params_with_what_was_measured() {
+    let airlock = Airlock::new();
+    let (_service, client) = service(&airlock);
+    let (run_id, info) = logged_model(&client);
+    let id = info["model_id"].as_str().unwrap();
     client.ok(
         "PATCH",
         &at(&format!("logged-models/{id}/tags")),
         &json!({"tags": [{"key": "a", "value": "b"}]}),
     );
-    client.ok(
-        "POST",
-        &at("runs/outputs"),
+    post(
+        &client,
+        "runs/outputs",
         &json!({"run_id": run_id, "models": [{"model_id": id, "step": 3}]}),
     );
     let metric = json!({"run_id": run_id, "key": "auc", "value": 0.5, "timestamp": 1, "model_id": id, "dataset_name": "rows", "dataset_digest": "d"});
-    client.ok("POST", &at("runs/log-metric"), &metric);
+    post(&client, "runs/log-metric", &metric);
     let search = |filter: &str| {
         let order = json!([{"field_name": "creation_timestamp", "ascending": false}]);
-        client.ok(
-            "POST",
-            &at("logged-models/search"),
+        post(
+            &client,
+            "logged-models/search",
             &json!({"experiment_ids": ["0"], "filter": filter, "order_by": order}),
         )
     };
@@ -226,31 +274,9 @@ fn a_logged_model_is_made_filled_registered_and_found() {
         ),
         (&json!(0.5), &json!("rows"), &run_id)
     );
-    let listed = client.ok(
-        "GET",
-        &at(&format!("logged-models/{id}/artifacts/directories")),
-        &Value::Null,
-    );
-    assert_eq!(
-        listed["files"],
-        json!([{"path": "MLmodel", "is_dir": false, "file_size": 11}])
-    );
-    client.ok(
-        "POST",
-        &at("registered-models/create"),
-        &json!({"name": "churn"}),
-    );
-    version(&client, &format!("models:/{id}"));
-    let uri = client.ok(
-        "GET",
-        &at("model-versions/get-download-uri?name=churn&version=1"),
-        &Value::Null,
-    );
-    assert_eq!(uri["artifact_uri"], info["artifact_uri"]);
-    let outputs = client.ok(
-        "GET",
-        &at(&format!("runs/get?run_id={}", run_id.as_str().unwrap())),
-        &Value::Null,
+    let outputs = get(
+        &client,
+        &format!("runs/get?run_id={}", run_id.as_str().unwrap()),
     );
     assert_eq!(
         outputs["run"]["outputs"]["model_outputs"],

@@ -204,6 +204,13 @@ fn what_a_run_lacks_is_named() {
         client.post("/api/2.0/mlflow/runs/set-tag", &absent).error(),
         (404, "RESOURCE_DOES_NOT_EXIST".to_owned())
     );
+}
+
+#[test]
+fn what_a_run_is_told_wrongly_changes_nothing() {
+    let airlock = Airlock::new();
+    let (_service, client) = service(&airlock);
+    let id = run(&client, "0")["info"]["run_id"].clone();
     let pair = |value: &str| json!({"run_id": id, "key": "depth", "value": value});
     client.ok("POST", "/api/2.0/mlflow/runs/log-parameter", &pair("6"));
     client.ok("POST", "/api/2.0/mlflow/runs/log-parameter", &pair("6"));

@@ -86,6 +86,12 @@ pub fn session(context: SessionContext) -> Ports {
         memory.clone(),
     );
     let dataset = Dataset::new(objects.clone(), memory.clone(), lifeline.clone());
+    let (tracking, models) = tracked(
+        &grants,
+        (context.tracking, context.registry),
+        &context.actor,
+        (stamps, &ledger),
+    );
     Ports {
         log: Box::new(RedactedLog {
             inner: context.log,
@@ -107,22 +113,9 @@ pub fn session(context: SessionContext) -> Ports {
             },
             memory,
         )),
-        dataset: Box::new(dataset.noting(ledger.clone())),
-        tracking: Box::new(TrackingCapability {
-            grants: Arc::clone(&grants),
-            service: context.tracking,
-            actor: context.actor.clone(),
-            stamps: stamps.clone(),
-            ledger: ledger.clone(),
-        }),
-        models: Box::new(Models {
-            grants: Arc::clone(&grants),
-            registry: context.registry,
-            actor: context.actor,
-            stamps,
-            ledger,
-            read: Arc::default(),
-        }),
+        dataset: Box::new(dataset.noting(ledger)),
+        tracking,
+        models,
         dag_state: Box::new(DagState {
             grants: Arc::clone(&grants),
             source: context.dag_state,
@@ -146,6 +139,31 @@ pub fn session(context: SessionContext) -> Ports {
         }),
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }
+}
+
+/// Experiments and the registry: of both the host says where what is in them came from.
+fn tracked(
+    grants: &Arc<Grants>,
+    (service, registry): (Tracking, Registry),
+    actor: &Actor,
+    (stamps, ledger): (Vec<(String, String)>, &Ledger),
+) -> (Box<TrackingCapability>, Box<Models>) {
+    let tracking = TrackingCapability {
+        grants: Arc::clone(grants),
+        service,
+        actor: actor.clone(),
+        stamps: stamps.clone(),
+        ledger: ledger.clone(),
+    };
+    let models = Models {
+        grants: Arc::clone(grants),
+        registry,
+        actor: actor.clone(),
+        stamps,
+        ledger: ledger.clone(),
+        read: Arc::default(),
+    };
+    (Box::new(tracking), Box::new(models))
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The grammar of `airlock models` and `airlock experiments`. It refuses to do anything.
 //! Documentation comments here are the help texts.
 
-#![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
-
 use clap::{Args, Subcommand, ValueEnum};
 
 /// Verbs of `airlock models`.

@@ -80,15 +80,12 @@ pub fn check_artifact_path(path: &str) -> Result<(), TrackingError> {
 /// empty for all of them. The path is not checked yet. `None`: it is no such URI.
 pub fn parse_artifact_uri(path: &str) -> Option<(&str, ArtifactOwner, &str)> {
     let (experiment_id, rest) = path.split_once('/')?;
-    let (owner, rest) = match rest.strip_prefix("models/") {
-        Some(rest) => {
-            let (id, rest) = rest.split_once('/')?;
-            (ArtifactOwner::LoggedModel(id.to_owned()), rest)
-        }
-        None => {
-            let (id, rest) = rest.split_once('/')?;
-            (ArtifactOwner::Run(id.to_owned()), rest)
-        }
+    let (owner, rest) = if let Some(rest) = rest.strip_prefix("models/") {
+        let (id, rest) = rest.split_once('/')?;
+        (ArtifactOwner::LoggedModel(id.to_owned()), rest)
+    } else {
+        let (id, rest) = rest.split_once('/')?;
+        (ArtifactOwner::Run(id.to_owned()), rest)
     };
     let below = rest.strip_prefix("artifacts")?;
     let below = match below.strip_prefix('/') {

@@ -56,12 +56,11 @@ impl Runs {
     fn put(&mut self, entry: Entry) {
         let run_id = &entry.head.run_id;
         let place = self.places.get(run_id).copied();
-        match place.and_then(|place| self.entries.get_mut(place)) {
-            Some(known) => *known = entry,
-            None => {
-                self.places.insert(run_id.clone(), self.entries.len());
-                self.entries.push(entry);
-            }
+        if let Some(known) = place.and_then(|place| self.entries.get_mut(place)) {
+            *known = entry;
+        } else {
+            self.places.insert(run_id.clone(), self.entries.len());
+            self.entries.push(entry);
         }
     }
 }

@@ -261,6 +261,9 @@ impl Tracking {
     }
 }
 
+/// What changed, before and after.
+type BeforeAndAfter = (Map<String, Value>, Map<String, Value>);
+
 impl Draft<'_> {
     /// Sets params and yields the new ones.
     fn log_params(
@@ -291,10 +294,7 @@ impl Draft<'_> {
     }
 
     /// Upserts tags; of a key that comes twice the last counts. Yields what changed, before and after.
-    fn set_tags(
-        &mut self,
-        tags: &[(String, String)],
-    ) -> Result<(Map<String, Value>, Map<String, Value>), TrackingError> {
+    fn set_tags(&mut self, tags: &[(String, String)]) -> Result<BeforeAndAfter, TrackingError> {
         let (mut from, mut to) = (Map::new(), Map::new());
         let last: BTreeMap<&String, &String> =
             tags.iter().map(|(key, value)| (key, value)).collect();

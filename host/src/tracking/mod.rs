@@ -37,7 +37,7 @@ pub use logged_model::{LoggedModel, LoggedModelStatus, ModelMetric, NewLoggedMod
 pub use model::{ModelVersion, NewModelVersion, PROMOTIONS_MAX, Promotion, RegisteredModel, Stage};
 pub use registry::{Registry, VERSIONS_MAX, VersionAt, VersionLife};
 pub use run::{MetricPoint, NewRun, Run, RunStatus, RunUpdate};
-pub use runs::{Tracking, parse_digest};
+pub use runs::{InputsAndOutputs, Tracking, parse_digest};
 pub use search::{Page, SearchError};
 
 use serde::{Deserialize, Serialize};

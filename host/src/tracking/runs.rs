@@ -57,6 +57,13 @@ pub(super) enum Needs {
     Nothing,
 }
 
+/// What a run read and made: datasets, logged models that it read, logged models that it made.
+pub type InputsAndOutputs = (
+    Vec<super::DatasetInput>,
+    Vec<super::ModelInput>,
+    Vec<super::ModelOutput>,
+);
+
 impl Tracking {
     /// Over this store, with this clock. Whoever changes runs uses clones of one: searches know what its clones changed.
     pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
@@ -276,18 +283,8 @@ impl Tracking {
         Ok(assemble(head, items, &experiment))
     }
 
-    /// What a run read and made: datasets, logged models.
-    pub fn run_inputs(
-        &self,
-        run_id: &str,
-    ) -> Result<
-        (
-            Vec<super::DatasetInput>,
-            Vec<super::ModelInput>,
-            Vec<super::ModelOutput>,
-        ),
-        TrackingError,
-    > {
+    /// What a run read and made.
+    pub fn run_inputs(&self, run_id: &str) -> Result<InputsAndOutputs, TrackingError> {
         let (head, _) = self.require_head(run_id)?;
         let read = |kind| items::read(&*self.store, &head, Some(kind));
         Ok((

@@ -35,11 +35,11 @@ impl Part {
         match values {
             Values::Boolean(array) => {
                 let value = |row| array.is_valid(row).then(|| array.value(row));
-                self.count(value, limit, |value| value.to_string())
+                self.count(value, limit, ToString::to_string)
             }
             Values::Int64(array) => {
                 let value = |row| array.is_valid(row).then(|| array.value(row));
-                self.count(value, limit, |value| value.to_string())
+                self.count(value, limit, ToString::to_string)
             }
             Values::Timestamp(array) => {
                 let value = |row| array.is_valid(row).then(|| array.value(row));
@@ -124,13 +124,13 @@ fn most_frequent<K>(
     limit: usize,
     text: impl Fn(&K) -> String,
 ) -> Vec<ValueCount> {
-    let Some(last) = limit.checked_sub(1) else {
+    let Some(end) = limit.checked_sub(1) else {
         return Vec::new();
     };
     let mut rows: Vec<u64> = counts.values().copied().collect();
     rows.sort_unstable_by(|one, other| other.cmp(one));
     // What has fewer rows than the last that is told need not become text.
-    let least = rows.get(last).copied().unwrap_or(0);
+    let least = rows.get(end).copied().unwrap_or(0);
     let frequent = counts.iter().filter(|(_, rows)| **rows >= least);
     let mut top: Vec<ValueCount> = frequent
         .map(|(key, rows)| ValueCount {
@@ -154,7 +154,7 @@ fn feed(values: &Values, row: usize, hasher: &mut impl std::hash::Hasher) {
     match values {
         Values::Boolean(array) => array.is_valid(row).then(|| array.value(row)).hash(hasher),
         Values::Int64(array) | Values::Timestamp(array) => {
-            array.is_valid(row).then(|| array.value(row)).hash(hasher)
+            array.is_valid(row).then(|| array.value(row)).hash(hasher);
         }
         Values::Float64(array) => array
             .is_valid(row)

@@ -222,7 +222,7 @@ impl Default for Moments {
 }
 
 impl Moments {
-    /// Adds a block: its own mean and squares first, then both joined (Chan, Golub and LeVeque).
+    /// Adds a block: its own mean and squares first, then both joined (Chan, Golub and `LeVeque`).
     #[expect(clippy::cast_precision_loss, reason = "a block is small")]
     fn add(&mut self, block: &[f64]) {
         let count = block.len() as f64;

@@ -130,7 +130,7 @@ fn m1_quantiles_of_many_rows_stay_within_their_bound() {
     let scattered = |row: u32| row.wrapping_mul(2_654_435_761) % MANY;
     let orders: [&dyn Fn(u32) -> u32; 2] = [&|row| row, &scattered];
     for order in orders {
-        let value = |row: u32| (row % 3 != 0).then(|| f64::from(order(row)));
+        let value = |row: u32| (!row.is_multiple_of(3)).then(|| f64::from(order(row)));
         let values: Vec<Option<f64>> = (0..MANY).map(value).collect();
         let mut sorted: Vec<f64> = values.iter().flatten().copied().collect();
         sorted.sort_by(f64::total_cmp);

@@ -87,7 +87,7 @@ impl Traced<dyn StoragePort> {
     /// The digest comes before the guest's own look: if the object changes between the two, it is not found again.
     async fn see(&self, uri: &str) {
         match digest_of(self.inner.as_ref(), uri).await {
-            Ok(digest) => self.trace.saw(uri, digest),
+            Ok(digest) => self.trace.saw(uri, digest.as_deref()),
             Err(_) => self.trace.outside(UNREADABLE),
         }
     }
@@ -161,7 +161,7 @@ impl DatasetPort for Traced<dyn DatasetPort> {
         let opened = self.inner.open(uri.clone()).await;
         match &opened {
             Ok(table) => match self.inner.digest(*table).await {
-                Ok(digest) => self.trace.saw(&uri, Some(digest)),
+                Ok(digest) => self.trace.saw(&uri, Some(&digest)),
                 Err(_) => self.trace.outside(UNREADABLE),
             },
             Err(CapabilityError::NotFound(_)) => self.trace.saw(&uri, None),

@@ -26,13 +26,16 @@ pub(super) struct Record {
     pub(super) told: Told,
 }
 
+/// A prefix and `after`, and what was listed: URIs and sizes.
+pub(super) type Listing = (String, Option<String>, Vec<(String, u64)>);
+
 /// What an attempt saw of the world and left in it, by content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Told {
     /// Objects that were there before it, by URI, with the SHA-256 of their bytes; none where there was nothing.
     pub(super) objects: BTreeMap<String, Option<String>>,
-    /// Listings: prefix and `after`, then each object as URI and size.
-    pub(super) listings: Vec<(String, Option<String>, Vec<(String, u64)>)>,
+    /// Listings.
+    pub(super) listings: Vec<Listing>,
     /// XComs of other tasks: task id, key and map index, then the SHA-256 of the value.
     pub(super) pulled: Vec<(String, String, Option<i32>, Option<String>)>,
     /// Objects that it wrote; none where it removed one.
@@ -83,7 +86,9 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// What must be equal before anything that was read is looked at: component, operator, config, params, inputs, and the DAG's time

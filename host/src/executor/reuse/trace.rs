@@ -43,7 +43,7 @@ impl Trace {
     }
 
     /// An object as it was when the attempt looked at it first. What it wrote itself is no input.
-    pub(super) fn saw(&self, uri: &str, digest: Option<String>) {
+    pub(super) fn saw(&self, uri: &str, digest: Option<&str>) {
         let mut inner = self.entry();
         if inner.outside.is_some() || inner.told.written.contains_key(uri) {
             return;
@@ -52,8 +52,8 @@ impl Trace {
             .told
             .objects
             .entry(uri.to_owned())
-            .or_insert_with(|| digest.clone());
-        if *before != digest {
+            .or_insert_with(|| digest.map(str::to_owned));
+        if before.as_deref() != digest {
             inner.outside = Some("an object that changed meanwhile");
         }
     }
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn what_an_attempt_wrote_itself_is_no_input_of_it() {
         let trace = Trace::default();
-        trace.saw("file://./in", Some("1".to_owned()));
+        trace.saw("file://./in", Some("1"));
         trace.wrote("file://./out", Some("2".to_owned()));
-        trace.saw("file://./out", Some("2".to_owned()));
+        trace.saw("file://./out", Some("2"));
         let found = ["file://./in", "file://./out"].map(|uri| (uri.to_owned(), 3));
         trace.listed("file://./".to_owned(), None, found.to_vec());
         let told = trace.end().unwrap();
@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn an_object_that_changed_and_a_question_to_the_world_leave_nothing_to_keep() {
         let trace = Trace::default();
-        trace.saw("file://./in", Some("1".to_owned()));
-        trace.saw("file://./in", Some("2".to_owned()));
+        trace.saw("file://./in", Some("1"));
+        trace.saw("file://./in", Some("2"));
         assert_eq!(trace.end(), Err("an object that changed meanwhile"));
         let trace = Trace::default();
         trace.outside("a person");

@@ -57,8 +57,8 @@ pub(super) fn lex(text: &str) -> Result<Vec<Placed>, SearchError> {
             })?,
         };
         tokens.push((token, at));
-        let (taken, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
-        at += taken.chars().count();
+        let (read, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        at += read.chars().count();
         rest = behind;
     }
 }
