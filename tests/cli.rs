@@ -16,7 +16,10 @@ fn help_of_every_command() {
         "dags",
         "runs",
         "tasks",
+        "experiments",
+        "experiments runs list",
         "models",
+        "models history",
         "plugins",
         "pools",
         "variables",
@@ -33,6 +36,9 @@ fn help_of_every_command() {
         "db",
         "dags test",
         "dags next-execution",
+        "serve",
+        "tokens",
+        "tokens create",
         "runs logs",
         "bench",
     ] {
@@ -79,6 +85,38 @@ fn a_dag_that_is_not_there_is_exit_3_with_a_hint() {
         &["runs", "show", "nowhere", "run_1"],
     );
     snapshot("no such model", &airlock, &["models", "show", "nowhere"]);
+}
+
+#[test]
+fn experiments_are_listed_and_mistakes_in_a_filter_are_shown() {
+    let airlock = Airlock::new();
+    assert_eq!(airlock.run(&["pools", "set", "gpu", "1"]).code, 0);
+    snapshot("experiments list", &airlock, &["experiments", "list"]);
+    snapshot(
+        "experiments show",
+        &airlock,
+        &["experiments", "show", "Default"],
+    );
+    let wrong = [
+        "experiments",
+        "runs",
+        "list",
+        "Default",
+        "--filter",
+        "metrics.auc > 'high'",
+    ];
+    snapshot("experiments wrong filter", &airlock, &wrong);
+    let wrong = ["experiments", "list", "--filter", "nme = 'a'"];
+    snapshot("experiments wrong field", &airlock, &wrong);
+    snapshot(
+        "no such experiment",
+        &airlock,
+        &["experiments", "show", "nowhere"],
+    );
+    let missing = ["experiments", "runs", "show", "nowhere"];
+    snapshot("no such tracking run", &airlock, &missing);
+    let missing = ["models", "history", "nowhere", "--at", "2026-01-05"];
+    snapshot("no such model history", &airlock, &missing);
 }
 
 #[test]

@@ -175,6 +175,23 @@ const WALLS: &[Wall] = &[
         rule: "the executor carries attempts out: it knows the sandbox and the capabilities, not who asked",
     },
     Wall {
+        room: "host/src/api",
+        forbidden: &[
+            "sled",
+            "wasmtime",
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::training",
+            "crate::secrets",
+            "crate::cli",
+            "std::fs::File",
+        ],
+        rule: "the API goes through the application handle: never the store, the scheduler, the sandbox or a capability",
+    },
+    Wall {
         room: "host/src/cli",
         forbidden: &[
             "sled",

@@ -337,3 +337,74 @@ fn a_worker_that_nobody_started_says_so() {
         done.stderr
     );
 }
+
+#[test]
+fn m20_a_version_leads_to_its_run_data_component_and_metrics_and_back() {
+    let house = House::new(&noisy());
+    let done = house.test(&dag(&json!({})), &[]);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    let airlock = &house.airlock;
+    airlock.ok(&["models", "promote", "m", "1", "--reason", "the first one"]);
+    let then = airlock
+        .ok(&["models", "history", "m", "--at", "2999-01-01", "--json"])
+        .json();
+    let production = &then["production"][0];
+    assert_eq!(production["at"]["staged"]["reason"], "the first one");
+    assert_eq!(production["at"]["artifact"], house.model());
+    let run = &production["run"];
+    let tag = |key: &str| {
+        run["tags"][format!("airlock.{key}")]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        (tag("dag_id"), tag("task_id"), tag("try_number")),
+        ("training".to_owned(), "train".to_owned(), "1".to_owned())
+    );
+    assert_eq!(
+        (tag("plugin"), tag("operator"), tag("component").len()),
+        ("train".to_owned(), "gbdt".to_owned(), 64)
+    );
+    let data: Value = serde_json::from_str(&tag("data")).unwrap();
+    assert_eq!(data[0]["uri"], "file://./features.csv");
+    // The host's own word agrees with the plugin's.
+    assert_eq!(data[0]["sha256"], run["params"]["features_digest"]);
+    assert!(run["metrics"]["val_auc"]["value"].is_string(), "{run}");
+    let run_id = run["run_id"].as_str().unwrap();
+    let shown = airlock
+        .ok(&["experiments", "runs", "show", run_id, "--json"])
+        .json();
+    assert_eq!(shown["versions"][0]["name"], "m");
+    assert_eq!(shown["versions"][0]["stage"], "Production");
+    let text = airlock
+        .ok(&["models", "history", "m", "--at", "2999-01-01"])
+        .stdout;
+    for told in [
+        "the first one",
+        "component",
+        "features.csv",
+        "params.seed",
+        "metrics.val_auc",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let before = airlock
+        .ok(&["models", "history", "m", "--at", "2000-01-01"])
+        .stdout;
+    assert!(before.contains("nothing was in production"), "{before}");
+    let filter = [
+        "experiments",
+        "runs",
+        "list",
+        "e",
+        "--filter",
+        "metrics.val_auc > 0",
+        "--json",
+    ];
+    assert_eq!(airlock.ok(&filter).json().as_array().unwrap().len(), 1);
+    let compared = airlock
+        .ok(&["experiments", "compare", run_id, run_id])
+        .stdout;
+    assert!(compared.contains("metrics.val_auc"), "{compared}");
+}

@@ -2,10 +2,12 @@
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
 mod linear;
+mod ml;
 mod size;
 mod train;
 
 pub use linear::{LinearReport, linear};
+pub use ml::{MlReport, MlShape, ml};
 pub use size::{SizeReport, Start, fill, start};
 pub use train::{TrainData, TrainReport, TrainShape, train};
 

@@ -1,6 +1,7 @@
 //! Airlock: a workflow orchestrator for machine-learning pipelines, in which every operator is a sandboxed WebAssembly
 //! component. ARCHITECTURE.md shows the rooms; each module's head says what it owns and what it refuses.
 
+pub mod api;
 pub mod app;
 pub mod bench;
 pub mod capability;

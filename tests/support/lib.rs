@@ -113,6 +113,7 @@ impl Airlock {
             "AIRLOCK_SECRET_KEY",
             "AIRLOCK_SMTP_URL",
             "AIRLOCK_SMTP_FROM",
+            "AIRLOCK_LISTEN_NAMES",
         ] {
             command.env_remove(name);
         }
@@ -121,6 +122,8 @@ impl Airlock {
             .env("XDG_CACHE_HOME", root().join("target/test-cache"))
             .env("COLUMNS", "100")
             .env("NO_COLOR", "1")
+            // Services of many tests run at once, and the default port is one.
+            .env("AIRLOCK_LISTEN", "off")
             .env("USER", "tester");
         command
     }

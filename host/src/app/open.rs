@@ -3,6 +3,7 @@
 use super::App;
 use super::dag_runs::StoredDagRuns;
 use super::pools::pool_sizes;
+use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
@@ -37,6 +38,8 @@ pub struct Config {
     pub data: Data,
     /// What `file://./` in a DAG is relative to.
     pub storage_root: PathBuf,
+    /// With whose credentials buckets are reached.
+    pub storage: StorageConnections,
     /// Folders with further plugins.
     pub plugin_folders: Vec<PathBuf>,
     /// Where compiled components are kept; safe to delete.
@@ -159,6 +162,7 @@ impl App {
             outbox: outbox.clone(),
             mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
+            objects: Arc::new(ObjectStorage::new(config.storage, folder.join("spool"))),
         })
         .map_err(|error| {
             UserError::new(

@@ -193,7 +193,10 @@ impl MlReport {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:44}{value}");
         };
-        line("metrics a second, durable batches of 1,000", format!("{:.0}", self.metrics_per_s));
+        line(
+            "metrics a second, durable batches of 1,000",
+            format!("{:.0}", self.metrics_per_s),
+        );
         line(
             "a batch, p50 / p99",
             format!("{:.2} / {:.2} ms", self.batch_p50_ms, self.batch_p99_ms),
@@ -202,7 +205,10 @@ impl MlReport {
             &format!("{} runs, filled by 32 clients, a second", self.runs),
             format!("{:.0}", self.runs_per_s),
         );
-        line("first search, reads them", format!("{:.0} ms", self.first_search_ms));
+        line(
+            "first search, reads them",
+            format!("{:.0} ms", self.first_search_ms),
+        );
         line(
             &format!("{FILTER}, ordered, p50 / p99"),
             format!("{:.2} / {:.2} ms", self.search_p50_ms, self.search_p99_ms),

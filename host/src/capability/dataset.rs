@@ -1,9 +1,9 @@
 //! `airlock:operator/dataset`: tables, table writers and matrices by handle, under the storage grants and one memory budget.
 
 use super::budget::Budget;
-use super::files::Files;
 use super::handles::{Handles, lock};
 use super::matrices::{HeldMatrix, Matrices};
+use super::objects::{Lifeline, Objects};
 use super::provenance::Ledger;
 use super::table::{Part, Table, TableWriter};
 use super::{Answer, blocking};
@@ -14,7 +14,6 @@ use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{DatasetPort, Handle, MatrixInfo};
 use airlock_trainer::{Matrix, MatrixInput};
 use async_trait::async_trait;
-use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
 /// The most host memory that tables, matrices and scores of one attempt hold, bytes.
@@ -30,20 +29,22 @@ enum Held {
 /// The tables of one attempt. Clones share them.
 #[derive(Clone)]
 pub(super) struct Dataset {
-    files: Files,
+    objects: Objects,
     budget: Budget,
     held: Arc<Handles<Held>>,
     /// Learns what is opened.
     ledger: Ledger,
+    _lifeline: Lifeline,
 }
 
 impl Dataset {
-    pub(super) fn new(files: Files, budget: Budget) -> Self {
+    pub(super) fn new(objects: Objects, budget: Budget, lifeline: Lifeline) -> Self {
         Self {
-            files,
+            objects,
             budget,
             held: Arc::new(Handles::new()),
             ledger: Ledger::default(),
+            _lifeline: lifeline,
         }
     }
 
@@ -80,23 +81,10 @@ impl Matrices for Dataset {
 impl DatasetPort for Dataset {
     async fn open(&self, uri: String) -> Answer<Handle> {
         let noted = uri.clone();
-        let (files, budget) = (self.files.clone(), self.budget.clone());
+        let (objects, budget) = (self.objects.clone(), self.budget.clone());
         let part = blocking(move || {
-            let (mut file, size) = files.open(&uri)?;
-            let reading = budget.take(size)?;
-            let mut bytes = Vec::new();
-            // One byte more than it said: an object that grows while it is read is refused and not followed.
-            let read = (&mut file).take(size + 1).read_to_end(&mut bytes);
-            read.map_err(|error| {
-                CapabilityError::Unavailable(format!("cannot read {uri}: {}", error.kind()))
-            })?;
-            if bytes.len() as u64 > size {
-                return Err(CapabilityError::Conflict(format!(
-                    "{uri} grew while it was read"
-                )));
-            }
-            drop(reading);
-            Table::read(bytes, &budget).map(Part::whole)
+            let whole = objects.whole(&uri)?;
+            Table::read(whole, &budget).map(Part::whole)
         })
         .await?;
         self.ledger.read(&noted, part.digest());
@@ -181,9 +169,9 @@ impl DatasetPort for Dataset {
     }
 
     async fn create(&self, uri: String, columns: Vec<Column>) -> Answer<Handle> {
-        let (files, budget) = (self.files.clone(), self.budget.clone());
+        let (objects, budget) = (self.objects.clone(), self.budget.clone());
         let writer = blocking(move || {
-            let object = files.create(&uri)?;
+            let object = objects.create(&uri)?;
             TableWriter::new(object, &columns, &budget)
         })
         .await?;

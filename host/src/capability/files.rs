@@ -51,16 +51,7 @@ impl Files {
 
     fn place(&self, uri: &str, write: bool, folder: bool) -> Answer<Place> {
         uri::check(uri, folder)?;
-        let Some(prefix) = policy::allows_storage(&self.grants, uri, write) else {
-            let kind = if write {
-                "`storage`"
-            } else {
-                "`storage` or `storage_read`"
-            };
-            return Err(CapabilityError::Denied(format!(
-                "no grant covers {uri}; it needs {kind} with a prefix of it that ends in '/'"
-            )));
-        };
+        let prefix = policy::storage_prefix(&self.grants, uri, write)?;
         uri::check(prefix, true)?;
         let on_disk = prefix.strip_prefix("file://").unwrap_or(prefix);
         Ok(Place {

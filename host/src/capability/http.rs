@@ -9,7 +9,7 @@ use crate::sandbox::ports::{HTTP_BODY_BYTES_MAX, HttpError, HttpPort, HttpReques
 use airlock_core::grant::{Grants, is_global};
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, redirect};
+use reqwest::{Client, Method};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -290,20 +290,7 @@ impl HttpPort for Http {
 /// A client that can reach the checked addresses and nothing else. It keeps no connection and asks for no second resolution, so
 /// nothing can lead it elsewhere.
 fn client(target: &Target) -> Result<Client, HttpError> {
-    // Installed once a process; an error says that it is there already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder();
-    if !target.tls {
-        // Without TLS no certificates are loaded, which would take most of the request's time.
-        let roots = rustls::RootCertStore::empty();
-        let none = rustls::ClientConfig::builder().with_root_certificates(roots);
-        builder = builder.tls_backend_preconfigured(none.with_no_client_auth());
-    }
-    builder
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
+    super::client::builder(target.tls)
         .pool_max_idle_per_host(0)
         .resolve_to_addrs(&target.host, &target.addresses)
         .build()

@@ -4,6 +4,7 @@
 
 mod budget;
 mod calendar;
+mod client;
 mod dag_runs;
 mod dag_state;
 mod dataset;
@@ -15,6 +16,7 @@ mod human;
 mod log;
 mod matrices;
 mod models;
+mod objects;
 mod own_run;
 mod policy;
 mod provenance;
@@ -38,6 +40,10 @@ pub use http::{
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,
 };
 pub use human::{QUESTION_BYTES_MAX, QUESTION_MEMBERS_MAX, Question, Response};
+pub use objects::{
+    ConnectionSource, ObjectStorage, SPOOL_BYTES_MAX, STORAGE_PREFIXES_MAX, StorageConnections,
+    StorageCredentials,
+};
 pub use own_run::OwnRun;
 pub use provenance::Provenance;
 pub use secrets::{SECRET_BYTES_MAX, SecretSource};

@@ -1,5 +1,7 @@
 //! The grant checks that the ports make: pure questions over one attempt's `Grants`. It refuses to resolve names or open files.
 
+use super::Answer;
+use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use airlock_core::grant::{Grants, HostPattern};
 use std::net::IpAddr;
 
@@ -37,6 +39,20 @@ pub(super) fn allows_storage<'a>(grants: &'a Grants, uri: &str, write: bool) -> 
         .map(String::as_str)
         .filter(|prefix| prefix.ends_with('/') && uri.starts_with(prefix))
         .min_by_key(|prefix| prefix.len())
+}
+
+/// The same, with the grant that would help as the error.
+pub(super) fn storage_prefix<'a>(grants: &'a Grants, uri: &str, write: bool) -> Answer<&'a str> {
+    allows_storage(grants, uri, write).ok_or_else(|| {
+        let kind = if write {
+            "`storage`"
+        } else {
+            "`storage` or `storage_read`"
+        };
+        CapabilityError::Denied(format!(
+            "no grant covers {uri}; it needs {kind} with a prefix of it that ends in '/'"
+        ))
+    })
 }
 
 /// Whether a list of names covers a name; `*` is any.

@@ -10,6 +10,7 @@ use super::http::{Http, Resolver};
 use super::human::Human;
 use super::log::RedactedLog;
 use super::models::Models;
+use super::objects::{ConnectionSource, ObjectStorage, Objects};
 use super::own_run::OwnRun;
 use super::provenance::{Ledger, Provenance, stamps};
 use super::secrets::{SecretSource, Secrets};
@@ -56,6 +57,10 @@ pub struct SessionContext {
     pub registry: Registry,
     /// Values of secrets.
     pub secrets: Arc<dyn SecretSource>,
+    /// Connections that remote objects are reached with. No guest sees one.
+    pub connections: Arc<dyn ConnectionSource>,
+    /// What the host's attempts share about remote objects.
+    pub objects: Arc<ObjectStorage>,
     /// Placeholders that the attempt's config holds already, and what its log and XComs must not show.
     pub vault: Vault,
     /// Addresses of names; `SystemResolver` unless in a test.
@@ -73,7 +78,14 @@ pub fn session(context: SessionContext) -> Ports {
     let stamps = stamps(&context.provenance, &task_instance, &context.actor);
     let files = Files::new(Arc::clone(&grants), &context.base_dir);
     let memory = Budget::new(DATASET_BYTES_MAX);
-    let dataset = Dataset::new(files.clone(), memory.clone());
+    let (objects, lifeline) = Objects::new(
+        files,
+        Arc::clone(&grants),
+        context.connections,
+        context.objects,
+        memory.clone(),
+    );
+    let dataset = Dataset::new(objects.clone(), memory.clone(), lifeline.clone());
     Ports {
         log: Box::new(RedactedLog {
             inner: context.log,
@@ -83,7 +95,7 @@ pub fn session(context: SessionContext) -> Ports {
             run: context.run_port,
             vault: vault.clone(),
         }),
-        storage: Box::new(Storage::new(files)),
+        storage: Box::new(Storage::new(objects, lifeline)),
         training: Box::new(Training::new(
             Arc::clone(&grants),
             training::House {

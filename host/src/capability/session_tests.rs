@@ -1,6 +1,6 @@
 use super::*;
 use crate::capability::{DagRunError, DagRunRequest, TaskStateCount, Tasks};
-use crate::capability::{SystemResolver, XCOM_BYTES_MAX};
+use crate::capability::{StorageConnections, SystemResolver, XCOM_BYTES_MAX};
 use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::dataset::{ColumnData, MatrixSpec};
 use crate::sandbox::bindings::airlock::operator::models::Stage;
@@ -120,6 +120,12 @@ impl DagRunTrigger for Outside {
     }
 }
 
+impl ConnectionSource for Outside {
+    fn storage_connection(&self, _: &str) -> Result<Option<crate::secrets::Connection>, String> {
+        Ok(None)
+    }
+}
+
 impl SecretSource for Outside {
     fn value(&self, _: &str) -> Result<Option<String>, String> {
         Ok(Some("hunter22".to_owned()))
@@ -171,6 +177,11 @@ fn house(grants: Grants) -> House {
         tracking: Tracking::new(store.clone(), clock.clone()),
         registry: Registry::new(store.clone(), clock),
         secrets: Arc::new(outside.clone()),
+        connections: Arc::new(outside.clone()),
+        objects: Arc::new(ObjectStorage::new(
+            StorageConnections::default(),
+            folder.path().join("spool"),
+        )),
         resolver: Arc::new(SystemResolver),
         log: Box::new(outside.clone()),
     });

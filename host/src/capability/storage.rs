@@ -1,34 +1,34 @@
-//! `airlock:operator/storage`: readers and writers of objects by handle. Grants, paths and durability are `files`'.
+//! `airlock:operator/storage`: readers and writers of objects by handle. Grants, places and durability are `objects`'.
 
 use super::blocking;
-use super::files::{Files, Writer};
 use super::handles::{Handles, lock};
+use super::objects::{Lifeline, Objects, Reader, Writer};
 use super::{Answer, HOST_CALL_BYTES_MAX};
 use crate::sandbox::bindings::airlock::operator::storage::ObjectInfo;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{Handle, StoragePort};
 use async_trait::async_trait;
-use cap_std::fs::File;
-use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone)]
 enum Open {
-    Reader(Arc<Mutex<File>>),
+    Reader(Arc<Mutex<Reader>>),
     Writer(Arc<Mutex<Writer>>),
 }
 
 /// The objects that one attempt has open.
 pub(super) struct Storage {
-    files: Files,
+    objects: Objects,
     open: Handles<Open>,
+    _lifeline: Lifeline,
 }
 
 impl Storage {
-    pub(super) fn new(files: Files) -> Self {
+    pub(super) fn new(objects: Objects, lifeline: Lifeline) -> Self {
         Self {
-            files,
+            objects,
             open: Handles::new(),
+            _lifeline: lifeline,
         }
     }
 }
@@ -36,30 +36,22 @@ impl Storage {
 #[async_trait]
 impl StoragePort for Storage {
     async fn open(&self, uri: String) -> Answer<Handle> {
-        let files = self.files.clone();
-        let (file, _) = blocking(move || files.open(&uri)).await?;
-        self.open.insert(Open::Reader(Arc::new(Mutex::new(file))))
+        let objects = self.objects.clone();
+        let reader = blocking(move || objects.open(&uri)).await?;
+        self.open.insert(Open::Reader(Arc::new(Mutex::new(reader))))
     }
 
     async fn read(&self, reader: Handle, max: u32) -> Answer<Vec<u8>> {
-        let Open::Reader(file) = self.open.get(reader)? else {
+        let Open::Reader(open) = self.open.get(reader)? else {
             return Err(wrong_kind(reader, "a writer"));
         };
         let max = u64::from(max).min(HOST_CALL_BYTES_MAX);
-        blocking(move || {
-            let mut bytes = Vec::new();
-            let read = (&*lock(&file)).take(max).read_to_end(&mut bytes);
-            read.map_err(|error| {
-                CapabilityError::Unavailable(format!("cannot read on: {}", error.kind()))
-            })?;
-            Ok(bytes)
-        })
-        .await
+        blocking(move || lock(&open).read(max)).await
     }
 
     async fn create(&self, uri: String) -> Answer<Handle> {
-        let files = self.files.clone();
-        let writer = blocking(move || files.create(&uri)).await?;
+        let objects = self.objects.clone();
+        let writer = blocking(move || objects.create(&uri)).await?;
         self.open.insert(Open::Writer(Arc::new(Mutex::new(writer))))
     }
 
@@ -90,18 +82,18 @@ impl StoragePort for Storage {
     }
 
     async fn head(&self, uri: String) -> Answer<Option<ObjectInfo>> {
-        let files = self.files.clone();
-        blocking(move || files.head(&uri)).await
+        let objects = self.objects.clone();
+        blocking(move || objects.head(&uri)).await
     }
 
     async fn list(&self, prefix: String, after: Option<String>) -> Answer<Vec<ObjectInfo>> {
-        let files = self.files.clone();
-        blocking(move || files.list(&prefix, after.as_deref())).await
+        let objects = self.objects.clone();
+        blocking(move || objects.list(&prefix, after.as_deref())).await
     }
 
     async fn delete(&self, uri: String) -> Answer<()> {
-        let files = self.files.clone();
-        blocking(move || files.delete(&uri)).await
+        let objects = self.objects.clone();
+        blocking(move || objects.delete(&uri)).await
     }
 
     fn close(&self, handle: Handle) {

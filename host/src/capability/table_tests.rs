@@ -1,8 +1,17 @@
 use super::*;
 use crate::capability::files::Files;
+use crate::capability::objects::{Spool, Writer};
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
 use ColumnKind::{Boolean, Float64, Float64List, Int64, Text, Timestamp};
 use airlock_core::grant::Grants;
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, BinaryArray, DictionaryArray, Int32Array, RecordBatch, TimestampSecondArray,
+};
+use arrow_ipc::writer::FileWriter;
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::sync::Arc;
@@ -195,6 +204,7 @@ fn written(step: i64) -> (Vec<u8>, String) {
     };
     let files = Files::new(Arc::new(grants), folder.path());
     let object = files.create("file://./t.parquet").unwrap();
+    let object = Writer::Local(Box::new(object));
     let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 30)).unwrap();
     let mut from = 0;
     while from < 70_000 {
@@ -231,6 +241,7 @@ fn batches_that_do_not_fit_are_refused_whole() {
     };
     let files = Files::new(Arc::new(grants), folder.path());
     let object = files.create("file://./t.parquet").unwrap();
+    let object = Writer::Local(Box::new(object));
     let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 20)).unwrap();
     let mut ragged = batch(0..3);
     ragged[5] = ColumnData::Float64Lists(vec![None]);
@@ -269,6 +280,99 @@ fn damaged_parquet_is_an_answer_and_never_a_wrong_table() {
         let refused = Table::read(bytes[..cut].to_vec(), &Budget::new(1 << 30));
         assert!(refused.is_err(), "{cut}");
     }
+}
+
+/// Rows 0..rows in Arrow's file format, in batches of 999; `word` is a dictionary and `gone` of a type that tables do not hold.
+fn arrow(rows: i64) -> Vec<u8> {
+    let field = |name: &str, kind| Field::new(name, kind, true);
+    let words = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+    let days = DataType::Timestamp(TimeUnit::Second, None);
+    let schema = Arc::new(Schema::new(vec![
+        field("id", DataType::Int32),
+        field("gone", DataType::Binary),
+        field("word", words),
+        field("day", days),
+    ]));
+    let mut writer = FileWriter::try_new(Vec::new(), &schema).unwrap();
+    for from in (0..rows).step_by(999) {
+        let part = || from..rows.min(from + 999);
+        let word = |row: i64| (row % 3 > 0).then(|| ["b", "ä"][usize::from(row % 3 == 1)]);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(
+                part()
+                    .map(|row| i32::try_from(row).ok())
+                    .collect::<Int32Array>(),
+            ),
+            Arc::new(part().map(|_| Some(b"x")).collect::<BinaryArray>()),
+            Arc::new(part().map(word).collect::<DictionaryArray<Int32Type>>()),
+            Arc::new(part().map(Some).collect::<TimestampSecondArray>()),
+        ];
+        let batch = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        writer.write(&batch).unwrap();
+    }
+    writer.finish().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn arrow_files_are_tables() {
+    let bytes = arrow(2_500);
+    let digest = crate::capability::hex(&Sha256::digest(&bytes));
+    let part = Part::whole(Table::read(bytes, &Budget::new(1 << 20)).unwrap());
+    assert_eq!((part.rows(), part.digest()), (2_500, digest));
+    assert_eq!(kinds(&part), [Int64, Text, Timestamp]);
+    let ids = part.read("id", 2_499, 9).unwrap();
+    assert_eq!(ids, ColumnData::Int64s(vec![Some(2_499)]));
+    let words = [None, Some("ä"), Some("b")].map(|word| word.map(str::to_owned));
+    let read = part.read("word", 1_200, 3).unwrap();
+    assert_eq!(read, ColumnData::Texts(words.to_vec()));
+    let days = part.read("day", 2_000, 1).unwrap();
+    assert_eq!(days, ColumnData::Timestamps(vec![Some(2_000_000_000)]));
+    let Err(CapabilityError::Invalid(text)) = part.read("gone", 0, 1) else {
+        panic!("bytes are no column");
+    };
+    assert!(text.contains("Binary"), "{text}");
+}
+
+#[test]
+fn a_table_from_the_disk_is_the_one_from_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = Spool::new(folder.path().join("spool"));
+    let text = "id,word\n1,a\n2,\n";
+    for bytes in [written(65_536).0, arrow(2_500), text.as_bytes().to_vec()] {
+        let size = bytes.len() as u64;
+        let mut ranges = bytes.chunks(100_000);
+        let next = || Ok(Bytes::copy_from_slice(ranges.next().unwrap_or_default()));
+        let spooled = Source::Disk(spool.keep(size, next).unwrap());
+        let from_disk = Part::whole(Table::read(spooled, &Budget::new(1 << 30)).unwrap());
+        let in_memory = Part::whole(Table::read(bytes, &Budget::new(1 << 30)).unwrap());
+        assert_eq!(from_disk.digest(), in_memory.digest());
+        assert_eq!(from_disk.schema(), in_memory.schema());
+        for column in in_memory.schema() {
+            let read = |part: &Part| part.read(&column.name, 0, 65_536).unwrap();
+            assert_eq!(read(&from_disk), read(&in_memory), "{}", column.name);
+        }
+    }
+}
+
+#[test]
+fn arrow_files_that_are_cut_or_damaged_say_what_was_found() {
+    let bytes = arrow(2_500);
+    let read = |bytes: Vec<u8>| Table::read(bytes, &Budget::new(1 << 20)).map(|table| table.rows);
+    for cut in [6, 9, 20, 100, bytes.len() / 2, bytes.len() - 1] {
+        let Err(CapabilityError::Invalid(text)) = read(bytes[..cut].to_vec()) else {
+            panic!("cut at {cut} it is no table");
+        };
+        assert!(text.contains("cut short"), "{cut}: {text}");
+    }
+    let mut long_footer = bytes.clone();
+    let at = long_footer.len() - 10;
+    long_footer[at..at + 4].copy_from_slice(&i32::MAX.to_le_bytes());
+    assert!(read(long_footer).is_err());
+    let first = Table::read(b"FEA1 and more".to_vec(), &Budget::new(100)).err();
+    assert!(matches!(first, Some(CapabilityError::Invalid(text)) if text.contains("version 2")));
+    let small = Table::read(bytes.clone(), &Budget::new(bytes.len() as u64 + 1_000)).err();
+    assert!(matches!(small, Some(CapabilityError::TooLarge(_))));
 }
 
 #[test]

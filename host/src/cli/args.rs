@@ -4,9 +4,12 @@
 #![expect(clippy::doc_markdown, reason = "a help text is no Markdown")]
 
 use super::args_admin::{Connections, Pools, Variables};
+use super::args_api::{ListenArgs, Tokens};
+use super::args_ml::{Experiments, Models};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use crate::app::StorageConnections;
 use crate::bench::TrainData;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -118,9 +121,18 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// With whose credentials buckets are reached; only `airlock.toml` says it
+    #[arg(skip)]
+    pub storage: StorageConnections,
     /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
     #[arg(skip)]
     pub queues: Vec<String>,
+    /// Where a service's API listens; `serve --listen`, `AIRLOCK_LISTEN` and `airlock.toml` say it
+    #[arg(skip)]
+    pub listen: Option<String>,
+    /// What a service is called; `serve --listen-name`, `AIRLOCK_LISTEN_NAMES` and `airlock.toml` say it
+    #[arg(skip)]
+    pub listen_names: Vec<String>,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -149,6 +161,9 @@ pub enum Command {
     /// Manage assets
     #[command(subcommand)]
     Assets(Assets),
+    /// Look at experiments and their tracking runs
+    #[command(subcommand)]
+    Experiments(Experiments),
     /// Manage registered models
     #[command(subcommand)]
     Models(Models),
@@ -164,6 +179,9 @@ pub enum Command {
     /// Manage connections
     #[command(subcommand)]
     Connections(Connections),
+    /// Manage the tokens of the API
+    #[command(subcommand)]
+    Tokens(Tokens),
     /// List this machine's GPUs and what holds them
     Gpus,
     /// Maintain the store
@@ -241,6 +259,9 @@ pub struct Serve {
         value_delimiter = ','
     )]
     pub queues: Vec<String>,
+    #[expect(missing_docs, reason = "a comment would become help text")]
+    #[command(flatten)]
+    pub api: ListenArgs,
 }
 
 /// Verbs of `airlock dags`.
@@ -432,33 +453,6 @@ pub enum Tasks {
     },
 }
 
-/// Verbs of `airlock models`.
-#[derive(Debug, Subcommand)]
-pub enum Models {
-    /// List registered models and their versions
-    List,
-    /// Show a model: its versions, their runs, metrics and digests, and its history
-    Show {
-        /// Which model
-        name: String,
-    },
-    /// Move a version to a stage; what was in production becomes archived
-    Promote {
-        /// Which model
-        name: String,
-        /// Which version
-        version: u32,
-        /// none, staging, production or archived
-        #[arg(long, default_value = "production")]
-        stage: String,
-    },
-    /// Put the version that was in production before back into production
-    Rollback {
-        /// Which model
-        name: String,
-    },
-}
-
 /// Verbs of `airlock plugins`.
 #[derive(Debug, Subcommand)]
 pub enum Plugins {
@@ -543,6 +537,12 @@ pub struct Bench {
     /// Pairs of turns of each comparison
     #[arg(long, default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: u32,
+    /// Measure tracking, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear"])]
+    pub ml: bool,
+    /// Tracking runs that are searched
+    #[arg(long, default_value_t = 100_000, requires = "ml")]
+    pub ml_runs: u32,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

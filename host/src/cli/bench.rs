@@ -5,7 +5,8 @@ use super::output::{print, print_json, say};
 use super::settings::{Need, block_on, config};
 use crate::app::{App, Config, Data, PoolRow};
 use crate::bench::{
-    LinearReport, Report, Shape, SizeReport, Start, TrainShape, fill, linear, measure, start, train,
+    LinearReport, MlReport, MlShape, Report, Shape, SizeReport, Start, TrainShape, fill, linear,
+    measure, ml, start, train,
 };
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
@@ -59,6 +60,10 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     };
     let result = if args.linear {
         bench(config, linear).map(|report| told(global, &report, LinearReport::text))
+    } else if args.ml {
+        let shape = MlShape { runs: args.ml_runs };
+        let measured = bench(config, async |app: &App| Ok(ml(app.tracking(), shape)?));
+        measured.map(|report| told(global, &report, MlReport::text))
     } else {
         let measured = bench(config, async |app: &App| measure(app, &folder, shape).await);
         measured.map(|report| told(global, &report, Report::text))

@@ -4,6 +4,8 @@
 mod admin;
 pub mod args;
 pub mod args_admin;
+pub mod args_api;
+pub mod args_ml;
 pub mod args_service;
 mod assets;
 mod backfills;
@@ -14,6 +16,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod experiments;
 mod gpus;
 mod instances;
 mod models;
@@ -28,6 +31,7 @@ mod settings;
 mod settings_file;
 mod task_instance;
 mod tasks;
+mod tokens;
 mod variables;
 
 use crate::error::{ErrorKind, UserError};
@@ -139,11 +143,13 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Tasks(command) => tasks::run(global, command),
         Command::Backfill(command) => backfills::run(global, command),
         Command::Assets(command) => assets::run(global, command),
+        Command::Experiments(command) => experiments::run(global, command),
         Command::Models(command) => models::run(global, command),
         Command::Plugins(command) => plugins::run(global, command),
         Command::Pools(command) => pools::run(global, command),
         Command::Variables(command) => variables::run(global, command),
         Command::Connections(command) => connections::run(global, command),
+        Command::Tokens(command) => tokens::run(global, command),
         Command::Gpus => gpus::run(global),
         Command::GpuProbe => gpus::probe(),
         Command::Db(command) => db::run(global, command),

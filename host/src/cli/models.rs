@@ -1,9 +1,11 @@
 //! `airlock models`.
 
-use super::args::{Global, Models};
+use super::args::Global;
+use super::args_ml::Models;
 use super::output::{print, print_json, say, table, time};
-use super::settings::{Need, open};
-use crate::app::{ModelDetail, VersionDetail};
+use super::session;
+use super::settings::{Need, open, timestamp};
+use crate::app::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 use crate::error::{ErrorKind, UserError};
 use crate::tracking::{Stage, VersionLife};
 use jiff::Timestamp;
@@ -42,16 +44,35 @@ pub(super) fn run(global: &Global, command: Models) -> Result<(), UserError> {
                 print(&text(&detail))
             }
         }
+        Models::History { name, at: None } => {
+            let history = app.model_history(&name)?;
+            if global.json {
+                print_json(&history)
+            } else {
+                print(&lives(&history))
+            }
+        }
+        Models::History { name, at: Some(at) } => {
+            let then = app.model_at(&name, timestamp(&at)?.as_millisecond())?;
+            if global.json {
+                print_json(&then)
+            } else {
+                print(&production(&then))
+            }
+        }
         Models::Promote {
             name,
             version,
             stage,
+            reason,
         } => {
-            let version = app.promote(&name, version, parse_stage(&stage)?)?;
+            let stage = parse_stage(&stage)?;
+            let by = session::user();
+            let version = app.promote(&by, &name, version, stage, reason.as_deref())?;
             changed(global, &version)
         }
-        Models::Rollback { name } => {
-            let version = app.rollback(&name)?;
+        Models::Rollback { name, reason } => {
+            let version = app.rollback(&session::user(), &name, reason.as_deref())?;
             changed(global, &version)
         }
     }
@@ -69,16 +90,10 @@ fn changed(global: &Global, version: &crate::tracking::ModelVersion) -> Result<(
 }
 
 fn parse_stage(text: &str) -> Result<Stage, UserError> {
-    match text.to_ascii_lowercase().as_str() {
-        "none" => Ok(Stage::None),
-        "staging" => Ok(Stage::Staging),
-        "production" => Ok(Stage::Production),
-        "archived" => Ok(Stage::Archived),
-        _ => Err(
-            UserError::new(ErrorKind::Usage, format!("{text:?} is no stage"))
-                .hint("none, staging, production or archived"),
-        ),
-    }
+    Stage::parse(text).ok_or_else(|| {
+        UserError::new(ErrorKind::Usage, format!("{text:?} is no stage"))
+            .hint("none, staging, production or archived")
+    })
 }
 
 fn at(ms: i64) -> String {
@@ -109,21 +124,79 @@ fn text(detail: &ModelDetail) -> String {
         &rows,
     ));
     text.push_str("\nhistory\n");
-    let event = |event: &VersionLife| {
+    text.push_str(&lives(&detail.history));
+    text
+}
+
+fn lives(history: &[VersionLife]) -> String {
+    let row = |life: &VersionLife| {
+        let version = life.version.map(|version| version.to_string());
         vec![
-            at(event.at_ms),
-            event
-                .version
-                .map(|version| version.to_string())
-                .unwrap_or_default(),
-            event.action.clone(),
-            event.change.clone(),
-            event.actor.id.clone(),
+            at(life.at_ms),
+            version.unwrap_or_default(),
+            life.action.clone(),
+            life.change.clone(),
+            life.actor.id.clone(),
+            life.reason.clone().unwrap_or_default(),
         ]
     };
-    text.push_str(&table(
-        &["when", "version", "what", "change", "who"],
-        &detail.history.iter().map(event).collect::<Vec<_>>(),
-    ));
+    let rows: Vec<_> = history.iter().map(row).collect();
+    table(&["when", "version", "what", "change", "who", "why"], &rows)
+}
+
+/// What was in production then, and where it came from.
+fn production(then: &ModelAt) -> String {
+    let mut text = format!("model {} at {}\n", then.name, at(then.at_ms));
+    if then.production.is_empty() {
+        text.push_str("\nnothing was in production\n");
+    }
+    for version in &then.production {
+        text += &format!("\n{}", table(&["production", ""], &origin(version)));
+    }
     text
+}
+
+fn origin(version: &ProductionVersion) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut row = |name: &str, value: String| {
+        if !value.is_empty() {
+            rows.push(vec![name.to_owned(), value]);
+        }
+    };
+    let then = &version.at;
+    row("version", then.version.to_string());
+    row("sha256", then.artifact.clone());
+    row("since", at(then.staged.at_ms));
+    row("by", then.staged.actor.id.clone());
+    row("why", then.staged.reason.clone().unwrap_or_default());
+    row(
+        "aliases",
+        then.aliases.iter().cloned().collect::<Vec<_>>().join(", "),
+    );
+    let of = |key: &str| version.provenance(key).unwrap_or_default().to_owned();
+    for (name, key) in [
+        ("dag", "dag_id"),
+        ("dag run", "run_id"),
+        ("task", "task_id"),
+        ("map index", "map_index"),
+        ("try", "try_number"),
+        ("plugin", "plugin"),
+        ("operator", "operator"),
+        ("component", "component"),
+        ("data", "data"),
+    ] {
+        row(name, of(key));
+    }
+    row("run", then.run_id.clone());
+    if let Some(run) = &version.run {
+        row("experiment", run.experiment.clone());
+        row("run name", run.name.clone());
+        for (key, value) in &run.params {
+            row(&format!("params.{key}"), value.clone());
+        }
+        for (key, point) in &run.metrics {
+            row(&format!("metrics.{key}"), format!("{:.4}", point.value));
+        }
+    }
+    rows
 }

@@ -5,6 +5,7 @@ use super::control::{Frame, Request, read_request, socket_path};
 use super::output::say;
 use super::session::{self, Screen, Session};
 use super::settings::{Need, config, data_folder, retention};
+use crate::api::{Api, LISTEN_DEFAULT, Listen};
 use crate::app::{App, Config, DagFolders, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::TaskId;
@@ -63,6 +64,27 @@ fn queues(global: &Global, command: &Serve) -> Result<Option<BTreeSet<String>>, 
     Ok((!queues.is_empty()).then_some(queues))
 }
 
+/// Where the API listens: a flag or the environment, then `airlock.toml`, then the default. None for `off`.
+fn where_to_listen(global: &Global, command: &Serve) -> Result<Option<Listen>, UserError> {
+    let given = command.api.listen.as_deref().or(global.listen.as_deref());
+    let names = if command.api.listen_names.is_empty() {
+        &global.listen_names
+    } else {
+        &command.api.listen_names
+    };
+    let text = given.unwrap_or(LISTEN_DEFAULT);
+    Listen::parse(text, command.api.listen_public, names)
+}
+
+/// Says where the API is and, while nobody can use it, how that changes. It never makes a secret by itself.
+fn introduce(app: &App, api: &Api) -> Result<(), UserError> {
+    say(&format!("API for MLflow clients at {}", api.url()));
+    if app.tokens()?.is_empty() {
+        say("nobody has a token yet: `airlock tokens create NAME --role operator` makes one");
+    }
+    Ok(())
+}
+
 fn cannot(what: &str, error: &dyn std::fmt::Display) -> UserError {
     UserError::new(ErrorKind::Usage, format!("cannot {what}: {error}"))
 }
@@ -78,10 +100,21 @@ async fn serve(
         stop(SignalKind::terminate())?,
         stop(SignalKind::interrupt())?,
     );
+    let api = match where_to_listen(global, &command)? {
+        Some(place) => Some(Api::bind(place, &data_folder(global)).await?),
+        None => None,
+    };
     let folders = DagFolders::new(command.dags);
     let watch = app.follow_dags(folders)?;
     let listener = listen(&data_folder(global))?;
     app.start_service().await?;
+    let api = match api {
+        Some(api) => {
+            introduce(&app, &api)?;
+            Some(api.start(&app))
+        }
+        None => None,
+    };
     let took = begun.elapsed().as_millis();
     say(&format!(
         "airlock {} serves {}: {} DAGs, ready in {took} ms",
@@ -103,6 +136,9 @@ async fn serve(
     }
     cleaning.abort();
     drop(watch);
+    if let Some(api) = api {
+        api.stop().await;
+    }
     say("stopping: what runs is taken up again at the next start");
     let (path, _descriptor) = socket_path(&data_folder(global))
         .map_err(|error| cannot("name the control socket", &error))?;

@@ -1,6 +1,7 @@
 //! `airlock.toml` in the current folder: settings for whoever works there. A flag or an `AIRLOCK_*` variable wins over it.
 
 use super::args::Global;
+use crate::app::{StorageConnections, StorageCredentials};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::nearest;
 use std::io::ErrorKind as Io;
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 
 /// The file's name.
 const FILE: &str = "airlock.toml";
-/// Every key it may hold; each is the long flag's name with `_` for `-`.
-const KEYS: [&str; 11] = [
+/// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, which is a table.
+const KEYS: [&str; 14] = [
     "data",
     "storage_root",
     "plugins",
@@ -18,9 +19,12 @@ const KEYS: [&str; 11] = [
     "smtp_from",
     "parallelism",
     "queues",
+    "listen",
+    "listen_names",
     "retention_days",
     "retention_runs",
     "gpu_list",
+    "storage",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -51,12 +55,15 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.parallelism = global.parallelism.or(Some(number(&key, &value)?));
             }
             "queues" => global.queues = texts(&key, value)?,
+            "listen" => global.listen = Some(words(&key, value)?),
+            "listen_names" => global.listen_names = texts(&key, value)?,
             "retention_days" => {
                 global.retention_days = global.retention_days.or(Some(number(&key, &value)?));
             }
             "retention_runs" => {
                 global.retention_runs = global.retention_runs.or(Some(number(&key, &value)?));
             }
+            "storage" => global.storage = storage(value)?,
             other => return Err(unknown(other)),
         }
     }
@@ -96,6 +103,31 @@ fn texts(key: &str, value: toml::Value) -> Result<Vec<String>, UserError> {
         toml::Value::Array(values) => values.into_iter().map(|value| words(key, value)).collect(),
         one => Ok(vec![words(key, one)?]),
     }
+}
+
+/// `[storage."s3://data/"]` with `connection = "ID"`, or with `environment = true`.
+fn storage(value: toml::Value) -> Result<StorageConnections, UserError> {
+    let toml::Value::Table(prefixes) = value else {
+        return Err(wrong("key \"storage\" must be a table of prefixes"));
+    };
+    let entries = prefixes.into_iter().map(|(prefix, setting)| {
+        let said = |name: &str| setting.get(name).cloned();
+        let members = setting.as_table().map_or(0, toml::Table::len);
+        let credentials = match (members, said("connection"), said("environment")) {
+            (1, Some(toml::Value::String(conn_id)), None) => {
+                StorageCredentials::Connection(conn_id)
+            }
+            (1, None, Some(toml::Value::Boolean(true))) => StorageCredentials::Environment,
+            _ => {
+                let what = format!("[storage.{prefix:?}] needs one key and no other");
+                let hint = "connection = \"CONN_ID\", or environment = true";
+                return Err(wrong(&what).hint(hint));
+            }
+        };
+        Ok((prefix, credentials))
+    });
+    let entries = entries.collect::<Result<_, _>>()?;
+    StorageConnections::new(entries).map_err(|error| wrong(&format!("[storage]: {error}")))
 }
 
 fn number(key: &str, value: &toml::Value) -> Result<u32, UserError> {

@@ -1,8 +1,8 @@
 //! Secrets as one attempt may have them: its templates get variables, connections and, under a grant, placeholders for passwords;
 //! its guest gets placeholders. What a template gets in the clear and looks secret by its name is hidden in what the attempt leaves.
 
-use crate::capability::{SecretSource, Vault};
-use crate::secrets::{Secrets, hide_extra, is_sensitive};
+use crate::capability::{ConnectionSource, SecretSource, Vault};
+use crate::secrets::{self, Secrets, hide_extra, is_sensitive};
 use airlock_core::grant::Grants;
 use airlock_core::template::{Connection, Lookup};
 use std::collections::BTreeMap;
@@ -89,6 +89,14 @@ impl Lookup for AttemptSecrets {
 
     fn connection_ids(&self) -> Vec<String> {
         self.secrets.connection_ids()
+    }
+}
+
+impl ConnectionSource for AttemptSecrets {
+    fn storage_connection(&self, conn_id: &str) -> Result<Option<secrets::Connection>, String> {
+        let found = self.secrets.connection(conn_id);
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(found.map(|found| found.value))
     }
 }
 

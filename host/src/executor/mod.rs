@@ -23,7 +23,8 @@ use reporting::Reporting;
 use reuse::Reuse;
 
 use crate::capability::{
-    self, DagRunTrigger, OwnRun, Provenance, RunPort, SessionContext, SystemResolver, Vault,
+    self, DagRunTrigger, ObjectStorage, OwnRun, Provenance, RunPort, SessionContext,
+    SystemResolver, Vault,
 };
 use crate::email::Mailer;
 use crate::plugins::Plugins;
@@ -76,6 +77,8 @@ pub struct Parts {
     pub mailer: Option<Arc<Mailer>>,
     /// What `file://./` is relative to.
     pub storage_root: PathBuf,
+    /// What attempts share about objects in buckets.
+    pub objects: Arc<ObjectStorage>,
 }
 
 type Live = Mutex<HashMap<Key, CancelSignal>>;
@@ -86,6 +89,8 @@ const PREPARING_THREADS: usize = 2;
 const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for what does not stop.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(100);
+/// How long a shutdown waits for uploads that are being taken back.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// The most denials that an attempt's error tells.
 const DENIALS_TOLD_MAX: usize = 3;
 
@@ -122,6 +127,7 @@ impl Drop for LocalExecutor {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(SHUTDOWN_MAX);
         }
+        self.parts.objects.settle(SETTLE_MAX);
     }
 }
 
@@ -403,6 +409,8 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         cards: shared.cards,
         tracking: Tracking::clone(&parts.tracking),
         registry: Registry::clone(&parts.registry),
+        connections: shared.secrets.clone(),
+        objects: parts.objects.clone(),
         secrets: shared.secrets,
         vault: shared.vault,
         resolver: Arc::new(SystemResolver),

@@ -57,7 +57,7 @@ impl Key {
 }
 
 /// Random bytes from the operating system.
-pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     let source = rustls::crypto::ring::default_provider().secure_random;
     source.fill(&mut bytes).ok().map(|()| bytes)

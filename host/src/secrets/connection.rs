@@ -116,6 +116,22 @@ impl Connection {
         Ok(self)
     }
 
+    /// A member of `extra`, also under the long name (`extra__TYPE__NAME`) that older exports of Airflow have; null and an empty text
+    /// are none.
+    pub fn extra(&self, name: &str) -> Option<&Value> {
+        let long = format!("extra__{}__{name}", self.conn_type);
+        let member = self.extra.get(name).or_else(|| self.extra.get(&long))?;
+        let empty = member.is_null() || member.as_str() == Some("");
+        (!empty).then_some(member)
+    }
+
+    /// The same as text: a number, a truth value, an object or a list as JSON.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let member = self.extra(name)?;
+        let text = member.as_str().map(str::to_owned);
+        Some(text.unwrap_or_else(|| member.to_string()))
+    }
+
     /// The same for showing: no password, no secret in `extra`.
     #[must_use]
     pub fn masked(&self) -> Self {

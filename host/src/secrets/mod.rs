@@ -11,6 +11,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cipher::random;
 pub use connection::Connection;
 pub use mask::{HIDDEN, hide_extra, is_sensitive};
 pub use rows::Variable;

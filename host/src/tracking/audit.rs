@@ -11,6 +11,10 @@ use std::sync::Arc;
 const STREAM: &str = "audit";
 /// What begins the names of the models' streams.
 const MODEL_STREAM: &str = "audit/model/";
+/// A model got another name.
+pub(super) const RENAMED: &str = "registered_model.rename";
+/// The same, as the old name's past tells it.
+pub(super) const RENAMED_AWAY: &str = "registered_model.renamed_away";
 /// How many events one read takes.
 const PAGE: usize = 1_000;
 
@@ -33,7 +37,7 @@ pub struct AuditEvent {
 
 impl AuditEvent {
     /// A commit that appends this event and nothing else yet.
-    pub(super) fn commit(&self) -> Result<Commit, TrackingError> {
+    pub(crate) fn commit(&self) -> Result<Commit, TrackingError> {
         Ok(Commit {
             stream: Some((StreamId(STREAM.to_owned()), None)),
             events: vec![codec::encode(self)?],
@@ -110,6 +114,13 @@ impl Audit {
 
     fn of_model_in_trail(&self, name: &str) -> Result<Vec<AuditEvent>, TrackingError> {
         let mut events = self.all(&StreamId(STREAM.to_owned()))?;
+        for event in &mut events {
+            // Its past went with it to the new name.
+            if event.action == RENAMED && event.from == name {
+                RENAMED_AWAY.clone_into(&mut event.action);
+                name.clone_into(&mut event.subject);
+            }
+        }
         events.retain(|event| event.is_about_model(name));
         Ok(events)
     }

@@ -15,6 +15,8 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// How many rows one read takes.
 const PAGE: usize = 16_384;
+/// Up to so many runs of an experiment are read one by one; more in one pass over all.
+const ONE_BY_ONE_MAX: usize = 256;
 /// The most runs in memory; searching further experiments lets others go.
 const RUNS_MAX: usize = 2_000_000;
 /// The most runs that are marked; with more, everything is read anew.
@@ -48,6 +50,20 @@ pub(super) struct Loaded {
 struct Runs {
     entries: Vec<Entry>,
     places: HashMap<String, usize>,
+}
+
+impl Runs {
+    fn put(&mut self, entry: Entry) {
+        let run_id = &entry.head.run_id;
+        let place = self.places.get(run_id).copied();
+        match place.and_then(|place| self.entries.get_mut(place)) {
+            Some(known) => *known = entry,
+            None => {
+                self.places.insert(run_id.clone(), self.entries.len());
+                self.entries.push(entry);
+            }
+        }
+    }
 }
 
 /// Keys of params, metrics and tags, each kept once.
@@ -197,20 +213,34 @@ impl Tracking {
     }
 
     fn read_runs(&self, seed: &str, keys: &mut Keys) -> Result<Runs, TrackingError> {
-        let prefix = index_key(seed, None);
+        let run_ids = self.run_ids(seed)?;
         let mut runs = Runs::default();
+        if run_ids.len() <= ONE_BY_ONE_MAX {
+            for run_id in &run_ids {
+                self.read_run(&mut runs, keys, run_id)?;
+            }
+        } else {
+            for (head, items) in items::read_many(&*self.store, &run_ids)? {
+                runs.put(Entry::new(head, items, keys));
+            }
+        }
+        Ok(runs)
+    }
+
+    fn run_ids(&self, seed: &str) -> Result<HashSet<String>, TrackingError> {
+        let prefix = index_key(seed, None);
+        let mut run_ids = HashSet::new();
         let mut after: Option<Vec<u8>> = None;
         loop {
             let rows = self
                 .store
                 .scan(Table::TrackingRun, &prefix, after.as_deref(), PAGE)?;
             for row in &rows {
-                let run_id: String = codec::decode("a run's place", &row.value)?;
-                self.read_run(&mut runs, keys, &run_id)?;
+                run_ids.insert(codec::decode("a run's place", &row.value)?);
             }
             match rows.into_iter().next_back() {
                 Some(last) => after = Some(last.key),
-                None => return Ok(runs),
+                None => return Ok(run_ids),
             }
         }
     }
@@ -226,15 +256,7 @@ impl Tracking {
             return Ok(());
         };
         let items = items::read(&*self.store, &head, None)?;
-        let entry = Entry::new(head, items, keys);
-        let place = runs.places.get(run_id).copied();
-        match place.and_then(|place| runs.entries.get_mut(place)) {
-            Some(known) => *known = entry,
-            None => {
-                runs.places.insert(run_id.to_owned(), runs.entries.len());
-                runs.entries.push(entry);
-            }
-        }
+        runs.put(Entry::new(head, items, keys));
         Ok(())
     }
 }

@@ -216,3 +216,30 @@ fn pages_stay_valid_while_runs_are_added() {
     let (names, token) = page(token.as_deref());
     assert_eq!((names.as_str(), token), ("d", None));
 }
+
+#[test]
+fn many_runs_are_read_in_one_pass_and_other_experiments_stay_out() {
+    let store = Arc::new(MemoryStore::default());
+    let tracking = Tracking::new(store.clone(), clock());
+    let other = tracking.create_experiment(&user(), "other", &[]).unwrap();
+    for index in 0..=ONE_BY_ONE_MAX {
+        let new = NewRun {
+            tags: vec![("index".to_owned(), index.to_string())],
+            ..NewRun::default()
+        };
+        let id = if index % 100 == 0 {
+            &other.experiment_id
+        } else {
+            "0"
+        };
+        tracking.create_run(&user(), id, &new).unwrap();
+        tracking.create_run(&user(), "0", &new).unwrap();
+    }
+    let fresh = Tracking::new(store, clock());
+    let page = fresh.search_runs(&["0".to_owned()], ViewType::All, "", &[], 1_000, None);
+    let found = page.unwrap().items;
+    assert_eq!(found.len(), 2 * (ONE_BY_ONE_MAX + 1) - 3);
+    for run in found {
+        assert_eq!(run, fresh.run(&run.run_id).unwrap());
+    }
+}

@@ -7,7 +7,10 @@ use anyhow::{Result, bail};
 use std::process::Command;
 
 /// Scripts that compare with other people's packages, run with a Python of their own under `target`.
-const PYTHON: &[&str] = &["tests/python/check_exports.py"];
+const PYTHON: &[&str] = &[
+    "tests/python/check_exports.py",
+    "tests/python/check_mlflow.py",
+];
 
 pub(crate) fn run_all() -> Result<()> {
     let mut left_out = Vec::new();

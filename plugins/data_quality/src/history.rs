@@ -19,6 +19,8 @@ const DATES_MAX: usize = 100_000;
 const REFUSED_MAX: u32 = 100;
 /// The largest entry that is read, bytes.
 const ENTRY_BYTES_MAX: u64 = 16 << 20;
+/// How the names of entries end.
+const SUFFIX: &str = "Z.json";
 
 /// What one date's table was like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,7 +128,7 @@ pub(crate) fn before(drift: &Drift, date: Timestamp) -> Result<Vec<Entry>, TaskE
     let mut uris: Vec<String> = storage::list(&folder(drift), DATES_MAX)?
         .into_iter()
         .map(|info| info.uri)
-        .filter(|uri| uri.ends_with(".json") && *uri < own)
+        .filter(|uri| uri.ends_with(SUFFIX) && *uri < own)
         .collect();
     uris.sort_unstable();
     let (mut found, mut refused) = (Vec::new(), 0);
@@ -172,7 +174,7 @@ fn uri_of(drift: &Drift, date: Timestamp) -> String {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
     format!(
-        "{}{}T{hours:02}{minutes:02}{:02}.{fraction:06}Z.json",
+        "{}{}T{hours:02}{minutes:02}{:02}.{fraction:06}{SUFFIX}",
         folder(drift),
         date.date(),
         seconds % 60

@@ -23,6 +23,8 @@ use report::Report;
 
 /// The most failed checks that are told in an XCom.
 const TOLD_MAX: usize = 50;
+/// Characters of each.
+const TOLD_CHARS_MAX: usize = 200;
 /// The most metrics that are logged to a tracking run.
 const METRICS_MAX: usize = 1_000;
 /// Names that tracking takes are no longer, bytes.
@@ -38,8 +40,8 @@ fn data_quality(config: DataQuality, task: &Task) -> Result<Outcome, TaskError> 
     };
     xcom::push("path", &config.uri)?;
     let probabilities = date.map(|_| stats::probabilities()).unwrap_or_default();
-    let opened = Table::open(&config.uri).and_then(|table| Measured::of(table, &probabilities));
-    let measured = match opened {
+    let table = Table::open(&config.uri);
+    let measured = match table.and_then(|table| Measured::of(table, &probabilities)) {
         Ok(measured) => measured,
         // A missing or broken table is what a gate is for; a host that cannot answer now is not.
         Err(error @ (CapabilityError::NotFound(_) | CapabilityError::Invalid(_))) => {
@@ -79,16 +81,22 @@ fn data_quality(config: DataQuality, task: &Task) -> Result<Outcome, TaskError> 
     }
     match (verdict.mode, verdict.failed.as_slice()) {
         (Some(mode), [first, others @ ..]) => {
-            let told: Vec<String> = verdict.failed.iter().map(ToString::to_string).collect();
-            xcom::push("failed_checks", told.get(..TOLD_MAX).unwrap_or(&told))?;
+            let failed = verdict.failed.iter().take(TOLD_MAX);
+            let texts: Vec<String> = failed.map(|check| clipped(check)).collect();
+            xcom::push("failed_checks", &texts)?;
             let reason = match others.len() {
-                0 => first.to_string(),
-                more => format!("{first}, and {more} more"),
+                0 => clipped(first),
+                count => format!("{}, and {count} more", clipped(first)),
             };
             decide(&config, mode, &reason)
         }
         _ => Ok(Outcome::Success(json!(true))),
     }
+}
+
+/// Names of columns have no limit, values between tasks have.
+fn clipped(check: &Check) -> String {
+    check.to_string().chars().take(TOLD_CHARS_MAX).collect()
 }
 
 /// Logs every check and pushes what a pipeline may want to know, before anything is decided.
@@ -115,10 +123,9 @@ fn headlines(checks: &[Check]) -> serde_json::Map<String, Value> {
     let mut all = serde_json::Map::new();
     for check in checks {
         let name = match (check.kind, &check.column) {
-            (_, None) => check.name.to_owned(),
+            (_, None) | (Kind::Unique | Kind::AllowedValues, Some(_)) => check.name.to_owned(),
             (Kind::MeanShift | Kind::Psi | Kind::Ks, _) => format!("max_{}", check.name),
             (Kind::ChiSquare, _) => format!("min_{}", check.name),
-            (Kind::Unique | Kind::AllowedValues, _) => check.name.to_owned(),
             (_, Some(_)) => continue,
         };
         let known = all.get(&name).and_then(Value::as_f64);

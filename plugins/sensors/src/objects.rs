@@ -13,7 +13,14 @@ const OBJECTS_MAX: usize = 100_000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ObjectKey {
     /// One URI or several; all must be there.
-    key: Keys,
+    #[serde(default)]
+    key: Option<Keys>,
+    /// The same under Airflow's name; with `bucket_name` a key, or several, of that bucket.
+    #[serde(default)]
+    bucket_key: Option<Keys>,
+    /// An S3 bucket, for keys that are no whole URIs.
+    #[serde(default)]
+    bucket_name: Option<String>,
     /// Whether `*`, `?` and `[...]` in a key match any text, one character and one of a set.
     #[serde(default)]
     wildcard_match: bool,
@@ -71,14 +78,42 @@ enum Naming {
 #[operator(sensor)]
 pub(crate) fn object_key(config: ObjectKey) -> Result<Outcome, TaskError> {
     let naming = naming(config.wildcard_match, config.use_regex)?;
-    poke("key", config.key, naming, &config.check)
+    let bucket = config.bucket_name;
+    match (config.key, config.bucket_key) {
+        (Some(keys), None) if bucket.is_none() => poke("key", keys.listed(), naming, &config.check),
+        (None, Some(keys)) => {
+            let keys = in_bucket(bucket.as_deref(), keys.listed())?;
+            poke("bucket_key", keys, naming, &config.check)
+        }
+        _ => Err(TaskError::invalid(
+            "key",
+            "give key, or bucket_key with bucket_name or with whole URIs",
+        )),
+    }
+}
+
+/// Whole URIs, as Airflow's `S3KeySensor` reads its two arguments.
+fn in_bucket(bucket: Option<&str>, keys: Vec<String>) -> Result<Vec<String>, TaskError> {
+    let whole = |key: String| match (bucket, key.contains("://")) {
+        (None, true) => Ok(key),
+        (Some(bucket), false) => Ok(format!("s3://{bucket}/{key}")),
+        (None, false) => Err(TaskError::invalid(
+            "bucket_key",
+            "without bucket_name a key is a whole URI, like s3://bucket/key",
+        )),
+        (Some(_), true) => Err(TaskError::invalid(
+            "bucket_name",
+            "bucket_key is a whole URI already; leave bucket_name out",
+        )),
+    };
+    keys.into_iter().map(whole).collect()
 }
 
 /// Waits until all the files exist.
 #[operator(sensor)]
 pub(crate) fn file(config: File) -> Result<Outcome, TaskError> {
     let naming = naming(config.wildcard_match, config.use_regex)?;
-    poke("filepath", config.filepath, naming, &config.check)
+    poke("filepath", config.filepath.listed(), naming, &config.check)
 }
 
 fn naming(wildcard_match: bool, use_regex: bool) -> Result<Naming, TaskError> {
@@ -93,14 +128,24 @@ fn naming(wildcard_match: bool, use_regex: bool) -> Result<Naming, TaskError> {
     }
 }
 
-fn poke(field: &str, keys: Keys, naming: Naming, check: &Check) -> Result<Outcome, TaskError> {
-    let keys = match keys {
-        Keys::One(key) => vec![key],
-        Keys::Many(keys) if keys.is_empty() => {
-            return Err(TaskError::invalid(field, "an empty list waits for nothing"));
+impl Keys {
+    fn listed(self) -> Vec<String> {
+        match self {
+            Self::One(key) => vec![key],
+            Self::Many(keys) => keys,
         }
-        Keys::Many(keys) => keys,
-    };
+    }
+}
+
+fn poke(
+    field: &str,
+    keys: Vec<String>,
+    naming: Naming,
+    check: &Check,
+) -> Result<Outcome, TaskError> {
+    if keys.is_empty() {
+        return Err(TaskError::invalid(field, "an empty list waits for nothing"));
+    }
     for key in &keys {
         if !exists(field, key, naming, check)? {
             info!("Not there yet: {key}");
@@ -114,7 +159,7 @@ fn exists(field: &str, key: &str, naming: Naming, check: &Check) -> Result<bool,
     let large_enough = |size: u64| size >= check.min_size;
     match naming {
         Naming::Wildcard if key.contains(['*', '?', '[']) => {
-            let found = storage::list(folder(key, &['*', '?', '[']), OBJECTS_MAX)?;
+            let found = storage::list(beginning(key), OBJECTS_MAX)?;
             let mut objects = found.iter();
             Ok(objects.any(|object| large_enough(object.size) && matches(key, &object.uri)))
         }
@@ -137,7 +182,17 @@ fn exists(field: &str, key: &str, naming: Naming, check: &Check) -> Result<bool,
 
 const REGEX_SPECIAL: [char; 12] = ['\\', '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^'];
 
-/// The folders before the first special character: storage lists whole folders.
+/// What is before the first wildcard, so that no more is listed than must be; a URI that ends in a segment of dots is none.
+fn beginning(key: &str) -> &str {
+    let end = key.find(['*', '?', '[']).unwrap_or(key.len());
+    let prefix = key.get(..end).unwrap_or(key);
+    match prefix.rsplit('/').next() {
+        Some("." | "..") => folder(key, &['*', '?', '[']),
+        _ => prefix,
+    }
+}
+
+/// The folders before the first special character.
 fn folder<'a>(key: &'a str, special: &[char]) -> &'a str {
     let end = key.find(special).unwrap_or(key.len());
     let prefix = key.get(..end).unwrap_or(key);
@@ -163,6 +218,34 @@ mod tests {
         host.put_object("file://d/b", b"");
         assert_eq!(host.run::<object_key>(two), DONE);
         assert!(host.run::<object_key>(json!({"key": []})).is_err());
+    }
+
+    #[test]
+    fn d7_keys_are_uris_or_keys_of_a_bucket() {
+        let host = Host::new();
+        host.put_object("s3://lake/a/b", b"");
+        for there in [
+            json!({"bucket_key": "s3://lake/a/b"}),
+            json!({"bucket_name": "lake", "bucket_key": "a/b"}),
+            json!({"bucket_name": "lake", "bucket_key": ["a/b", "a/?"], "wildcard_match": true}),
+            json!({"bucket_name": "lake", "bucket_key": "a/.*", "use_regex": true}),
+        ] {
+            assert_eq!(host.run::<object_key>(there.clone()), DONE, "{there}");
+        }
+        let later = json!({"bucket_name": "lake", "bucket_key": ["a/b", "c"]});
+        assert_eq!(host.run::<object_key>(later), Ok(Outcome::NotYet));
+        for wrong in [
+            json!({}),
+            json!({"bucket_name": "lake"}),
+            json!({"bucket_key": "a/b"}),
+            json!({"bucket_name": "lake", "bucket_key": "s3://lake/a/b"}),
+            json!({"key": "s3://lake/a/b", "bucket_key": "s3://lake/a/b"}),
+            json!({"key": "a/b", "bucket_name": "lake"}),
+        ] {
+            let refused = host.run::<object_key>(wrong.clone());
+            let invalid = matches!(refused, Err(TaskError::InvalidInput { .. }));
+            assert!(invalid, "{wrong}: {refused:?}");
+        }
     }
 
     #[test]

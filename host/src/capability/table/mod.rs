@@ -1,6 +1,7 @@
-//! Tables in memory: columns of six kinds, read from parquet or CSV, sliced, counted and split. It refuses to know URIs, grants
-//! and handles.
+//! Tables in memory: columns of six kinds, read from parquet, Arrow or CSV, sliced, counted and split. It refuses to know URIs,
+//! grants and handles.
 
+mod arrow;
 pub(super) mod column;
 mod counts;
 mod csv;
@@ -8,16 +9,17 @@ mod parquet;
 mod part;
 mod profile;
 mod slice;
+mod source;
 mod threads;
 
 pub(super) use parquet::TableWriter;
 pub(super) use part::Part;
+pub(super) use source::Source;
 
 use super::Answer;
 use super::budget::{Budget, Reservation};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use column::{ColumnBuilder, Values};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
 /// The most rows of a table.
@@ -47,15 +49,23 @@ struct Parsed {
 }
 
 impl Table {
-    /// Reads an object's bytes: parquet by its magic number, else CSV.
-    pub(super) fn read(bytes: Vec<u8>, budget: &Budget) -> Answer<Self> {
-        let digest = Sha256::digest(&bytes).into();
-        // Bytes and columns are held at the same time while parsing.
-        let mut memory = budget.take(bytes.len() as u64)?;
-        let parsed = if bytes.starts_with(b"PAR1") {
-            parquet::read(bytes, &mut memory)?
+    /// Reads an object: parquet and Arrow by their magic numbers, else CSV.
+    pub(super) fn read(object: impl Into<Source>, budget: &Budget) -> Answer<Self> {
+        let object = object.into();
+        let digest = object.digest();
+        // What is in memory and the columns are held at the same time while parsing.
+        let mut memory = budget.take(object.bytes_held())?;
+        let parsed = if object.starts_with(b"PAR1")? {
+            parquet::read(object, &mut memory)?
+        } else if object.starts_with(b"ARROW1")? {
+            arrow::read(&object, &mut memory)?
+        } else if object.starts_with(b"FEA1")? {
+            return Err(invalid(
+                "the object is Feather of version 1; write version 2, which is Arrow's file format"
+                    .to_owned(),
+            ));
         } else {
-            csv::read(&bytes, &mut memory)?
+            csv::read(&object.into_bytes(&mut memory)?, &mut memory)?
         };
         let mut names = BTreeSet::new();
         let all = parsed.columns.iter().map(|(name, _)| name);

@@ -2,10 +2,11 @@
 //! the batches were.
 
 use super::column::{ColumnBuilder, Values, kind_of};
+use super::source::{OnDisk, Source};
 use super::{Answer, COLUMNS_MAX, Parsed, ROWS_MAX, invalid, threads};
 use crate::capability::budget::{Budget, Reservation};
-use crate::capability::files::Writer;
 use crate::capability::handles::lock;
+use crate::capability::objects::Writer;
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, ColumnKind};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
@@ -18,6 +19,8 @@ use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::ChunkReader;
+use std::io;
 use std::sync::{Arc, Mutex};
 
 /// Rows of a row group that is written.
@@ -25,10 +28,21 @@ const ROW_GROUP_ROWS: usize = 65_536;
 /// The most rows of one batch that a guest hands over.
 const BATCH_ROWS_MAX: usize = 65_536;
 
-pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
-    let file_bytes = bytes.len() as u64;
-    let bytes = Bytes::from(bytes);
-    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
+pub(super) fn read(object: Source, memory: &mut Reservation) -> Answer<Parsed> {
+    let held = object.bytes_held();
+    match object {
+        Source::Memory(bytes) => read_from(Bytes::from(bytes), held, memory),
+        Source::Disk(spooled) => read_from(OnDisk(Arc::new(spooled)), held, memory),
+    }
+}
+
+/// `file_bytes` of the object are in memory.
+fn read_from<R: ChunkReader + Clone + 'static>(
+    object: R,
+    file_bytes: u64,
+    memory: &mut Reservation,
+) -> Answer<Parsed> {
+    let metadata = ArrowReaderMetadata::load(&object, ArrowReaderOptions::new())
         .map_err(|error| unreadable(&error))?;
     let fields = metadata.schema().fields();
     if fields.len() > COLUMNS_MAX {
@@ -47,14 +61,14 @@ pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
             None => unusable.push((field.name().clone(), field.data_type().to_string())),
         }
     }
-    let source = Source {
-        bytes,
+    let file = Columns {
+        object,
         metadata: metadata.clone(),
         rows,
         held: Mutex::new((file_bytes, memory)),
     };
     let columns = threads::each(&usable, |(place, name, kind)| {
-        Ok(((*name).clone(), source.column(*place, *kind)?))
+        Ok(((*name).clone(), file.column(*place, *kind)?))
     })?;
     Ok(Parsed {
         rows,
@@ -64,8 +78,8 @@ pub(super) fn read(bytes: Vec<u8>, memory: &mut Reservation) -> Answer<Parsed> {
 }
 
 /// A file whose columns are read by several threads.
-struct Source<'a> {
-    bytes: Bytes,
+struct Columns<'a, R> {
+    object: R,
     metadata: ArrowReaderMetadata,
     /// Rows that every column must have.
     rows: usize,
@@ -73,10 +87,10 @@ struct Source<'a> {
     held: Mutex<(u64, &'a mut Reservation)>,
 }
 
-impl Source<'_> {
+impl<R: ChunkReader + Clone + 'static> Columns<'_, R> {
     fn column(&self, place: usize, kind: ColumnKind) -> Answer<ColumnBuilder> {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.bytes.clone(),
+            self.object.clone(),
             self.metadata.clone(),
         );
         let mask = ProjectionMask::roots(builder.parquet_schema(), [place]);
@@ -229,7 +243,15 @@ impl TableWriter {
     }
 }
 
+/// The answer of the object's own writer where it is the cause.
 fn unwritable(error: &ParquetError) -> CapabilityError {
+    if let ParquetError::External(cause) = error
+        && let Some(cause) = cause.downcast_ref::<io::Error>()
+        && let Some(answer) = cause.get_ref()
+        && let Some(answer) = answer.downcast_ref::<CapabilityError>()
+    {
+        return answer.clone();
+    }
     CapabilityError::Unavailable(format!("the parquet file cannot be written: {error}"))
 }
 

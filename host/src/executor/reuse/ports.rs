@@ -359,7 +359,6 @@ impl ModelsPort for Traced<dyn ModelsPort> {
         self.inner.rollback(name, from_version).await
     }
 
-    /// The bytes of a version are the same for ever.
     async fn read_artifact(
         &self,
         name: String,
@@ -367,8 +366,9 @@ impl ModelsPort for Traced<dyn ModelsPort> {
         offset: u64,
         max: u32,
     ) -> Answer<Vec<u8>> {
-        let bytes = self.inner.read_artifact(name, version, offset, max);
-        bytes.await
+        // A model may be removed and made anew: the same number then names other bytes.
+        self.trace.outside("a version of the model registry");
+        self.inner.read_artifact(name, version, offset, max).await
     }
 }
 

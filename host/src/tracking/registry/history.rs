@@ -1,7 +1,7 @@
 //! The past of a model: every version's life, and what was where at a time, folded from the model's own part of the trail.
 
 use super::Registry;
-use crate::tracking::audit::AuditEvent;
+use crate::tracking::audit::{AuditEvent, RENAMED, RENAMED_AWAY};
 use crate::tracking::model::Stage;
 use crate::tracking::{Actor, TrackingError, check_name};
 use serde::Serialize;
@@ -134,7 +134,7 @@ fn fold(versions: &mut BTreeMap<u32, VersionAt>, event: &AuditEvent) {
         ("model_version.delete", Some(version)) => {
             versions.remove(&version);
         }
-        ("registered_model.delete", _) => versions.clear(),
+        ("registered_model.delete" | RENAMED_AWAY, _) => versions.clear(),
         _ => {}
     }
 }
@@ -207,7 +207,7 @@ fn change(event: &AuditEvent) -> String {
                 word(event.to.clone())
             )
         }
-        "registered_model.rename" => {
+        RENAMED | RENAMED_AWAY => {
             format!("{} -> {}", word(event.from.clone()), word(event.to.clone()))
         }
         _ => match (&event.from, &event.to) {

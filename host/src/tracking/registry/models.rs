@@ -2,6 +2,7 @@
 
 use super::{Draft, Registry, VERSIONS_MAX, no_version};
 use crate::store::Table;
+use crate::tracking::audit::RENAMED;
 use crate::tracking::model::{ModelVersion, Models, RegisteredModel, origin_prefix, version_key};
 use crate::tracking::runs::{put, remove};
 use crate::tracking::search::{self, MODELS, Page, Request, Size};
@@ -91,12 +92,7 @@ impl Registry {
             self.move_versions(draft, new_name)?;
             new_name.clone_into(&mut draft.model.name);
             draft.renamed_from = Some(name.to_owned());
-            let trail = (
-                "registered_model.rename",
-                new_name.to_owned(),
-                json!(name),
-                json!(new_name),
-            );
+            let trail = (RENAMED, new_name.to_owned(), json!(name), json!(new_name));
             Ok(((), Some(trail)))
         })?;
         self.require_model(new_name)

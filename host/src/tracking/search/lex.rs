@@ -57,9 +57,9 @@ pub(super) fn lex(text: &str) -> Result<Vec<Placed>, SearchError> {
             })?,
         };
         tokens.push((token, at));
-        let (taken, left) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        let (taken, behind) = rest.split_at_checked(length).unwrap_or((rest, ""));
         at += taken.chars().count();
-        rest = left;
+        rest = behind;
     }
 }
 

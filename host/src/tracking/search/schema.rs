@@ -123,8 +123,7 @@ impl Schema {
     /// The field of these words, or what could stand there.
     pub(super) fn field(self, entity: Option<&str>, key: &str) -> Result<Field, String> {
         let entity = match entity {
-            None => Some(Entity::Attribute),
-            Some("attribute" | "attributes" | "attr" | "run") => Some(Entity::Attribute),
+            None | Some("attribute" | "attributes" | "attr" | "run") => Some(Entity::Attribute),
             Some("metric" | "metrics") => Some(Entity::Metric),
             Some("param" | "params" | "parameter" | "parameters") => Some(Entity::Param),
             Some("tag" | "tags") => Some(Entity::Tag),

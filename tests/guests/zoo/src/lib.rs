@@ -6,6 +6,8 @@ wit_bindgen::generate!({
     world: "operator",
 });
 
+mod objects;
+
 use airlock::operator::types::{InvalidInput, OperatorInfo, OperatorKind};
 use airlock::operator::{log, progress, secrets, storage, xcom};
 use exports::airlock::operator::guest::{Guest, Outcome, PluginInfo, TaskContext, TaskError};
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 
 struct Zoo;
 
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 27] = [
     "echo", "context", "transient", "permanent", "invalid-input", "skip", "branch", "defer", "garbage", "spin",
     "memory-bomb", "recursion", "log-flood", "stdout-flood", "long-lines", "panic-ansi", "big-return", "big-call",
     "handle-leak", "tiny-calls", "sleep", "ignore-cancel", "honour-cancel", "exit", "residue", "ask-denied",
+    "objects",
 ];
 
 impl Guest for Zoo {
@@ -103,6 +106,11 @@ fn misbehave(context: &TaskContext) -> Result<Outcome, TaskError> {
         "exit" => std::process::exit(3),
         "residue" => residue(argument(context) as usize),
         "ask-denied" => ask_denied(),
+        "objects" => {
+            // The one member of the config is a script without quotes.
+            let script = context.config.split('"').nth(3).expect("config holds a script");
+            Ok(Outcome::Success(Some(objects::play(script))))
+        }
         other => Err(TaskError::Permanent(format!("no operator {other}"))),
     }
 }

@@ -1,0 +1,179 @@
+//! The one layer that every request passes: is it meant for this service, and whose token has it? It lets nobody in by the form of
+//! a path: what is open is a list of exact paths. It refuses to know what a route does.
+
+use super::error::ApiError;
+use super::listen::Listen;
+use crate::app::{App, Caller};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::sync::Arc;
+
+/// What may be read without a token.
+pub const OPEN_PATHS: [&str; 3] = ["/health", "/healthz", "/version"];
+/// The longest Authorization header that is looked at, bytes.
+const AUTHORIZATION_BYTES_MAX: usize = 1_024;
+
+/// What the layer asks.
+#[derive(Clone)]
+pub(super) struct Guard {
+    pub(super) app: Arc<App>,
+    pub(super) listen: Arc<Listen>,
+}
+
+/// See the module's documentation. What comes after finds a `Caller` among the request's extensions.
+pub(super) async fn guard(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let shown = shown(&guard.listen, &request);
+    let mut response = match admit(guard.app, shown).await {
+        Ok(caller) => {
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    };
+    let headers = response.headers_mut();
+    // An artifact is whatever a client uploaded: no browser may take it for a page.
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The token that a request shows; none on an open path.
+fn shown(listen: &Listen, request: &Request) -> Result<Option<String>, ApiError> {
+    check_host(listen, request)?;
+    if request.method() == Method::GET && OPEN_PATHS.contains(&request.uri().path()) {
+        return Ok(None);
+    }
+    let none = || {
+        ApiError::unauthenticated(
+            "a token is needed: `airlock tokens create NAME` makes one; send it as `Authorization: Bearer TOKEN` (MLFLOW_TRACKING_TOKEN)",
+        )
+    };
+    token(request.headers())?.ok_or_else(none).map(Some)
+}
+
+/// Whose token it is; nobody's where none is needed.
+async fn admit(
+    app: Arc<App>,
+    shown: Result<Option<String>, ApiError>,
+) -> Result<Option<Caller>, ApiError> {
+    let Some(token) = shown? else {
+        return Ok(None);
+    };
+    let asked = tokio::task::spawn_blocking(move || app.caller(&token)).await;
+    let caller = asked.map_err(|error| ApiError::internal(&error))??;
+    let unknown = || {
+        ApiError::unauthenticated(
+            "the token is unknown or was revoked; `airlock tokens list` shows which there are",
+        )
+    };
+    caller.map(Some).ok_or_else(unknown)
+}
+
+/// A name that somebody else points at this machine is refused: a web page could reach the service by it.
+fn check_host(listen: &Listen, request: &Request) -> Result<(), ApiError> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (host, second) = (hosts.next(), hosts.next());
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // An absolute URI in the request line says it too.
+    let target = request
+        .uri()
+        .authority()
+        .map(axum::http::uri::Authority::as_str);
+    let is_ours = second.is_none()
+        && listen.is_called(host)
+        && target.is_none_or(|target| listen.is_called(target));
+    if is_ours {
+        return Ok(());
+    }
+    let shown: String = host.chars().take(80).collect();
+    Err(ApiError::denied(format!(
+        "the Host header {shown:?} does not name this service; `airlock serve --listen-name NAME` adds a name"
+    )))
+}
+
+/// The token of a request: a bearer's, or the password of basic authentication.
+fn token(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let broken = || {
+        ApiError::unauthenticated(
+            "the Authorization header cannot be read; `Bearer TOKEN`, or basic authentication with the token as password",
+        )
+    };
+    if values.next().is_some() || value.len() > AUTHORIZATION_BYTES_MAX {
+        return Err(broken());
+    }
+    let (scheme, rest) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or_else(broken)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Ok(Some(rest.trim().to_owned()));
+    }
+    let password = scheme.eq_ignore_ascii_case("basic").then(|| {
+        let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+        Some(decoded.split_once(':')?.1.to_owned())
+    });
+    password.flatten().map(Some).ok_or_else(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sent(values: &[&str]) -> Result<Option<String>, ApiError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+        }
+        token(&headers)
+    }
+
+    #[test]
+    fn a_token_comes_as_bearer_or_as_basics_password() {
+        assert_eq!(sent(&["Bearer alk_1"]), Ok(Some("alk_1".to_owned())));
+        assert_eq!(sent(&["bearer  alk_1"]), Ok(Some("alk_1".to_owned())));
+        let basic = format!("Basic {}", STANDARD.encode("me:alk_1"));
+        assert_eq!(sent(&[&basic]), Ok(Some("alk_1".to_owned())));
+        assert_eq!(sent(&[]), Ok(None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_token() {
+        let long = format!("Bearer {}", "a".repeat(AUTHORIZATION_BYTES_MAX));
+        for values in [
+            &["Bearer"][..],
+            &["Digest a"],
+            &["Basic !!"],
+            &["Basic bWU="],
+            &["Bearer a", "Bearer b"],
+            &[&long],
+        ] {
+            assert!(sent(values).is_err(), "{values:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_reader_panic(value in "[ -~]{0,200}") {
+            let _ = sent(&[&value]);
+        }
+    }
+}
