@@ -1,11 +1,13 @@
 //! Measures this machine: bare wasmtime against the same task through the whole orchestrator with durable commits.
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
+mod gate;
 mod linear;
 mod ml;
 mod size;
 mod train;
 
+pub use gate::{GateReport, gate};
 pub use linear::{LinearReport, linear};
 pub use ml::{MlReport, MlShape, ml};
 pub use size::{SizeReport, Start, fill, start};

@@ -538,7 +538,7 @@ pub struct Bench {
     /// Pairs of turns of each comparison
     #[arg(long, default_value_t = 1, requires = "train", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub repeats: u32,
-    /// Measure tracking, and nothing else
+    /// Measure tracking and the data-quality gate, and nothing else
     #[arg(long, conflicts_with_all = ["size", "train", "linear"])]
     pub ml: bool,
     /// Tracking runs that are searched

@@ -5,8 +5,8 @@ use super::output::{print, print_json, say};
 use super::settings::{Need, block_on, config};
 use crate::app::{App, Config, Data, PoolRow};
 use crate::bench::{
-    LinearReport, MlReport, MlShape, Report, Shape, SizeReport, Start, TrainShape, fill, linear,
-    measure, ml, start, train,
+    GateReport, LinearReport, MlReport, MlShape, Report, Shape, SizeReport, Start, TrainShape,
+    fill, gate, linear, measure, ml, start, train,
 };
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::PoolName;
@@ -62,14 +62,32 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
         bench(config, linear).map(|report| told(global, &report, LinearReport::text))
     } else if args.ml {
         let shape = MlShape { runs: args.ml_runs };
-        let measured = bench(config, async |app: &App| Ok(ml(app.tracking(), shape)?));
-        measured.map(|report| told(global, &report, MlReport::text))
+        let measured = bench(config, async |app: &App| {
+            Ok(PlatformReport {
+                tracking: ml(app.tracking(), shape)?,
+                gate: gate(app, &folder).await?,
+            })
+        });
+        measured.map(|report| told(global, &report, PlatformReport::text))
     } else {
         let measured = bench(config, async |app: &App| measure(app, &folder, shape).await);
         measured.map(|report| told(global, &report, Report::text))
     };
     let _ = std::fs::remove_dir_all(&folder);
     result?
+}
+
+/// What `--ml` measures.
+#[derive(serde::Serialize)]
+struct PlatformReport {
+    tracking: MlReport,
+    gate: GateReport,
+}
+
+impl PlatformReport {
+    fn text(&self) -> String {
+        format!("{}{}", self.tracking.text(), self.gate.text())
+    }
 }
 
 fn told<T: serde::Serialize>(

@@ -190,7 +190,7 @@ impl Objects {
     /// The whole of an object, for a table: a local one in memory, a remote one on the disk. No larger than what `memory` has left.
     pub(super) fn whole(&self, uri: &str) -> Answer<Source> {
         let Some(bucket) = self.bucket(uri, false, false)? else {
-            return self.whole_file(uri).map(Source::Memory);
+            return self.whole_file(uri).map(Source::from);
         };
         let object = Opened::open(bucket, uri)?;
         let size = object.size();

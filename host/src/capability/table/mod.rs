@@ -49,24 +49,13 @@ struct Parsed {
 }
 
 impl Table {
-    /// Reads an object: parquet and Arrow by their magic numbers, else CSV.
+    /// Reads an object.
     pub(super) fn read(object: impl Into<Source>, budget: &Budget) -> Answer<Self> {
         let object = object.into();
-        let digest = object.digest();
         // What is in memory and the columns are held at the same time while parsing.
         let mut memory = budget.take(object.bytes_held())?;
-        let parsed = if object.starts_with(b"PAR1")? {
-            parquet::read(object, &mut memory)?
-        } else if object.starts_with(b"ARROW1")? {
-            arrow::read(&object, &mut memory)?
-        } else if object.starts_with(b"FEA1")? {
-            return Err(invalid(
-                "the object is Feather of version 1; write version 2, which is Arrow's file format"
-                    .to_owned(),
-            ));
-        } else {
-            csv::read(&object.into_bytes(&mut memory)?, &mut memory)?
-        };
+        let (digest, parsed) = threads::both(object.digester(), || parse(object, &mut memory))?;
+        let parsed = parsed?;
         let mut names = BTreeSet::new();
         let all = parsed.columns.iter().map(|(name, _)| name);
         for name in all.chain(parsed.unusable.iter().map(|(name, _)| name)) {
@@ -100,6 +89,22 @@ impl Table {
             )),
             None => CapabilityError::NotFound(format!("the table has no column {shown:?}")),
         })
+    }
+}
+
+/// Parquet and Arrow by their magic numbers, else CSV.
+fn parse(object: Source, memory: &mut Reservation) -> Answer<Parsed> {
+    if object.starts_with(b"PAR1")? {
+        parquet::read(object, memory)
+    } else if object.starts_with(b"ARROW1")? {
+        arrow::read(&object, memory)
+    } else if object.starts_with(b"FEA1")? {
+        Err(invalid(
+            "the object is Feather of version 1; write version 2, which is Arrow's file format"
+                .to_owned(),
+        ))
+    } else {
+        csv::read(&object.into_bytes(memory)?, memory)
     }
 }
 

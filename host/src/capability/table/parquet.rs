@@ -11,7 +11,6 @@ use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnData, C
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -31,7 +30,7 @@ const BATCH_ROWS_MAX: usize = 65_536;
 pub(super) fn read(object: Source, memory: &mut Reservation) -> Answer<Parsed> {
     let held = object.bytes_held();
     match object {
-        Source::Memory(bytes) => read_from(Bytes::from(bytes), held, memory),
+        Source::Memory(bytes) => read_from(bytes, held, memory),
         Source::Disk(spooled) => read_from(OnDisk(Arc::new(spooled)), held, memory),
     }
 }

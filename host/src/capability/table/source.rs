@@ -15,23 +15,24 @@ use std::sync::Arc;
 
 /// An object's bytes.
 pub(in super::super) enum Source {
-    Memory(Vec<u8>),
+    Memory(Bytes),
     Disk(Spooled),
 }
 
 impl From<Vec<u8>> for Source {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Memory(bytes)
+        Self::Memory(Bytes::from(bytes))
     }
 }
 
 impl Source {
-    /// SHA-256 of all bytes.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        match self {
-            Self::Memory(bytes) => Sha256::digest(bytes).into(),
-            Self::Disk(spooled) => spooled.digest,
-        }
+    /// What works out the SHA-256 of all bytes, so that it can be done beside something else.
+    pub(super) fn digester(&self) -> impl FnOnce() -> [u8; 32] + Send + use<> {
+        let known = match self {
+            Self::Memory(bytes) => Err(bytes.clone()),
+            Self::Disk(spooled) => Ok(spooled.digest),
+        };
+        move || known.unwrap_or_else(|bytes| Sha256::digest(&bytes).into())
     }
 
     /// Bytes of it that are in memory.
@@ -80,12 +81,12 @@ impl Source {
     }
 
     /// All of it in memory, taken from the budget.
-    pub(super) fn into_bytes(self, memory: &mut Reservation) -> Answer<Vec<u8>> {
+    pub(super) fn into_bytes(self, memory: &mut Reservation) -> Answer<Bytes> {
         match self {
             Self::Memory(bytes) => Ok(bytes),
             Self::Disk(ref spooled) => {
                 memory.grow_to(spooled.size)?;
-                self.range(0, spooled.size)
+                self.range(0, spooled.size).map(Bytes::from)
             }
         }
     }

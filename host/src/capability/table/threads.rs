@@ -1,4 +1,5 @@
-//! The same work for many columns, on as many processors as there are, four at most: a table must not take a large machine.
+//! Work on one table by several threads: the same for many columns, on as many processors as there are, four at most, because a
+//! table must not take a large machine; or two things at once.
 
 use super::Answer;
 use crate::capability::handles::lock;
@@ -34,13 +35,27 @@ pub(super) fn each<I: Sync, T: Send>(items: &[I], work: impl Fn(&I) -> T + Sync)
         started.into_iter().all(|thread| thread.join().is_ok())
     });
     if !whole {
-        return Err(CapabilityError::Unavailable(
-            "the host failed inside this call; its log says where".to_owned(),
-        ));
+        return Err(broken());
     }
     let mut done = done
         .into_inner()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     done.sort_unstable_by_key(|(place, _)| *place);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Two pieces of work at the same time.
+pub(super) fn both<A: Send, B>(
+    aside: impl FnOnce() -> A + Send,
+    here: impl FnOnce() -> B,
+) -> Answer<(A, B)> {
+    std::thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let here = here();
+        Ok((aside.join().map_err(|_| broken())?, here))
+    })
+}
+
+fn broken() -> CapabilityError {
+    CapabilityError::Unavailable("the host failed inside this call; its log says where".to_owned())
 }
