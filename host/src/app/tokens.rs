@@ -5,7 +5,7 @@ use super::App;
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{decode_row, encode_row};
 use crate::secrets::random;
-use crate::store::{Commit, CommitError, RowWrite, Table};
+use crate::store::{Commit, CommitError, RowWrite, Table, hex};
 use crate::tracking::{Actor, ActorKind, AuditEvent};
 use airlock_core::dag::nearest;
 use jiff::Timestamp;
@@ -263,12 +263,6 @@ fn token_id(name: &str) -> String {
 
 fn key(id: &str) -> Vec<u8> {
     [PREFIX, id.as_bytes()].concat()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Takes as long wherever they differ.

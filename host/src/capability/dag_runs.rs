@@ -1,12 +1,13 @@
 //! `airlock:operator/dag-runs`: runs that a task makes. It checks the grant and the words and gives a run its name; the runs are
 //! behind `DagRunTrigger`.
 
+use super::Answer;
 use super::own_run::OwnRun;
 use super::policy::allows_name;
-use super::{Answer, hex};
 use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::DagRunsPort;
+use crate::store::hex;
 use airlock_core::grant::{Grants, Request};
 use airlock_core::ids::{DagId, RunId};
 use async_trait::async_trait;

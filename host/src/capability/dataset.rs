@@ -206,7 +206,7 @@ impl DatasetPort for Dataset {
         Ok(MatrixInfo {
             rows: held.matrix.rows() as u64,
             features: u32::try_from(held.matrix.features()).unwrap_or(u32::MAX),
-            digest: super::hex(&held.matrix.digest()),
+            digest: crate::store::hex(&held.matrix.digest()),
             memory: MemoryNeed {
                 host: memory.host,
                 device_shared: memory.device_shared,

@@ -223,5 +223,5 @@ pub(super) fn score(
 
 /// SHA-256 of a model in hex.
 pub(super) fn digest(model: &trainer::Model) -> String {
-    super::hex(&model.digest())
+    crate::store::hex(&model.digest())
 }

@@ -236,7 +236,9 @@ impl Writer {
     pub(super) fn finish(mut self) -> Answer<String> {
         let published = self.publish();
         published.map_err(|error| failed("finish", &self.uri, &error))?;
-        Ok(super::hex(&std::mem::take(&mut self.hash).finalize()))
+        Ok(crate::store::hex(
+            &std::mem::take(&mut self.hash).finalize(),
+        ))
     }
 
     /// The order makes it durable: bytes, then name, then folder.

@@ -78,16 +78,7 @@ fn random_hex() -> std::io::Result<String> {
         .secure_random
         .fill(&mut bytes)
         .map_err(|_| std::io::Error::other("the system gives no random bytes"))?;
-    Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Ok(crate::store::hex(&bytes))
 }
 
 /// A refusal of the tracking room in the guest's words.

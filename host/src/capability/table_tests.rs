@@ -317,7 +317,7 @@ fn arrow(rows: i64) -> Vec<u8> {
 #[test]
 fn arrow_files_are_tables() {
     let bytes = arrow(2_500);
-    let digest = crate::capability::hex(&Sha256::digest(&bytes));
+    let digest = crate::store::hex(&Sha256::digest(&bytes));
     let part = Part::whole(Table::read(bytes, &Budget::new(1 << 20)).unwrap());
     assert_eq!((part.rows(), part.digest()), (2_500, digest));
     assert_eq!(kinds(&part), [Int64, Text, Timestamp]);

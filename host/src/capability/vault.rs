@@ -203,8 +203,8 @@ fn forms(value: &str) -> Vec<String> {
         json_escaped(value),
         percent_encoded(value),
         percent_encoded(value).to_ascii_lowercase(),
-        super::hex(bytes),
-        super::hex(bytes).to_ascii_uppercase(),
+        crate::store::hex(bytes),
+        crate::store::hex(bytes).to_ascii_uppercase(),
         standard,
         url_safe,
     ];

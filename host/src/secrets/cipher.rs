@@ -1,6 +1,7 @@
 //! The seal of a row: XChaCha20-Poly1305 with a random nonce. The row's table and key are bound into the tag, so that a sealed value
 //! put into another row does not open. `format | key id | nonce | ciphertext and tag`.
 
+use crate::store::hex;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
@@ -47,12 +48,7 @@ impl Key {
     }
 
     pub(super) fn hex(&self) -> String {
-        use std::fmt::Write as _;
-        self.bytes.iter().fold(String::new(), |mut text, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(&self.bytes)
     }
 }
 

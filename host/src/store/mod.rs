@@ -33,6 +33,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 
+pub(crate) use types::hex;
 pub use types::{
     Ack, Append, BLOB_GRACE_MS, COMMIT_BYTES_MAX, CheckReport, Collected, Commit, CommitError,
     Digest, Event, Fence, Guard, KEY_BYTES_MAX, Key, Lease, Position, Receipt, Row, RowWrite, Seq,

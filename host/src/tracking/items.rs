@@ -4,7 +4,7 @@
 use super::codec;
 use super::run::{Head, ordered, unordered};
 use super::{MetricPoint, TrackingError};
-use crate::store::{Row, Store, Table};
+use crate::store::{Row, Store, Table, hex};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -320,15 +320,6 @@ fn for_each(
             _ => return Ok(()),
         }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {

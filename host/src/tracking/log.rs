@@ -8,7 +8,7 @@ use super::{
     TAG_CHARS_MAX, Tracking, TrackingError, check_count, check_name, check_own_tag, check_tag,
     check_tags, check_text,
 };
-use crate::store::{RowWrite, Table};
+use crate::store::{RowWrite, Table, hex};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -415,5 +415,5 @@ fn dataset_key(dataset: &DatasetInput) -> String {
     hash.update(dataset.name.as_bytes());
     hash.update([0]);
     hash.update(dataset.digest.as_bytes());
-    super::items::hex(&hash.finalize())
+    hex(&hash.finalize())
 }

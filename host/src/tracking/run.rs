@@ -3,6 +3,7 @@
 
 use super::codec::exact;
 use super::{Experiment, Lifecycle};
+use crate::store::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::cmp::Ordering;
@@ -217,10 +218,7 @@ pub(super) fn run_id(seed: &str, name: &str) -> String {
     hash.update(seed.as_bytes());
     hash.update([0]);
     hash.update(name.as_bytes());
-    hash.finalize()
-        .iter()
-        .take(16)
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex(hash.finalize().get(..16).unwrap_or_default())
 }
 
 /// Key of a run's head in `Table::TrackingRun`.

@@ -58,17 +58,9 @@ pub(crate) fn compare(
         return Ok(drifted);
     }
     for (name, now) in &drifted.entry.numbers {
-        let parts: Vec<&Numbers> = earlier
-            .iter()
-            .filter_map(|entry| entry.numbers.get(name))
-            .collect();
-        if parts.len() < drift.min_dates as usize {
-            info!(
-                "drift of {name:?} is not judged: {} earlier dates have it",
-                parts.len()
-            );
+        let Some(parts) = parts(name, &earlier, drift, |entry| entry.numbers.get(name)) else {
             continue;
-        }
+        };
         let reference = Cdf::mixed(
             &parts
                 .iter()
@@ -79,17 +71,9 @@ pub(crate) fn compare(
         drifted.compared.push((name.clone(), now.cdf(), reference));
     }
     for (name, now) in &drifted.entry.categories {
-        let parts: Vec<&Categories> = earlier
-            .iter()
-            .filter_map(|entry| entry.categories.get(name))
-            .collect();
-        if parts.len() < drift.min_dates as usize {
-            info!(
-                "drift of {name:?} is not judged: {} earlier dates have it",
-                parts.len()
-            );
+        let Some(parts) = parts(name, &earlier, drift, |entry| entry.categories.get(name)) else {
             continue;
-        }
+        };
         let mut reference = Counts::default();
         for part in parts {
             reference.add(&part.counts());
@@ -97,6 +81,24 @@ pub(crate) fn compare(
         categories(name, &now.counts(), &reference, drift, &mut drifted.checks);
     }
     Ok(drifted)
+}
+
+/// What earlier dates kept of a column; none where too few have it.
+fn parts<'e, T>(
+    name: &str,
+    earlier: &'e [Entry],
+    drift: &Drift,
+    part: impl Fn(&'e Entry) -> Option<&'e T>,
+) -> Option<Vec<&'e T>> {
+    let parts: Vec<&T> = earlier.iter().filter_map(part).collect();
+    if parts.len() >= drift.min_dates as usize {
+        return Some(parts);
+    }
+    info!(
+        "drift of {name:?} is not judged: {} earlier dates have it",
+        parts.len()
+    );
+    None
 }
 
 fn numbers(

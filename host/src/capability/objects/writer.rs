@@ -148,7 +148,7 @@ impl RemoteWriter {
             let put = server.put_opts(&self.path, payload, PutOptions::default());
             self.bucket.ask("write", &self.uri, put)?;
         }
-        Ok(crate::capability::hex(
+        Ok(crate::store::hex(
             &std::mem::take(&mut self.hash).finalize(),
         ))
     }

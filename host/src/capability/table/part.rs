@@ -64,14 +64,14 @@ impl Part {
     /// SHA-256 in hex: of the object's bytes, and of the rows where it is a part.
     pub(in super::super) fn digest(&self) -> String {
         let Some(rows) = &self.rows else {
-            return crate::capability::hex(&self.table.digest);
+            return crate::store::hex(&self.table.digest);
         };
         let mut hash = Sha256::new();
         hash.update(self.table.digest);
         for row in rows.iter() {
             hash.update(row.to_le_bytes());
         }
-        crate::capability::hex(&hash.finalize())
+        crate::store::hex(&hash.finalize())
     }
 
     /// A column as numbers for training; nulls are NaN, text and lists are refused.

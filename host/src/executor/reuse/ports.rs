@@ -9,6 +9,7 @@ use crate::sandbox::bindings::airlock::operator::{dataset, models, storage, trac
 use crate::sandbox::ports::{
     DatasetPort, Handle, MatrixInfo, ModelsPort, Ports, StoragePort, TrackingPort,
 };
+use crate::store::hex;
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -37,7 +38,7 @@ pub(super) async fn digest_of(storage: &dyn StoragePort, uri: &str) -> Answer<Op
         }
     };
     storage.close(reader);
-    read.map(|()| Some(super::record::hex(&hash.finalize())))
+    read.map(|()| Some(hex(&hash.finalize())))
 }
 
 /// The ports with a trace beside those whose answers are content, or may not be.

@@ -1,6 +1,7 @@
 //! What is kept of a success: what it read, what it left, and under which key. It refuses to read or write a store.
 
 use crate::sandbox::bindings::airlock::operator::types::TaskContext;
+use crate::store::hex;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -83,12 +84,6 @@ pub fn kept_at(bytes: &[u8]) -> Option<Timestamp> {
 /// SHA-256 in hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// What must be equal before anything that was read is looked at: component, operator, config, params, inputs, and the DAG's time

@@ -1,7 +1,8 @@
 //! Filters, orders and pages rows. A page's token is the place of its last row in the order, so it stays valid while rows come and
 //! go: the next page holds what is behind that place then.
 
-use crate::tracking::items::{hex, unhex};
+use crate::store::hex;
+use crate::tracking::items::unhex;
 
 use super::{Condition, Filter, OrderBy, SearchError, Value, holds};
 use serde::{Deserialize, Serialize};
