@@ -1,6 +1,6 @@
 //! Mail to people. Who sends it, and through which server, is the host's.
 
-use airlock_sdk::email::{self, Message};
+use airlock_sdk::email::{Message, send};
 use airlock_sdk::prelude::*;
 
 /// What to mail to whom.
@@ -43,7 +43,7 @@ pub(crate) fn email(config: Email) -> Result<Value, TaskError> {
         return Err(TaskError::invalid("to", message));
     }
     let told = json!({"to": to});
-    email::send(&Message {
+    send(&Message {
         to,
         subject: config.subject,
         body: config.body,
