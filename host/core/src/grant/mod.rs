@@ -3,6 +3,7 @@
 
 mod address;
 mod host;
+mod mailbox;
 mod narrow;
 mod request;
 mod storage;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use address::{is_global, is_metadata};
 pub use host::{HostError, HostPattern, canonical_host};
+pub use mailbox::{AddressError, AddressPattern};
 pub use request::{Denied, GrantError, PATTERNS_MAX, Request};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
 
@@ -39,6 +41,8 @@ pub struct Grants {
     pub trigger_dags: Vec<String>,
     /// Secrets by name, each with the hosts it may be sent to.
     pub secrets: BTreeMap<String, Vec<String>>,
+    /// Addresses that mails may go to: `ml@example.com`, `*@example.com`, or `*` for any.
+    pub email: Vec<String>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.
     pub limits: Limits,
 }
