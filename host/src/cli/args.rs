@@ -551,6 +551,13 @@ pub struct Bench {
     /// Tracking runs that are searched
     #[arg(long, default_value_t = 100_000, requires = "ml")]
     pub ml_runs: u32,
+    /// Measure a task in each language, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear", "ml"])]
+    pub lang: bool,
+    /// Component to measure instead of one that is made for each language: one operator with the config {"name": TEXT}; may be given
+    /// several times
+    #[arg(long = "component", value_name = "FILE", requires = "lang")]
+    pub components: Vec<PathBuf>,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

@@ -20,7 +20,6 @@ pub fn create(name: &str, language: Language, parent: &Path) -> Result<PathBuf, 
         return Err(BuildError::Exists { path: folder });
     }
     let (template, parts) = contents(language);
-    std::fs::create_dir_all(&folder).map_err(|error| BuildError::io(&folder, error))?;
     if !sdk::write_template(template, &folder, name)? {
         return Err(BuildError::NotBuiltIn { language });
     }

@@ -80,9 +80,3 @@ impl Tools {
         self.cache.join("tools").join(format!("{name}-{version}"))
     }
 }
-
-/// A program in a folder, or nothing where it is not there.
-pub(super) fn program_in(folder: &Path, name: &str) -> Option<PathBuf> {
-    let path = folder.join(name);
-    path.is_file().then_some(path)
-}
