@@ -170,6 +170,22 @@ const WALLS: &[Wall] = &[
         rule: "training knows the trainer and its worker processes alone: grants, guests and artifacts are decided elsewhere",
     },
     Wall {
+        room: "host/src/build",
+        forbidden: &[
+            "wasmtime",
+            "sled",
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::api",
+            "crate::cli",
+        ],
+        rule: "build makes components from sources: it never runs one, and knows neither the sandbox, the scheduler nor the store",
+    },
+    Wall {
         room: "host/src/executor",
         forbidden: &["crate::cli", "crate::app", "sled", "wasmtime"],
         rule: "the executor carries attempts out: it knows the sandbox and the capabilities, not who asked",

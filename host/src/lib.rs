@@ -4,6 +4,7 @@
 pub mod api;
 pub mod app;
 pub mod bench;
+pub mod build;
 pub mod capability;
 pub mod cli;
 pub mod email;

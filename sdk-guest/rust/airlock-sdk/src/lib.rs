@@ -32,6 +32,7 @@
 pub mod bindings;
 
 pub mod calendar;
+pub mod dag;
 pub mod dag_runs;
 pub mod dag_state;
 pub mod dataset;
@@ -60,7 +61,7 @@ use bindings::airlock::operator as sys;
 #[cfg(not(target_family = "wasm"))]
 use testing::imports as sys;
 
-pub use airlock_sdk_macros::operator;
+pub use airlock_sdk_macros::{dag, operator, task};
 pub use bindings::airlock::operator::types::{CapabilityError, OperatorKind};
 pub use error::TaskError;
 pub use operator::{Operator, Registration, describe, run};
@@ -70,29 +71,41 @@ pub use {schemars, serde, serde_json};
 
 /// What nearly every operator needs.
 pub mod prelude {
-    pub use crate::{Outcome, Task, TaskError, debug, error, info, operator, warn};
+    pub use crate::dag::template;
+    pub use crate::{Outcome, Task, TaskError, dag, debug, error, info, operator, task, warn};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::{Value, json};
 }
 
-/// Makes a component of the listed operators: `plugin!(operators: [hello])`, with `name: "..."` and `version: "..."` before
-/// them where they differ from the package's.
+/// Makes a component of the listed operators and DAGs: `plugin!(operators: [hello], dags: [nightly])`, either of them alone, with
+/// `name: "..."` and `version: "..."` before them where they differ from the package's.
 #[macro_export]
 macro_rules! plugin {
-    (operators: [$($operator:path),+ $(,)?] $(,)?) => {
-        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: [$($operator),+]);
+    (operators: $($rest:tt)*) => {
+        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: $($rest)*);
     };
-    (name: $name:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
-        $crate::plugin!(name: $name, version: env!("CARGO_PKG_VERSION"), operators: [$($operator),+]);
+    (dags: $($rest:tt)*) => {
+        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: [], dags: $($rest)*);
     };
-    (name: $name:expr, version: $version:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
+    (name: $name:expr, operators: $($rest:tt)*) => {
+        $crate::plugin!(name: $name, version: env!("CARGO_PKG_VERSION"), operators: $($rest)*);
+    };
+    (name: $name:expr, version: $version:expr, operators: [$($operator:path),* $(,)?] $(,)?) => {
+        $crate::plugin!(name: $name, version: $version, operators: [$($operator),*], dags: []);
+    };
+    (name: $name:expr, version: $version:expr, operators: [$($operator:path),* $(,)?], dags: [$($dag:path),* $(,)?] $(,)?) => {
         #[doc(hidden)]
         pub struct AirlockPlugin;
 
         impl $crate::bindings::exports::airlock::operator::guest::Guest for AirlockPlugin {
             fn describe() -> $crate::bindings::airlock::operator::types::PluginInfo {
-                $crate::describe($name, $version, &[$($crate::Registration::of::<$operator>()),+])
+                $crate::describe(
+                    $name,
+                    $version,
+                    &[$($crate::Registration::of::<$operator>()),*],
+                    &[$($crate::dag::DagRegistration::of::<$dag>()),*],
+                )
             }
 
             fn run(
@@ -101,7 +114,11 @@ macro_rules! plugin {
                 $crate::bindings::airlock::operator::types::Outcome,
                 $crate::bindings::airlock::operator::types::TaskError,
             > {
-                $crate::run(context, &[$($crate::Registration::of::<$operator>()),+])
+                $crate::run(
+                    context,
+                    &[$($crate::Registration::of::<$operator>()),*],
+                    &[$($crate::dag::DagRegistration::of::<$dag>()),*],
+                )
             }
         }
 
