@@ -8,9 +8,10 @@ use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::gpus::GpuSource;
+use crate::metrics::{Metered, Metrics};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
-use crate::scheduler::{Options, SystemClock, prepare};
+use crate::scheduler::{Options, SeenRuns, SystemClock, prepare};
 use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
@@ -120,6 +121,8 @@ impl App {
     )]
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
+        let metrics = Arc::new(Metrics::default());
+        let store = Metered::new(store, metrics.clone(), None);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
@@ -142,6 +145,7 @@ impl App {
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
+        let seen = Arc::new(SeenRuns::new(store.clone()));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -153,7 +157,7 @@ impl App {
                 gpus: gpus.clone(),
             }),
             store: store.clone(),
-            dag_state: Arc::new(StoreDagState::new(store.clone())),
+            dag_state: Arc::new(StoreDagState::new(store.clone(), seen.clone())),
             secrets: secrets.clone(),
             trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
@@ -201,6 +205,8 @@ impl App {
             secrets,
             logs,
             gpus,
+            seen,
+            metrics,
             _scratch: scratch,
         })
     }

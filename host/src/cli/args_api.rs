@@ -26,6 +26,12 @@ pub enum Tokens {
         /// What it may do
         #[arg(long, value_enum, default_value = "operator", value_name = "ROLE")]
         role: RoleArg,
+        /// A DAG that it reaches, `*` for any text in its id; may be given several times [default: everything]
+        #[arg(long = "dag", value_name = "PATTERN")]
+        dags: Vec<String>,
+        /// From when on nobody gets in with it: a date and time, or how long from now, as in `90d` [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
     },
     /// List tokens; what they are is not kept
     List,

@@ -1,0 +1,133 @@
+//! The audit trail as people read it, and the notes of what was asked for over the network or from a terminal. A note is durable
+//! before what it is about is done.
+
+use super::App;
+use crate::error::UserError;
+use crate::tracking::{Actor, Audit, AuditEvent};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// Events read at once.
+const PAGE: usize = 1_000;
+/// The member of a note that holds what was asked.
+const ASKED: &str = "asked";
+
+/// What somebody asks for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChangeNote {
+    /// Airflow's name of the change, for example `trigger_dag_run`.
+    pub event: String,
+    /// Of what, as one text.
+    pub subject: String,
+    /// Of which DAG.
+    pub dag_id: Option<String>,
+    /// Of which run.
+    pub run_id: Option<String>,
+    /// Of which task.
+    pub task_id: Option<String>,
+    /// Of which task instance.
+    pub map_index: Option<i32>,
+    /// What was asked, without secrets.
+    pub extra: Value,
+}
+
+/// A line of the trail.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AuditRow {
+    /// Its place in the trail, from 0.
+    pub number: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What was done.
+    pub event: String,
+    /// To what, as one text.
+    pub subject: String,
+    /// Who did it.
+    pub owner: String,
+    /// Of which DAG.
+    pub dag_id: Option<String>,
+    /// Of which run.
+    pub run_id: Option<String>,
+    /// Of which task.
+    pub task_id: Option<String>,
+    /// Of which task instance.
+    pub map_index: Option<i32>,
+    /// From what to what, or what was asked.
+    pub extra: Value,
+}
+
+impl App {
+    /// Writes a note into the trail, durably.
+    ///
+    /// # Errors
+    /// When the store takes no commit; then what the note is about must not be done.
+    pub fn note_request(&self, by: &Actor, note: &ChangeNote) -> Result<(), UserError> {
+        let mut to = Map::new();
+        let members = [
+            ("dag_id", note.dag_id.clone().map(Value::from)),
+            ("run_id", note.run_id.clone().map(Value::from)),
+            ("task_id", note.task_id.clone().map(Value::from)),
+            ("map_index", note.map_index.map(Value::from)),
+            (ASKED, Some(note.extra.clone())),
+        ];
+        for (name, value) in members {
+            if let Some(value) = value {
+                to.insert(name.to_owned(), value);
+            }
+        }
+        let event = AuditEvent {
+            at_ms: Timestamp::now().as_millisecond(),
+            actor: by.clone(),
+            action: note.event.clone(),
+            subject: note.subject.clone(),
+            from: Value::Null,
+            to: Value::Object(to),
+        };
+        self.store.commit(event.commit()?)?;
+        Ok(())
+    }
+
+    /// The whole trail, the oldest first.
+    pub fn audit_rows(&self) -> Result<Vec<AuditRow>, UserError> {
+        let audit = Audit::new(self.store.clone());
+        let (mut rows, mut from) = (Vec::new(), 0);
+        loop {
+            let page = audit.read(from, PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(rows);
+            };
+            from = last + 1;
+            rows.extend(page.into_iter().map(|(number, event)| row(number, event)));
+        }
+    }
+}
+
+fn row(number: u64, event: AuditEvent) -> AuditRow {
+    let AuditEvent {
+        at_ms,
+        actor,
+        action,
+        subject,
+        from,
+        to,
+    } = event;
+    let text = |name: &str| to.get(name)?.as_str().map(str::to_owned);
+    let index = to.get("map_index").and_then(Value::as_i64);
+    let asked = to.get(ASKED).cloned();
+    AuditRow {
+        number,
+        at: Timestamp::from_millisecond(at_ms).unwrap_or_default(),
+        event: action,
+        owner: actor.id,
+        dag_id: text("dag_id"),
+        run_id: text("run_id"),
+        task_id: text("task_id"),
+        map_index: index.and_then(|index| i32::try_from(index).ok()),
+        extra: match asked {
+            Some(asked) => serde_json::json!({"subject": subject, "asked": asked}),
+            None => serde_json::json!({"subject": subject, "from": from, "to": to}),
+        },
+        subject,
+    }
+}
