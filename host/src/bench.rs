@@ -2,12 +2,14 @@
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
 mod gate;
+mod http;
 mod linear;
 mod ml;
 mod size;
 mod train;
 
 pub use gate::{GateReport, gate};
+pub use http::{HttpReport, HttpShape, http};
 pub use linear::{LinearReport, linear};
 pub use ml::{MlReport, MlShape, ml};
 pub use size::{SizeReport, Start, fill, start};

@@ -17,5 +17,6 @@ pub mod sandbox;
 pub mod scheduler;
 pub mod secrets;
 pub mod store;
+pub mod traces;
 pub mod tracking;
 pub mod training;

@@ -243,17 +243,17 @@ def xcoms(airflow, client):
     api = airflow.XComApi(client)
     entries = api.get_xcom_entries("pipeline", "first", "load").xcom_entries
     assert [one.key for one in entries] == ["return_value"]
-    value = api.get_xcom_entry("pipeline", "first", "load", "return_value").actual_instance.value
+    value = api.get_xcom_entry("pipeline", "load", "first", "return_value").actual_instance.value
     assert value == {"rows": 3, "name": "\u00e4"}, value
-    text = api.get_xcom_entry("pipeline", "first", "load", "return_value", stringify=True).actual_instance.value
+    text = api.get_xcom_entry("pipeline", "load", "first", "return_value", stringify=True).actual_instance.value
     assert json.loads(text) == value
-    assert api.get_xcom_entry("pipeline", "first", "fan", "return_value", map_index=1).actual_instance.value == 2
-    made = api.create_xcom_entry("pipeline", "first", "load", airflow.XComCreateBody(key="mine", value=[1, None]))
+    assert api.get_xcom_entry("pipeline", "fan", "first", "return_value", map_index=1).actual_instance.value == 2
+    made = api.create_xcom_entry("pipeline", "load", "first", airflow.XComCreateBody(key="mine", value=[1, None]))
     assert made.value == [1, None]
-    refused(409, lambda: api.create_xcom_entry("pipeline", "first", "load", airflow.XComCreateBody(key="mine", value=2)))
-    assert api.update_xcom_entry("pipeline", "first", "load", "mine", airflow.XComUpdateBody(value={"a": 1})).value == {"a": 1}
-    api.delete_xcom_entry("pipeline", "first", "load", "mine")
-    refused(404, lambda: api.get_xcom_entry("pipeline", "first", "load", "mine"))
+    refused(409, lambda: api.create_xcom_entry("pipeline", "load", "first", airflow.XComCreateBody(key="mine", value=2)))
+    assert api.update_xcom_entry("pipeline", "load", "first", "mine", airflow.XComUpdateBody(value={"a": 1})).value == {"a": 1}
+    api.delete_xcom_entry("pipeline", "load", "first", "mine")
+    refused(404, lambda: api.get_xcom_entry("pipeline", "load", "first", "mine"))
 
 
 def backfills(airflow, client):

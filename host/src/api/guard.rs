@@ -45,7 +45,8 @@ pub(super) async fn guard(
     };
     let mut response = written(&path, response);
     let status = response.status().as_u16();
-    app.metrics().answered(method.as_str(), status, begun.elapsed());
+    app.metrics()
+        .answered(method.as_str(), status, begun.elapsed());
     let headers = response.headers_mut();
     // An artifact is whatever a client uploaded: no browser may take it for a page.
     headers.insert(

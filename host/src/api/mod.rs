@@ -18,11 +18,13 @@ mod openapi;
 mod reply;
 mod route;
 mod server;
+mod tls;
 
 pub use guard::OPEN_PATHS;
 pub use listen::{ADDRESS_FILE, LISTEN_DEFAULT, Listen};
 pub use route::{Route, Scope, routes};
 pub use server::{Api, Stopping};
+pub use tls::Tls;
 
 /// Connections that are open at once; further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 256;

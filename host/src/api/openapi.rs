@@ -48,7 +48,6 @@ pub(super) fn document() -> Value {
 
 /// What a request that was refused is answered (RFC 9457).
 #[derive(serde::Serialize, schemars::JsonSchema)]
-#[expect(dead_code, reason = "its schema is what is wanted")]
 struct Problem {
     r#type: String,
     title: String,
@@ -68,7 +67,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     let mut good = json!({"description": "It was done"});
     if let (Some(schema), Some(members)) = (about.answer, good.as_object_mut()) {
         let schema = schema(generator);
-        members.insert("content".to_owned(), json!({"application/json": {"schema": schema}}));
+        members.insert(
+            "content".to_owned(),
+            json!({"application/json": {"schema": schema}}),
+        );
     }
     let refused = json!({
         "description": "It was refused",
@@ -85,7 +87,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, problem: &Value) ->
     });
     if let (Some(body), Some(members)) = (about.body, operation.as_object_mut()) {
         let content = json!({"application/json": {"schema": body(generator)}});
-        members.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+        members.insert(
+            "requestBody".to_owned(),
+            json!({"required": true, "content": content}),
+        );
     }
     operation
 }
@@ -129,7 +134,10 @@ fn tag(path: &str) -> &str {
     let rest = path.strip_prefix("/api/v2/").unwrap_or(path);
     let rest = rest.strip_prefix("dags/{dag_id}/").unwrap_or(rest);
     let rest = rest.strip_prefix("dagRuns/{dag_run_id}/").unwrap_or(rest);
-    rest.trim_start_matches('/').split('/').next().unwrap_or_default()
+    rest.trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -159,7 +167,12 @@ mod tests {
     fn every_route_of_airflows_says_what_it_is_and_no_two_have_one_name() {
         let mut ids = BTreeSet::new();
         for route in airflow::ROUTES.iter().copied().flatten() {
-            assert!(!route.about.summary.is_empty(), "{} {}", route.method, route.path);
+            assert!(
+                !route.about.summary.is_empty(),
+                "{} {}",
+                route.method,
+                route.path
+            );
             assert!(ids.insert(operation_id(route)), "{}", operation_id(route));
         }
     }

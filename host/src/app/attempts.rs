@@ -96,7 +96,11 @@ impl App {
     ///
     /// # Errors
     /// When there is no such run, or the store does not answer.
-    pub fn attempt_facts(&self, dag_id: &DagId, run_id: &RunId) -> Result<Vec<AttemptFact>, UserError> {
+    pub fn attempt_facts(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+    ) -> Result<Vec<AttemptFact>, UserError> {
         self.run(dag_id, run_id)?;
         let mut attempts = Vec::new();
         self.each_event(dag_id, run_id, 0, &mut |seq, event| {

@@ -2,11 +2,13 @@
 //! before what it is about is done.
 
 use super::App;
-use crate::error::UserError;
+use crate::error::{ErrorKind, UserError};
+use crate::store::hex;
 use crate::tracking::{Actor, Audit, AuditEvent};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 /// Events read at once.
 const PAGE: usize = 1_000;
@@ -57,6 +59,15 @@ pub struct AuditRow {
     pub extra: Value,
 }
 
+/// What the beginning of the trail hashes to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditDigest {
+    /// Of how many lines.
+    pub lines: u64,
+    /// The last hash of the chain, in hex.
+    pub sha256: String,
+}
+
 impl App {
     /// Writes a note into the trail, durably.
     ///
@@ -86,6 +97,40 @@ impl App {
         };
         self.store.commit(event.commit()?)?;
         Ok(())
+    }
+
+    /// The trail as a chain of hashes: each is the SHA-256 of the one before and the next line. Whoever keeps a number and its
+    /// digest elsewhere can ask for it again later: a line before it that was changed, removed or put in gives another one.
+    pub fn audit_digest(&self, through: Option<u64>) -> Result<AuditDigest, UserError> {
+        let audit = Audit::new(self.store.clone());
+        let (mut lines, mut digest, mut from) = (0_u64, [0_u8; 32], 0);
+        loop {
+            let page = audit.read(from, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            from = last + 1;
+            for (number, event) in &page {
+                if through.is_some_and(|end| *number >= end) {
+                    break;
+                }
+                let line = serde_json::to_vec(event);
+                let line = line.map_err(|error| UserError::new(ErrorKind::Bug, error))?;
+                digest = Sha256::new()
+                    .chain_update(digest)
+                    .chain_update(line)
+                    .finalize()
+                    .into();
+                lines += 1;
+            }
+        }
+        if let Some(end) = through.filter(|end| *end > lines) {
+            let message = format!("the audit trail has {lines} lines, and not {end}");
+            return Err(UserError::new(ErrorKind::NotFound, message)
+                .hint("if it had more when you noted the number, lines were removed"));
+        }
+        Ok(AuditDigest {
+            lines,
+            sha256: hex(&digest),
+        })
     }
 
     /// The whole trail, the oldest first.

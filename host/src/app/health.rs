@@ -58,13 +58,15 @@ impl App {
         let dags = self.dags()?;
         let live = dags.iter().filter(|row| !row.is_stale);
         let unfinished = self.unfinished_runs()?;
-        let in_state = |state: DagRunState| {
-            count(unfinished.iter().filter(|run| run.state == state).count())
-        };
+        let in_state =
+            |state: DagRunState| count(unfinished.iter().filter(|run| run.state == state).count());
         let taken = self.pool_use()?;
         let pools = self.pools()?.into_iter().map(|pool| {
             let slots = taken.get(&pool.name).copied().unwrap_or_default();
-            (pool.name.to_string(), [slots.running, slots.deferred, slots.scheduled])
+            (
+                pool.name.to_string(),
+                [slots.running, slots.deferred, slots.scheduled],
+            )
         });
         let sampled = Sampled {
             dags_paused: count(live.clone().filter(|row| row.is_paused).count()),

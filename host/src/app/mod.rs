@@ -30,17 +30,20 @@ mod task_instances;
 mod tokens;
 mod variables;
 
-pub use crate::capability::{StorageConnections, StorageCredentials};
 pub use crate::capability::{Question, Response};
+pub use crate::capability::{StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
-pub use crate::scheduler::{ChangedInstance, DagRow, RunRow, Selection, TaskInstanceRow, Version, task_instance_name};
+pub use crate::scheduler::{
+    ChangedInstance, DagRow, RunRow, Selection, TaskInstanceRow, Version, task_instance_name,
+};
 pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
+pub use crate::traces::OtlpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
+pub use attempts::{AttemptEnd, AttemptFact};
+pub use audit::{AuditDigest, AuditRow, ChangeNote};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
 pub use connections::ConnectionRow;
-pub use attempts::{AttemptEnd, AttemptFact};
-pub use audit::{AuditRow, ChangeNote};
 pub use dag_list::DagOverview;
 pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
@@ -70,6 +73,7 @@ use crate::sandbox::Sandbox;
 use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError, SeenRuns};
 use crate::secrets::{Secrets, SecretsError};
 use crate::store::{CommitError, Store, StoreError};
+use crate::traces::Unreadable;
 use crate::tracking::{Registry, Tracking};
 use std::sync::Arc;
 
@@ -179,6 +183,13 @@ impl From<SecretsError> for UserError {
             error @ SecretsError::Sealed { .. } => Self::new(ErrorKind::Store, error),
             error => Self::new(ErrorKind::Usage, error),
         }
+    }
+}
+
+impl From<Unreadable> for UserError {
+    fn from(error: Unreadable) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sends traces to a collector there; unset it to send none")
     }
 }
 

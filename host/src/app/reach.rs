@@ -143,7 +143,13 @@ mod tests {
             expires_at: None,
         };
         assert!(dags(&["a_*", "b"]).check().is_ok());
-        for wrong in [&[""][..], &["a b"], &["a/b"], &["?"], &["a"; PATTERNS_MAX + 1]] {
+        for wrong in [
+            &[""][..],
+            &["a b"],
+            &["a/b"],
+            &["?"],
+            &["a"; PATTERNS_MAX + 1],
+        ] {
             assert!(dags(wrong).check().is_err(), "{wrong:?}");
         }
         let past = TokenLimits {

@@ -10,6 +10,7 @@ pub mod args_service;
 mod assets;
 mod backfills;
 mod bench;
+mod bench_http;
 mod changes;
 mod confirm;
 mod connections;

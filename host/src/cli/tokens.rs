@@ -58,7 +58,9 @@ fn list(global: &Global) -> Result<(), UserError> {
             } else {
                 token.dags.join(" ")
             },
-            token.expires_at.map_or("never".to_owned(), |at| time(Some(at))),
+            token
+                .expires_at
+                .map_or("never".to_owned(), |at| time(Some(at))),
             time(Some(token.created_at)),
             token.created_by.clone(),
         ]
@@ -72,8 +74,7 @@ fn list(global: &Global) -> Result<(), UserError> {
 fn list_routes(global: &Global) -> Result<(), UserError> {
     let routes = routes();
     if global.json {
-        let shown =
-            |route: &Route| json!({"method": route.method, "path": route.path, "role": route.role, "reach": route.scope});
+        let shown = |route: &Route| json!({"method": route.method, "path": route.path, "role": route.role, "reach": route.scope});
         return print_json(&routes.map(shown).collect::<Vec<_>>());
     }
     let row = |route: &Route| {

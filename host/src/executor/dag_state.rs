@@ -300,9 +300,7 @@ mod tests {
         assert_eq!(house.seen(), [["success"], ["scheduled"]]);
         house.succeed(1);
         assert_eq!(house.seen(), [["success"], ["success"]]);
-        let kept = house.state.seen.lock().unwrap();
-        let heads: Vec<u64> = kept.iter().map(|run| run.lock().unwrap().head).collect();
-        assert_eq!(heads, [house.head]);
+        assert_eq!(house.state.seen.heads(), [house.head]);
     }
 
     #[test]

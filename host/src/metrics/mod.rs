@@ -3,7 +3,7 @@
 
 mod metered;
 
-pub(crate) use metered::Metered;
+pub(crate) use metered::{Metered, OnEnd};
 
 use airlock_core::run::event::{Event, Outcome};
 use airlock_core::task_instance::state::DagRunState;
@@ -135,7 +135,11 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let all = &mut self.registry;
-        all.register("dag_runs_ended", "Runs that ended, by state", self.runs_ended.clone());
+        all.register(
+            "dag_runs_ended",
+            "Runs that ended, by state",
+            self.runs_ended.clone(),
+        );
         all.register_with_unit(
             "dag_run_duration",
             "From a run's start to its end",
@@ -147,13 +151,21 @@ impl Metrics {
             "Attempts of task instances that ended, by outcome",
             self.attempts.clone(),
         );
-        all.register("sla_missed", "Tasks that missed their sla", self.sla_missed.clone());
+        all.register(
+            "sla_missed",
+            "Tasks that missed their sla",
+            self.sla_missed.clone(),
+        );
         all.register(
             "deadlines_missed",
             "Deadlines of runs that passed",
             self.deadlines_missed.clone(),
         );
-        all.register("store_commits", "Commits that are durable", self.commits.clone());
+        all.register(
+            "store_commits",
+            "Commits that are durable",
+            self.commits.clone(),
+        );
         all.register_with_unit(
             "store_commit_duration",
             "From a commit's submission until it was durable",
@@ -173,13 +185,21 @@ impl Metrics {
         );
         let sampled = &self.sampled;
         all.register("dags", "DAGs that are not stale", sampled.dags.clone());
-        all.register("dags_paused", "DAGs that are paused", sampled.dags_paused.clone());
+        all.register(
+            "dags_paused",
+            "DAGs that are paused",
+            sampled.dags_paused.clone(),
+        );
         all.register(
             "import_errors",
             "DAG files that cannot be read",
             sampled.import_errors.clone(),
         );
-        all.register("dag_runs", "Runs that have not ended, by state", sampled.runs.clone());
+        all.register(
+            "dag_runs",
+            "Runs that have not ended, by state",
+            sampled.runs.clone(),
+        );
         all.register(
             "pool_slots",
             "Slots of pools that are running, deferred or scheduled",
@@ -205,7 +225,8 @@ impl Metrics {
             Event::AttemptFinished { outcome, .. } => self.attempt(word(outcome)),
             Event::AttemptLost { .. } => self.attempt("lost"),
             Event::SlaMissed { tasks, .. } => {
-                self.sla_missed.inc_by(u64::try_from(tasks.len()).unwrap_or_default());
+                self.sla_missed
+                    .inc_by(u64::try_from(tasks.len()).unwrap_or_default());
             }
             Event::DeadlineMissed { .. } => {
                 self.deadlines_missed.inc();
@@ -223,7 +244,8 @@ impl Metrics {
     }
 
     fn committed(&self, count: usize, took: Duration) {
-        self.commits.inc_by(u64::try_from(count).unwrap_or_default());
+        self.commits
+            .inc_by(u64::try_from(count).unwrap_or_default());
         self.commit_seconds.observe(took.as_secs_f64());
     }
 
@@ -322,9 +344,16 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
-        let series = text.lines().filter(|line| line.starts_with("airlock_pool_slots{"));
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with("airlock_pool_slots{"));
         assert_eq!(series.count(), 3 * POOLS_MAX);
         // A pool that went takes its series with it.
-        assert!(!metrics.scrape(&Sampled::default()).unwrap().contains("p0001"));
+        assert!(
+            !metrics
+                .scrape(&Sampled::default())
+                .unwrap()
+                .contains("p0001")
+        );
     }
 }

@@ -67,6 +67,13 @@ impl SeenRuns {
         seen.remove(place?)
     }
 
+    /// How much was seen of each run that is kept.
+    #[cfg(test)]
+    pub(crate) fn heads(&self) -> Vec<u64> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().map(|run| run.lock().unwrap().head).collect()
+    }
+
     fn keep(&self, run: Seen) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.push_back(run);

@@ -94,7 +94,10 @@ impl AssetEventResponse {
             _ => (None, None, None, None),
         };
         Self {
-            id: ids::number(&format!("asset_event/{}/{}/{}", event.uri, event.at, event.source)),
+            id: ids::number(&format!(
+                "asset_event/{}/{}/{}",
+                event.uri, event.at, event.source
+            )),
             asset_id: asset_id(&event.uri),
             uri: event.uri.clone(),
             name: event.uri.clone(),
@@ -114,7 +117,10 @@ impl AssetEventResponse {
 fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let fields = &call.fields;
     let reached: BTreeSet<String> = reached(call)?.into_iter().map(|asset| asset.uri).collect();
-    let (number, index) = (fields.integer("asset_id")?, fields.integer("source_map_index")?);
+    let (number, index) = (
+        fields.integer("asset_id")?,
+        fields.integer("source_map_index")?,
+    );
     let (dag, task, run) = (
         fields.text("source_dag_id")?,
         fields.text("source_task_id")?,
@@ -141,10 +147,16 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
             && times.holds(Some(event.timestamp))
     });
     let by: &[By<AssetEventResponse>] = &[
-        ("timestamp", |one, other| one.timestamp.cmp(&other.timestamp)),
+        ("timestamp", |one, other| {
+            one.timestamp.cmp(&other.timestamp)
+        }),
         ("id", |one, other| one.timestamp.cmp(&other.timestamp)),
-        ("source_dag_id", |one, other| one.source_dag_id.cmp(&other.source_dag_id)),
-        ("source_task_id", |one, other| one.source_task_id.cmp(&other.source_task_id)),
+        ("source_dag_id", |one, other| {
+            one.source_dag_id.cmp(&other.source_dag_id)
+        }),
+        ("source_task_id", |one, other| {
+            one.source_task_id.cmp(&other.source_task_id)
+        }),
     ];
     order(&mut events, fields, by)?;
     Reply::ok(&AssetEvents {
@@ -173,12 +185,21 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let asset = numbered(call, body.asset_id)?;
     let before = call.app.asset_events(Some(&asset.uri))?.len();
     let extra = body.extra.unwrap_or_default();
-    call.audited("create_asset_event", &format!("asset/{}", asset.uri), || {
-        let made = call.app.create_asset_event(&asset.uri, extra, &call.actor.id);
-        Ok(call.wait(made)?)
-    })?;
+    call.audited(
+        "create_asset_event",
+        &format!("asset/{}", asset.uri),
+        || {
+            let made = call
+                .app
+                .create_asset_event(&asset.uri, extra, &call.actor.id);
+            Ok(call.wait(made)?)
+        },
+    )?;
     let events = call.app.asset_events(Some(&asset.uri))?;
-    let mine = events.iter().skip(before).rfind(|event| event.source == call.actor.id);
+    let mine = events
+        .iter()
+        .skip(before)
+        .rfind(|event| event.source == call.actor.id);
     let mine = mine.ok_or_else(|| ApiError::internal(&"an asset's event was lost"))?;
     Reply::ok(&AssetEventResponse::new(mine))
 }

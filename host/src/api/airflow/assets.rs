@@ -114,7 +114,10 @@ pub(super) fn numbered(call: &Call<'_>, number: i64) -> Result<AssetRow, ApiErro
 
 fn shown(call: &Call<'_>, assets: &[AssetRow]) -> Result<Vec<AssetResponse>, ApiError> {
     let mut dags = BTreeMap::new();
-    for dag_id in assets.iter().flat_map(|one| one.producing_dags.iter().chain(&one.scheduled_dags)) {
+    for dag_id in assets
+        .iter()
+        .flat_map(|one| one.producing_dags.iter().chain(&one.scheduled_dags))
+    {
         if !dags.contains_key(dag_id) {
             dags.insert(dag_id.clone(), call.app.dag_overview(dag_id.as_str())?);
         }
@@ -187,7 +190,9 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         ("id", |one, other| one.uri.cmp(&other.uri)),
         ("name", |one, other| one.uri.cmp(&other.uri)),
         ("uri", |one, other| one.uri.cmp(&other.uri)),
-        ("updated_at", |one, other| one.last_event_at.cmp(&other.last_event_at)),
+        ("updated_at", |one, other| {
+            one.last_event_at.cmp(&other.last_event_at)
+        }),
     ];
     order(&mut assets, fields, by)?;
     let total_entries = assets.len();

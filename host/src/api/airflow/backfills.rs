@@ -130,8 +130,10 @@ impl BackfillBody {
             Some("failed") => ReprocessBehavior::Failed,
             Some("completed") => ReprocessBehavior::Completed,
             Some(other) => {
-                return Err(ApiError::invalid(format!("{other:?} is no reprocess_behavior"))
-                    .hint("it is one of none, failed, completed"));
+                return Err(
+                    ApiError::invalid(format!("{other:?} is no reprocess_behavior"))
+                        .hint("it is one of none, failed, completed"),
+                );
             }
         };
         if let Some(most) = self.max_active_runs {
@@ -173,7 +175,10 @@ fn shown(call: &Call<'_>, row: &BackfillRow) -> BackfillResponse {
 }
 
 fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
-    let wanted = call.fields.text("dag_id")?;
+    let wanted = call
+        .fields
+        .text("dag_id")?
+        .filter(|dag_id| *dag_id != super::ALL);
     let active = call.fields.truth("active")?;
     let rows = call.app.backfills()?;
     let rows = rows.iter().filter(|row| {
@@ -184,10 +189,16 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut backfills: Vec<_> = rows.map(|row| shown(call, row)).collect();
     let by: &[By<BackfillResponse>] = &[
         ("id", |one, other| one.id.cmp(&other.id)),
-        ("created_at", |one, other| one.created_at.cmp(&other.created_at)),
-        ("from_date", |one, other| one.from_date.cmp(&other.from_date)),
+        ("created_at", |one, other| {
+            one.created_at.cmp(&other.created_at)
+        }),
+        ("from_date", |one, other| {
+            one.from_date.cmp(&other.from_date)
+        }),
         ("to_date", |one, other| one.to_date.cmp(&other.to_date)),
-        ("completed_at", |one, other| one.completed_at.cmp(&other.completed_at)),
+        ("completed_at", |one, other| {
+            one.completed_at.cmp(&other.completed_at)
+        }),
     ];
     order(&mut backfills, &call.fields, by)?;
     Reply::ok(&Backfills {
@@ -200,7 +211,9 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
 fn named(call: &Call<'_>) -> Result<BackfillRow, ApiError> {
     let id = call.fields.need_integer("backfill_id")?;
     let missing = || ApiError::missing(format!("there is no backfill {id}"));
-    let row = call.app.backfill(u64::try_from(id).map_err(|_| missing())?)?;
+    let row = call
+        .app
+        .backfill(u64::try_from(id).map_err(|_| missing())?)?;
     if call.reaches(&row.dag_id) {
         return Ok(row);
     }
@@ -240,9 +253,8 @@ fn dry_run(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: BackfillBody = call.read()?;
     let (dag_id, request) = body.request(call)?;
     let planned = call.app.backfill_dry_run(&dag_id, &request)?.into_iter();
-    let planned = planned.filter(|date| {
-        matches!(date.what, WhatHappens::Create | WhatHappens::Clear)
-    });
+    let planned =
+        planned.filter(|date| matches!(date.what, WhatHappens::Create | WhatHappens::Clear));
     let backfills: Vec<PlannedDate> = planned
         .map(|date| PlannedDate {
             logical_date: date.run.logical_date,
@@ -263,7 +275,10 @@ fn changed(
 ) -> Result<Reply, ApiError> {
     let row = named(call)?;
     if row.completed_at.is_some() {
-        return Err(ApiError::conflict(format!("backfill {} has ended already", row.id)));
+        return Err(ApiError::conflict(format!(
+            "backfill {} has ended already",
+            row.id
+        )));
     }
     let subject = format!("{}/backfill/{}", row.dag_id, row.id);
     let row = call.audited(event, &subject, || change(&row))?;

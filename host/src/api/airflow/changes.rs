@@ -174,7 +174,10 @@ impl ClearBody {
 
     fn choice(&self) -> Result<RunChoice, ApiError> {
         let mut dates = serde_json::Map::new();
-        for (name, text) in [("start_date", &self.start_date), ("end_date", &self.end_date)] {
+        for (name, text) in [
+            ("start_date", &self.start_date),
+            ("end_date", &self.end_date),
+        ] {
             dates.insert(name.to_owned(), Value::from(text.clone()));
         }
         let dates = super::Fields::from_json(Value::Object(dates).to_string().as_bytes())?;
@@ -227,13 +230,18 @@ impl ClearBody {
             selections.push(selection(whole, BTreeSet::new()));
         }
         let mapped = mapped.into_iter();
-        selections.extend(mapped.map(|(task_id, indexes)| selection(vec![task_id.to_owned()], indexes)));
+        selections
+            .extend(mapped.map(|(task_id, indexes)| selection(vec![task_id.to_owned()], indexes)));
         selections
     }
 }
 
 /// Changed task instances as they are now; a dry run's are as they were.
-fn changed(call: &Call<'_>, dag_id: &DagId, rows: &[ChangedRow]) -> Result<TaskInstances, ApiError> {
+fn changed(
+    call: &Call<'_>,
+    dag_id: &DagId,
+    rows: &[ChangedRow],
+) -> Result<TaskInstances, ApiError> {
     let mut wanted: BTreeMap<&RunId, BTreeSet<(&str, i32)>> = BTreeMap::new();
     for row in rows {
         let instance = (row.instance.task_id.as_str(), row.instance.map_index);
@@ -264,7 +272,12 @@ fn clear(call: &Call<'_>) -> Result<Reply, ApiError> {
     let clear = |dry_run: bool| {
         let mut rows = Vec::new();
         for selection in body.selections() {
-            rows.extend(call.wait(call.app.clear(&dag_id, &choice, &selection, version, dry_run))?);
+            rows.extend(
+                call.wait(
+                    call.app
+                        .clear(&dag_id, &choice, &selection, version, dry_run),
+                )?,
+            );
         }
         Ok::<_, ApiError>(rows)
     };
@@ -324,7 +337,12 @@ fn clear_run(call: &Call<'_>) -> Result<Reply, ApiError> {
     };
     let choice = RunChoice::one(run_id.clone());
     let version = version(body.run_on_latest_version);
-    let clear = |dry_run| call.wait(call.app.clear(&dag_id, &choice, &selection, version, dry_run));
+    let clear = |dry_run| {
+        call.wait(
+            call.app
+                .clear(&dag_id, &choice, &selection, version, dry_run),
+        )
+    };
     if body.dry_run {
         return Reply::ok(&changed(call, &dag_id, &clear(true)?)?);
     }
@@ -358,8 +376,10 @@ fn mark_run(call: &Call<'_>) -> Result<Reply, ApiError> {
         Some("failed") => Some(DagRunState::Failed),
         Some("queued") => Some(DagRunState::Queued),
         Some(other) => {
-            return Err(ApiError::invalid(format!("a run cannot be given the state {other:?}"))
-                .hint("it is one of success, failed, queued"));
+            return Err(
+                ApiError::invalid(format!("a run cannot be given the state {other:?}"))
+                    .hint("it is one of success, failed, queued"),
+            );
         }
     };
     if let Some(state) = state {
@@ -383,7 +403,9 @@ fn set_run_state(
     }
     // As in Airflow: queued again is all of it cleared.
     let (choice, all) = (RunChoice::one(run_id.clone()), Selection::default());
-    let clear = call.app.clear(dag_id, &choice, &all, Version::Original, false);
+    let clear = call
+        .app
+        .clear(dag_id, &choice, &all, Version::Original, false);
     call.wait(clear)?;
     Ok(())
 }
@@ -429,7 +451,9 @@ impl Mark {
                     Some(other) => format!("a task instance cannot be given the state {other:?}"),
                     None => "the body has no new_state".to_owned(),
                 };
-                return Err(ApiError::invalid(message).hint("it is one of success, failed, skipped"));
+                return Err(
+                    ApiError::invalid(message).hint("it is one of success, failed, skipped")
+                );
             }
         };
         // A mapped task without a map index means all of its instances, as in Airflow.
@@ -455,13 +479,19 @@ impl Mark {
     }
 
     fn look(&self, call: &Call<'_>) -> Result<Vec<ChangedRow>, ApiError> {
-        let look = call
-            .app
-            .clear(&self.dag_id, &self.choice, &self.selection, Version::Original, true);
+        let look = call.app.clear(
+            &self.dag_id,
+            &self.choice,
+            &self.selection,
+            Version::Original,
+            true,
+        );
         let rows = call.wait(look)?;
         if rows.is_empty() {
             let task = self.selection.task_ids.join(", ");
-            return Err(ApiError::missing(format!("there is no such task instance of {task}")));
+            return Err(ApiError::missing(format!(
+                "there is no such task instance of {task}"
+            )));
         }
         Ok(rows)
     }

@@ -1,7 +1,9 @@
 //! Connections. It refuses to answer a password, or what looks secret in `extra`: they go in and never come out.
 
 use super::query::{By, PAGED, Page, Pattern, order};
-use super::{About, ApiError, Call, JsonSchema, Kind, Reply, Route, UPDATE_MASK, invalid, is_masked};
+use super::{
+    About, ApiError, Call, JsonSchema, Kind, Reply, Route, UPDATE_MASK, invalid, is_masked,
+};
 use crate::app::Connection;
 use crate::app::Role::{Admin, Operator};
 use serde::{Deserialize, Serialize};
@@ -101,7 +103,9 @@ impl ConnectionBody {
     /// Checked like one that a person sets.
     fn connection(self) -> Result<Connection, ApiError> {
         if self.team_name.is_some() {
-            return Err(ApiError::not_implemented("there are no teams: leave team_name out"));
+            return Err(ApiError::not_implemented(
+                "there are no teams: leave team_name out",
+            ));
         }
         let members = [
             ("conn_type", Value::from(self.conn_type)),
@@ -111,7 +115,10 @@ impl ConnectionBody {
             ("schema", Value::from(self.schema)),
             ("port", Value::from(self.port)),
             ("password", Value::from(self.password)),
-            ("extra", Value::from(self.extra.filter(|text| !text.is_empty()))),
+            (
+                "extra",
+                Value::from(self.extra.filter(|text| !text.is_empty())),
+            ),
         ];
         let members = members.map(|(name, value)| (name.to_owned(), value));
         let members: Map<String, Value> = members.into_iter().collect();
@@ -147,10 +154,18 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         .map(|row| ConnectionResponse::new(row.conn_id, row.connection))
         .collect();
     let by: &[By<ConnectionResponse>] = &[
-        ("id", |one, other| one.connection_id.cmp(&other.connection_id)),
-        ("connection_id", |one, other| one.connection_id.cmp(&other.connection_id)),
-        ("conn_id", |one, other| one.connection_id.cmp(&other.connection_id)),
-        ("conn_type", |one, other| one.conn_type.cmp(&other.conn_type)),
+        ("id", |one, other| {
+            one.connection_id.cmp(&other.connection_id)
+        }),
+        ("connection_id", |one, other| {
+            one.connection_id.cmp(&other.connection_id)
+        }),
+        ("conn_id", |one, other| {
+            one.connection_id.cmp(&other.connection_id)
+        }),
+        ("conn_type", |one, other| {
+            one.conn_type.cmp(&other.conn_type)
+        }),
         ("host", |one, other| one.host.cmp(&other.host)),
         ("port", |one, other| one.port.cmp(&other.port)),
     ];
@@ -188,8 +203,10 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let id = body.connection_id.clone();
     let connection = body.connection()?;
     if shown(call, &id).is_ok() {
-        return Err(ApiError::conflict(format!("connection {id:?} is set already"))
-            .hint("PATCH sets it anew"));
+        return Err(
+            ApiError::conflict(format!("connection {id:?} is set already"))
+                .hint("PATCH sets it anew"),
+        );
     }
     set(call, "post_connection", &id, &connection)?;
     Reply::created(&shown(call, &id)?)
@@ -208,7 +225,8 @@ fn patch(call: &Call<'_>) -> Result<Reply, ApiError> {
     let mut connection = body.connection()?;
     let kept = |name| is_masked(&call.fields, name);
     // A password that was never shown cannot be sent back: without one, and without a mask that names it, it stays.
-    let keeps_password = connection.password.is_none() && call.fields.texts("update_mask")?.is_empty();
+    let keeps_password =
+        connection.password.is_none() && call.fields.texts("update_mask")?.is_empty();
     let old = call.app.stored_connection(id)?;
     if kept("password")? || keeps_password {
         connection.password = old.password;

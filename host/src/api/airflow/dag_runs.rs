@@ -3,7 +3,7 @@
 use super::dag_versions::DagVersionResponse;
 use super::dags::{RUN_STATES, display_name};
 use super::query::{By, PAGED, Page, Pattern, Range, is_wanted, order};
-use super::{ALL, About, ApiError, Call, Fields, JsonSchema, Kind, Query, Reply, Route, object};
+use super::{About, ApiError, Call, Fields, JsonSchema, Kind, Query, Reply, Route, object};
 use crate::app::Role::{Operator, Viewer};
 use crate::app::{App, DagVersionInfo, RunRow, TriggerRequest};
 use airlock_core::dag::spec::Dag;
@@ -282,7 +282,10 @@ impl Dates {
 impl RunFilter {
     fn of(fields: &Fields, states: &str, types: &str) -> Result<Self, ApiError> {
         let states = fields.texts(states)?;
-        if let Some(wrong) = states.iter().find(|state| !RUN_STATES.contains(&state.as_str())) {
+        if let Some(wrong) = states
+            .iter()
+            .find(|state| !RUN_STATES.contains(&state.as_str()))
+        {
             return Err(ApiError::invalid(format!("{wrong:?} is no state of a run"))
                 .hint(format!("it is one of {}", RUN_STATES.join(", "))));
         }
@@ -312,14 +315,24 @@ impl RunFilter {
 const ORDERS: &[By<RunRow>] = &[
     // Airflow numbers runs as they come.
     ("id", |one, other| one.queued_at.cmp(&other.queued_at)),
-    ("state", |one, other| one.state.as_str().cmp(other.state.as_str())),
+    ("state", |one, other| {
+        one.state.as_str().cmp(other.state.as_str())
+    }),
     ("dag_id", |one, other| one.dag_id.cmp(&other.dag_id)),
     ("run_id", |one, other| one.run_id.cmp(&other.run_id)),
     ("dag_run_id", |one, other| one.run_id.cmp(&other.run_id)),
-    ("logical_date", |one, other| one.logical_date.cmp(&other.logical_date)),
-    ("run_after", |one, other| one.run_after.cmp(&other.run_after)),
-    ("queued_at", |one, other| one.queued_at.cmp(&other.queued_at)),
-    ("start_date", |one, other| one.start_date.cmp(&other.start_date)),
+    ("logical_date", |one, other| {
+        one.logical_date.cmp(&other.logical_date)
+    }),
+    ("run_after", |one, other| {
+        one.run_after.cmp(&other.run_after)
+    }),
+    ("queued_at", |one, other| {
+        one.queued_at.cmp(&other.queued_at)
+    }),
+    ("start_date", |one, other| {
+        one.start_date.cmp(&other.start_date)
+    }),
     ("end_date", |one, other| one.end_date.cmp(&other.end_date)),
     ("updated_at", |one, other| one.end_date.cmp(&other.end_date)),
 ];
@@ -355,13 +368,21 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         call.app.dag(dag_id.as_str())?;
     }
     let cut = Page::of(&call.fields)?;
-    page(call, &call.fields, cut, |run| filter.lets(run), dag_id.as_ref())
+    page(
+        call,
+        &call.fields,
+        cut,
+        |run| filter.lets(run),
+        dag_id.as_ref(),
+    )
 }
 
 /// The fields of a `list` body, all of which Airflow lets stand for null.
 pub(super) fn batch_fields(call: &Call<'_>, known: &[&str]) -> Result<Fields, ApiError> {
-    if call.fields.need_text("dag_id")? != ALL {
-        return Err(ApiError::invalid("a list by a body is of every DAG: its path names `~`"));
+    if call.any_dag_id()?.is_some() {
+        return Err(ApiError::invalid(
+            "a list by a body is of every DAG: its path names `~`",
+        ));
     }
     let fields = Fields::from_json(call.body)?;
     let is_known = |name: &str| {
@@ -369,7 +390,9 @@ pub(super) fn batch_fields(call: &Call<'_>, known: &[&str]) -> Result<Fields, Ap
         is_date || known.contains(&name)
     };
     if let Some(name) = fields.names().find(|name| !is_known(name)) {
-        return Err(ApiError::invalid(format!("the body knows no member {name:?}")));
+        return Err(ApiError::invalid(format!(
+            "the body knows no member {name:?}"
+        )));
     }
     Ok(fields)
 }
@@ -378,7 +401,14 @@ fn list_batch(call: &Call<'_>) -> Result<Reply, ApiError> {
     let fields = batch_fields(
         call,
         &[
-            "dag_ids", "states", "order_by", "page_limit", "page_offset", "duration_gte", "duration_gt", "duration_lte",
+            "dag_ids",
+            "states",
+            "order_by",
+            "page_limit",
+            "page_offset",
+            "duration_gte",
+            "duration_gt",
+            "duration_lte",
             "duration_lt",
         ],
     )?;
@@ -433,4 +463,3 @@ fn trigger(call: &Call<'_>) -> Result<Reply, ApiError> {
     let run = call.app.run(&dag_id, &run_id)?;
     Reply::ok(&Known::new(call.app).run(&run)?)
 }
-

@@ -94,14 +94,16 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let dag = call.app.dag(dag_id.as_str())?.dag;
     let wanted = call.fields.integer("version_number")?;
     let versions = call.app.numbered_versions(&dag_id)?;
-    let versions = versions
-        .iter()
-        .filter(|version| wanted.is_none_or(|number| i64::try_from(version.version_number) == Ok(number)));
+    let versions = versions.iter().filter(|version| {
+        wanted.is_none_or(|number| i64::try_from(version.version_number) == Ok(number))
+    });
     let mut shown: Vec<_> = versions
         .map(|version| DagVersionResponse::new(&dag, version))
         .collect();
     let by: &[By<DagVersionResponse>] = &[
-        ("version_number", |one, other| one.version_number.cmp(&other.version_number)),
+        ("version_number", |one, other| {
+            one.version_number.cmp(&other.version_number)
+        }),
         ("id", |one, other| one.id.cmp(&other.id)),
     ];
     order(&mut shown, &call.fields, by)?;
@@ -129,7 +131,10 @@ fn numbered(call: &Call<'_>, number: Option<i64>) -> Result<DagVersionInfo, ApiE
 fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let dag = call.app.dag(call.dag_id()?.as_str())?.dag;
     let number = call.fields.need_integer("version_number")?;
-    Reply::ok(&DagVersionResponse::new(&dag, &numbered(call, Some(number))?))
+    Reply::ok(&DagVersionResponse::new(
+        &dag,
+        &numbered(call, Some(number))?,
+    ))
 }
 
 /// The text of a DAG's file.

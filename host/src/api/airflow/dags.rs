@@ -1,7 +1,10 @@
 //! DAGs: listed, shown, paused.
 
 use super::query::{By, PAGED, Page, Pattern, is_wanted, order};
-use super::{About, ApiError, Call, JsonSchema, Kind, Query, Reply, Route, UPDATE_MASK, dag_versions, ids, is_masked};
+use super::{
+    About, ApiError, Call, JsonSchema, Kind, Query, Reply, Route, UPDATE_MASK, dag_versions, ids,
+    is_masked,
+};
 use crate::app::Role::{Operator, Viewer};
 use crate::app::{App, DagOverview};
 use airlock_core::dag::spec::{AssetExpression, Dag, Schedule};
@@ -77,7 +80,13 @@ pub(super) const ROUTES: &[Route] = &[
         Viewer,
         tags,
         About::new("List the tags of DAGs")
-            .query(&[PAGED, &[("tag_name_pattern", Kind::Text), ("tag_name_prefix_pattern", Kind::Text)]])
+            .query(&[
+                PAGED,
+                &[
+                    ("tag_name_pattern", Kind::Text),
+                    ("tag_name_prefix_pattern", Kind::Text),
+                ],
+            ])
             .answers::<Tags>(),
     )
     .filtered(),
@@ -268,7 +277,12 @@ fn chosen(call: &Call<'_>) -> Result<Vec<DagResponse>, ApiError> {
         let dag = DagResponse::new(&seen, &broken);
         let has_tag = |tag: &String| dag.tags.iter().any(|one| one.name == *tag);
         let is_chosen = call.reaches(&dag_id)
-            && (tags.is_empty() || if is_all { tags.iter().all(has_tag) } else { tags.iter().any(has_tag) })
+            && (tags.is_empty()
+                || if is_all {
+                    tags.iter().all(has_tag)
+                } else {
+                    tags.iter().any(has_tag)
+                })
             && (owners.is_empty() || owners.iter().any(|owner| dag.owners.contains(owner)))
             && ids.fits(&dag.dag_id)
             && names.fits(&dag.dag_display_name)
@@ -296,7 +310,9 @@ fn chosen(call: &Call<'_>) -> Result<Vec<DagResponse>, ApiError> {
         ("next_dagrun", |one, other| {
             one.next_dagrun_run_after.cmp(&other.next_dagrun_run_after)
         }),
-        ("is_paused", |one, other| one.is_paused.cmp(&other.is_paused)),
+        ("is_paused", |one, other| {
+            one.is_paused.cmp(&other.is_paused)
+        }),
     ];
     order(&mut dags, fields, by)?;
     Ok(dags)
@@ -353,7 +369,6 @@ fn patch_all(call: &Call<'_>) -> Result<Reply, ApiError> {
 
 /// A DAG with everything.
 #[derive(Serialize, JsonSchema)]
-#[expect(clippy::struct_excessive_bools, reason = "Airflow's fields")]
 struct DagDetails {
     #[serde(flatten)]
     dag: DagResponse,
@@ -393,7 +408,8 @@ fn expression(assets: &AssetExpression) -> Value {
 fn params(dag: &Dag) -> Map<String, Value> {
     let param = |(name, param): (&String, &airlock_core::dag::spec::Param)| {
         let description = param.schema.get("description");
-        let member = json!({"value": param.default, "schema": param.schema, "description": description});
+        let member =
+            json!({"value": param.default, "schema": param.schema, "description": description});
         (name.clone(), member)
     };
     dag.params.iter().map(param).collect()
@@ -492,7 +508,10 @@ fn stats(call: &Call<'_>) -> Result<Reply, ApiError> {
         let runs = call.app.runs(Some(dag_id))?;
         let count = |state: &'static str| StateCount {
             state,
-            count: runs.iter().filter(|run| run.state.as_str() == state).count(),
+            count: runs
+                .iter()
+                .filter(|run| run.state.as_str() == state)
+                .count(),
         };
         dags.push(DagStats {
             dag_id: dag_id.to_string(),

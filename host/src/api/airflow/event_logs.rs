@@ -91,10 +91,17 @@ impl From<AuditRow> for EventLog {
 
 fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let fields = &call.fields;
-    let (dag, run, task) = (fields.text("dag_id")?, fields.text("run_id")?, fields.text("task_id")?);
+    let (dag, run, task) = (
+        fields.text("dag_id")?,
+        fields.text("run_id")?,
+        fields.text("task_id")?,
+    );
     let (owner, event) = (fields.text("owner")?, fields.text("event")?);
     let index = fields.integer("map_index")?;
-    let (included, excluded) = (fields.texts("included_events")?, fields.texts("excluded_events")?);
+    let (included, excluded) = (
+        fields.texts("included_events")?,
+        fields.texts("excluded_events")?,
+    );
     let (before, after) = (time(fields, "before")?, time(fields, "after")?);
     let (dags, owners, events) = (
         Pattern::of(fields, "dag_id")?,
@@ -124,7 +131,9 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         .collect();
     let by: &[By<EventLog>] = &[
         ("id", |one, other| one.event_log_id.cmp(&other.event_log_id)),
-        ("event_log_id", |one, other| one.event_log_id.cmp(&other.event_log_id)),
+        ("event_log_id", |one, other| {
+            one.event_log_id.cmp(&other.event_log_id)
+        }),
         ("when", |one, other| one.when.cmp(&other.when)),
         ("dttm", |one, other| one.when.cmp(&other.when)),
         ("dag_id", |one, other| one.dag_id.cmp(&other.dag_id)),
@@ -144,6 +153,7 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let wanted = call.fields.need_integer("event_log_id")?;
     let mut rows = call.app.audit_rows()?.into_iter();
     let found = rows.find(|row| i64::try_from(row.number) == Ok(wanted));
-    let found = found.ok_or_else(|| ApiError::missing(format!("there is no event log {wanted}")))?;
+    let found =
+        found.ok_or_else(|| ApiError::missing(format!("there is no event log {wanted}")))?;
     Reply::ok(&EventLog::from(found))
 }

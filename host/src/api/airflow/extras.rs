@@ -3,8 +3,8 @@
 
 use super::query::{PAGED, Page, time};
 use super::{About, ApiError, Call, JsonSchema, Kind, Reply, Route};
-use crate::app::Role::Viewer;
 use crate::app::PluginRow;
+use crate::app::Role::{Admin, Viewer};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -43,6 +43,15 @@ pub(super) const ROUTES: &[Route] = &[
         model_at,
         About::new("What of a registered model was in production at a time, and what it was made of")
             .query(&[&[("at", Kind::Time)]])
+            .answers::<Value>(),
+    ),
+    Route::airflow(
+        "GET",
+        "/api/v2/airlock/auditDigest",
+        Admin,
+        audit_digest,
+        About::new("What the first lines of the audit trail hash to: note it elsewhere, and ask again later")
+            .query(&[&[("through", Kind::Integer)]])
             .answers::<Value>(),
     ),
     Route::airflow(
@@ -135,6 +144,17 @@ fn model_at(call: &Call<'_>) -> Result<Reply, ApiError> {
     let at = time(&call.fields, "at")?.unwrap_or_else(jiff::Timestamp::now);
     let found = call.app.model_at(name, at.as_millisecond())?;
     Reply::ok(&serde_json::to_value(found).map_err(|error| value(&error))?)
+}
+
+fn audit_digest(call: &Call<'_>) -> Result<Reply, ApiError> {
+    let through = call
+        .fields
+        .integer("through")?
+        .map(u64::try_from)
+        .transpose();
+    let through = through.map_err(|_| ApiError::invalid("`through` must be a number of lines"))?;
+    let digest = call.app.audit_digest(through)?;
+    Reply::ok(&serde_json::to_value(digest).map_err(|error| value(&error))?)
 }
 
 fn gpus(call: &Call<'_>) -> Result<Reply, ApiError> {

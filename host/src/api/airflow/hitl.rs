@@ -35,7 +35,8 @@ pub(super) const ROUTES: &[Route] = &[
         "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}/hitlDetails",
         Viewer,
         get,
-        About::new("The question of a task instance that waits for an answer").answers::<Question>(),
+        About::new("The question of a task instance that waits for an answer")
+            .answers::<Question>(),
     ),
     Route::airflow(
         "PATCH",
@@ -89,7 +90,11 @@ struct Questions {
     total_entries: usize,
 }
 
-fn question(call: &Call<'_>, known: &mut Known<'_>, input: &PendingInput) -> Result<Question, ApiError> {
+fn question(
+    call: &Call<'_>,
+    known: &mut Known<'_>,
+    input: &PendingInput,
+) -> Result<Question, ApiError> {
     let inside = call.app.run_inside(&input.dag_id, &input.run_id)?;
     let shared = Shared::new(&inside, known)?;
     let is_its = |row: &crate::app::TaskInstanceRow| {
@@ -105,7 +110,11 @@ fn question(call: &Call<'_>, known: &mut Known<'_>, input: &PendingInput) -> Res
         defaults: asked.defaults.clone(),
         multiple: asked.multiple,
         params: asked.params.clone(),
-        assigned_users: asked.assigned_users.iter().map(|name| User::new(name)).collect(),
+        assigned_users: asked
+            .assigned_users
+            .iter()
+            .map(|name| User::new(name))
+            .collect(),
         created_at: instance.start_date.unwrap_or(inside.run.run_after),
         responded_by_user: None,
         responded_at: None,
@@ -162,8 +171,12 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let name = name(call)?;
     let waiting = call.app.pending_inputs()?;
     let input = waiting.iter().find(|input| {
-        (&input.dag_id, &input.run_id, &input.task_id, input.map_index)
-            == (&name.dag_id, &name.run_id, &name.task_id, name.map_index)
+        (
+            &input.dag_id,
+            &input.run_id,
+            &input.task_id,
+            input.map_index,
+        ) == (&name.dag_id, &name.run_id, &name.task_id, name.map_index)
     });
     let input = input.ok_or_else(|| {
         ApiError::missing(format!("the task instance {} asks nothing", name.task_id))
@@ -197,7 +210,10 @@ fn answer(call: &Call<'_>) -> Result<Reply, ApiError> {
         params_input: body.params_input.clone(),
         ..Response::default()
     };
-    let subject = format!("{}/{}/{}/{}", name.dag_id, name.run_id, name.task_id, name.map_index);
+    let subject = format!(
+        "{}/{}/{}/{}",
+        name.dag_id, name.run_id, name.task_id, name.map_index
+    );
     call.audited("update_hitl_detail", &subject, || {
         Ok(call.wait(call.app.answer(&name, response, &call.actor.id))?)
     })?;

@@ -37,7 +37,10 @@ pub(super) const ROUTES: &[Route] = &[
         Viewer,
         warnings,
         About::new("List warnings about DAGs; what would be one is an error when a file is read")
-            .query(&[PAGED, &[("dag_id", Kind::Text), ("warning_type", Kind::Text)]])
+            .query(&[
+                PAGED,
+                &[("dag_id", Kind::Text), ("warning_type", Kind::Text)],
+            ])
             .answers::<DagWarnings>(),
     )
     .filtered(),
@@ -78,13 +81,19 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let name = call.fields.text("filename")?;
     let errors = call.app.import_errors()?.into_iter();
     let mut shown: Vec<ImportErrorResponse> = errors
-        .filter(|error| pattern.fits(&error.fileloc) && name.is_none_or(|name| error.fileloc == name))
+        .filter(|error| {
+            pattern.fits(&error.fileloc) && name.is_none_or(|name| error.fileloc == name)
+        })
         .map(ImportErrorResponse::from)
         .collect();
     let by: &[By<ImportErrorResponse>] = &[
         ("id", |one, other| one.filename.cmp(&other.filename)),
-        ("import_error_id", |one, other| one.import_error_id.cmp(&other.import_error_id)),
-        ("timestamp", |one, other| one.timestamp.cmp(&other.timestamp)),
+        ("import_error_id", |one, other| {
+            one.import_error_id.cmp(&other.import_error_id)
+        }),
+        ("timestamp", |one, other| {
+            one.timestamp.cmp(&other.timestamp)
+        }),
         ("filename", |one, other| one.filename.cmp(&other.filename)),
     ];
     order(&mut shown, &call.fields, by)?;
@@ -99,7 +108,8 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let errors = call.app.import_errors()?.into_iter();
     let mut errors = errors.map(ImportErrorResponse::from);
     let found = errors.find(|error| error.import_error_id == wanted);
-    let found = found.ok_or_else(|| ApiError::missing(format!("there is no import error {wanted}")))?;
+    let found =
+        found.ok_or_else(|| ApiError::missing(format!("there is no import error {wanted}")))?;
     Reply::ok(&found)
 }
 

@@ -8,21 +8,19 @@ use serde::Serialize;
 /// Lines of a page.
 const LINES_MAX: usize = 10_000;
 
-pub(super) const ROUTES: &[Route] = &[
-    Route::airflow(
-        "GET",
-        "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
-        Viewer,
-        get,
-        About::new("The log of a try; 0 is every try")
-            .query(&[&[
-                ("map_index", Kind::Integer),
-                ("full_content", Kind::Truth),
-                ("token", Kind::Text),
-            ]])
-            .answers::<Log>(),
-    ),
-];
+pub(super) const ROUTES: &[Route] = &[Route::airflow(
+    "GET",
+    "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/logs/{try_number}",
+    Viewer,
+    get,
+    About::new("The log of a try; 0 is every try")
+        .query(&[&[
+            ("map_index", Kind::Integer),
+            ("full_content", Kind::Truth),
+            ("token", Kind::Text),
+        ]])
+        .answers::<Log>(),
+)];
 
 /// A line. Without a timestamp it goes on what the line before it began.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -99,7 +97,10 @@ mod tests {
     #[test]
     fn a_line_is_taken_apart_and_one_without_a_time_is_kept_whole() {
         let parsed = line("2026-01-05T02:00:00.123Z INFO  task: hello: there");
-        assert_eq!(parsed.timestamp.as_deref(), Some("2026-01-05T02:00:00.123Z"));
+        assert_eq!(
+            parsed.timestamp.as_deref(),
+            Some("2026-01-05T02:00:00.123Z")
+        );
         assert_eq!(parsed.level.as_deref(), Some("info"));
         assert_eq!(parsed.logger.as_deref(), Some("task"));
         assert_eq!(parsed.event, "hello: there");

@@ -1,7 +1,9 @@
 //! Pools: listed with what is taken of them, made, changed, deleted.
 
 use super::query::{By, PAGED, Page, Pattern, order};
-use super::{About, ApiError, Call, JsonSchema, Kind, Reply, Route, UPDATE_MASK, invalid, is_masked};
+use super::{
+    About, ApiError, Call, JsonSchema, Kind, Reply, Route, UPDATE_MASK, invalid, is_masked,
+};
 use crate::app::Role::{Admin, Viewer};
 use crate::app::{PoolRow, PoolUse};
 use airlock_core::ids::PoolName;
@@ -111,7 +113,12 @@ struct PoolPatchBody {
 
 impl PoolResponse {
     fn new(pool: &PoolRow, taken: &PoolUse) -> Self {
-        let occupied = taken.running + if pool.include_deferred { taken.deferred } else { 0 };
+        let occupied = taken.running
+            + if pool.include_deferred {
+                taken.deferred
+            } else {
+                0
+            };
         Self {
             name: pool.name.to_string(),
             slots: pool.slots,
@@ -122,7 +129,11 @@ impl PoolResponse {
             // An attempt that is admitted starts at once: nothing is queued.
             queued_slots: 0,
             scheduled_slots: taken.scheduled,
-            open_slots: if pool.slots < 0 { -1 } else { (pool.slots - occupied).max(0) },
+            open_slots: if pool.slots < 0 {
+                -1
+            } else {
+                (pool.slots - occupied).max(0)
+            },
             deferred_slots: taken.deferred,
             team_name: None,
         }
@@ -162,7 +173,9 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
 fn no_team(team: Option<&String>) -> Result<(), ApiError> {
     match team {
         None => Ok(()),
-        Some(_) => Err(ApiError::not_implemented("there are no teams: leave team_name out")),
+        Some(_) => Err(ApiError::not_implemented(
+            "there are no teams: leave team_name out",
+        )),
     }
 }
 
@@ -179,8 +192,10 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     no_team(body.team_name.as_ref())?;
     let name = PoolName::parse(&body.name).map_err(invalid)?;
     if call.app.pool(&body.name).is_ok() {
-        return Err(ApiError::conflict(format!("there is a pool {:?} already", body.name))
-            .hint("PATCH changes it"));
+        return Err(
+            ApiError::conflict(format!("there is a pool {:?} already", body.name))
+                .hint("PATCH changes it"),
+        );
     }
     let pool = PoolRow {
         name,

@@ -91,8 +91,8 @@ pub(super) fn order<T>(rows: &mut [T], fields: &Fields, known: &[By<T>]) -> Resu
     Ok(())
 }
 
-/// A pattern of SQL's LIKE that may stand anywhere in a text, whatever the case: `%` is any text, `_` any character, `|` an or.
-/// `name` is that of the field, without `_pattern`.
+/// A pattern of SQL's LIKE that may stand anywhere in a text, whatever the case, or the beginning of a text as it is: `%` is any
+/// text, `_` any character, `|` an or.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pattern {
     anywhere: Option<Vec<String>>,
@@ -102,33 +102,33 @@ pub(super) struct Pattern {
 impl Pattern {
     /// From `{name}_pattern` and `{name}_prefix_pattern`.
     pub(super) fn of(fields: &Fields, name: &str) -> Result<Self, ApiError> {
-        let parts = |text: &str, before: &str, after: &str| -> Vec<String> {
-            let part = |one: &str| format!("{before}{}{after}", one.trim().to_lowercase());
-            text.split('|').map(part).collect()
-        };
-        let anywhere = fields.text(&format!("{name}_pattern"))?;
-        let prefix = fields.text(&format!("{name}_prefix_pattern"))?;
-        Ok(Self {
+        let parts = |name: String| {
+            let text = fields.text(&name)?;
             // Airflow's pages send `~` for all.
-            anywhere: anywhere
-                .filter(|text| *text != "~")
-                .map(|text| parts(text, "%", "%")),
-            prefix: prefix
-                .filter(|text| *text != "~")
-                .map(|text| parts(text, "", "%")),
+            let text = text.filter(|text| *text != "~");
+            Ok::<_, ApiError>(text.map(|text| {
+                let parts = text.split('|').map(|part| part.trim().to_owned());
+                parts.collect::<Vec<String>>()
+            }))
+        };
+        let anywhere = parts(format!("{name}_pattern"))?;
+        Ok(Self {
+            anywhere: anywhere.map(|parts| {
+                let around = |part: &String| format!("%{}%", part.to_lowercase());
+                parts.iter().map(around).collect()
+            }),
+            prefix: parts(format!("{name}_prefix_pattern"))?,
         })
     }
 
     pub(super) fn fits(&self, text: &str) -> bool {
-        let fits = |patterns: &Option<Vec<String>>| {
-            let Some(patterns) = patterns else {
-                return true;
-            };
+        let is_like = self.anywhere.as_ref().is_none_or(|patterns| {
             let text: Vec<char> = text.to_lowercase().chars().collect();
             let one = |pattern: &String| like(&pattern.chars().collect::<Vec<_>>(), &text);
             patterns.iter().any(one)
-        };
-        fits(&self.anywhere) && fits(&self.prefix)
+        });
+        let mut prefixes = self.prefix.iter().flatten();
+        is_like && (self.prefix.is_none() || prefixes.any(|prefix| text.starts_with(prefix)))
     }
 }
 
@@ -258,7 +258,13 @@ mod tests {
     #[test]
     fn a_page_is_cut_and_never_larger_than_the_limit() {
         let page = |query| Page::of(&given(query));
-        assert_eq!(page("").unwrap(), Page { limit: 50, offset: 0 });
+        assert_eq!(
+            page("").unwrap(),
+            Page {
+                limit: 50,
+                offset: 0
+            }
+        );
         assert_eq!(page("limit=9999").unwrap().limit, LIMIT_MAX);
         assert!(page("limit=-1").is_err() && page("offset=x").is_err());
         let cut = page("limit=2&offset=3").unwrap().cut((0..9).collect());
@@ -292,7 +298,7 @@ mod tests {
         assert!(fits("~", "anything") && fits("", "anything"));
         assert!(!fits("churn", "chur"));
         let prefix = Pattern::of(&given("x_prefix_pattern=we"), "x").unwrap();
-        assert!(prefix.fits("weekly") && !prefix.fits("biweekly"));
+        assert!(prefix.fits("weekly") && !prefix.fits("biweekly") && !prefix.fits("Weekly"));
     }
 
     #[test]
@@ -301,7 +307,7 @@ mod tests {
             &given("d_gte=2026-01-01&d_lt=2026-01-02T00:00:00%2B01:00"),
             "d",
         );
-        assert!(range.is_err(), "a date alone is no date and time");
+        assert!(range.is_ok(), "a date alone is its midnight");
         let query = given("d_gte=2026-01-01T00:00:00&d_lt=2026-01-02T00:00:00%2B01:00");
         let range = Range::<Timestamp>::of(&query, "d").unwrap();
         let at = |text: &str| Some(text.parse::<Timestamp>().unwrap());

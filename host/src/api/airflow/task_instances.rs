@@ -3,7 +3,9 @@
 use super::dag_runs::{DATES, Dates, Known, batch_fields, seconds};
 use super::dag_versions::DagVersionResponse;
 use super::query::{By, PAGED, Page, Pattern, Range, is_wanted, order};
-use super::{ALL, About, ApiError, Call, Fields, JsonSchema, Kind, Query, Reply, Route, ids, object};
+use super::{
+    ALL, About, ApiError, Call, Fields, JsonSchema, Kind, Query, Reply, Route, ids, object,
+};
 use crate::app::Role::Viewer;
 use crate::app::{InstanceRow, RunInside, RunRow, task_instance_name};
 use airlock_core::ids::{DagId, RunId, TaskInstanceKey};
@@ -11,8 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub(super) const TASK: &str =
-    "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}";
+pub(super) const TASK: &str = "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}";
 pub(super) const MAPPED: &str =
     "/api/v2/dags/{dag_id}/dagRuns/{dag_run_id}/taskInstances/{task_id}/{map_index}";
 
@@ -263,13 +264,25 @@ const ORDERS: &[By<TaskInstanceResponse>] = &[
         let (one, other) = (one.duration.unwrap_or(-1.0), other.duration.unwrap_or(-1.0));
         one.total_cmp(&other)
     }),
-    ("start_date", |one, other| one.start_date.cmp(&other.start_date)),
+    ("start_date", |one, other| {
+        one.start_date.cmp(&other.start_date)
+    }),
     ("end_date", |one, other| one.end_date.cmp(&other.end_date)),
-    ("map_index", |one, other| one.map_index.cmp(&other.map_index)),
-    ("try_number", |one, other| one.try_number.cmp(&other.try_number)),
-    ("logical_date", |one, other| one.logical_date.cmp(&other.logical_date)),
-    ("run_after", |one, other| one.run_after.cmp(&other.run_after)),
-    ("data_interval_start", |one, other| one.logical_date.cmp(&other.logical_date)),
+    ("map_index", |one, other| {
+        one.map_index.cmp(&other.map_index)
+    }),
+    ("try_number", |one, other| {
+        one.try_number.cmp(&other.try_number)
+    }),
+    ("logical_date", |one, other| {
+        one.logical_date.cmp(&other.logical_date)
+    }),
+    ("run_after", |one, other| {
+        one.run_after.cmp(&other.run_after)
+    }),
+    ("data_interval_start", |one, other| {
+        one.logical_date.cmp(&other.logical_date)
+    }),
 ];
 
 /// The runs that a path means.
@@ -338,8 +351,19 @@ fn list_batch(call: &Call<'_>) -> Result<Reply, ApiError> {
     let fields = batch_fields(
         call,
         &[
-            "dag_ids", "dag_run_ids", "task_ids", "state", "pool", "queue", "order_by", "page_limit", "page_offset",
-            "duration_gte", "duration_gt", "duration_lte", "duration_lt",
+            "dag_ids",
+            "dag_run_ids",
+            "task_ids",
+            "state",
+            "pool",
+            "queue",
+            "order_by",
+            "page_limit",
+            "page_offset",
+            "duration_gte",
+            "duration_gt",
+            "duration_lte",
+            "duration_lt",
         ],
     )?;
     let filter = Filter::of(&fields, fields.texts("task_ids")?)?;

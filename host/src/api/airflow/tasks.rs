@@ -91,7 +91,10 @@ fn word(value: &impl Serialize) -> Option<String> {
 
 impl TaskResponse {
     fn new(dag: &Dag, index: TaskIndex, task: &Task) -> Self {
-        let below = dag.tasks.iter().filter(|one| one.depends_on.contains(&index));
+        let below = dag
+            .tasks
+            .iter()
+            .filter(|one| one.depends_on.contains(&index));
         Self {
             task_id: task.task_id.to_string(),
             task_display_name: task
@@ -146,8 +149,12 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
             one.task_display_name.cmp(&other.task_display_name)
         }),
         ("owner", |one, other| one.owner.cmp(&other.owner)),
-        ("operator_name", |one, other| one.operator_name.cmp(&other.operator_name)),
-        ("priority_weight", |one, other| one.priority_weight.cmp(&other.priority_weight)),
+        ("operator_name", |one, other| {
+            one.operator_name.cmp(&other.operator_name)
+        }),
+        ("priority_weight", |one, other| {
+            one.priority_weight.cmp(&other.priority_weight)
+        }),
     ];
     order(&mut tasks, &call.fields, by)?;
     Reply::ok(&Tasks {
@@ -162,8 +169,7 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let found = dag
         .find(task_id.as_str())
         .and_then(|index| Some((index, dag.task(index)?)));
-    let (index, task) = found.ok_or_else(|| {
-        ApiError::missing(format!("dag {} has no task {task_id}", dag.dag_id))
-    })?;
+    let (index, task) = found
+        .ok_or_else(|| ApiError::missing(format!("dag {} has no task {task_id}", dag.dag_id)))?;
     Reply::ok(&TaskResponse::new(&dag, index, task))
 }

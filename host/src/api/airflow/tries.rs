@@ -79,8 +79,24 @@ struct Tries {
 
 /// The fields of a task instance that a try has too.
 const SHARED: [&str; 19] = [
-    "task_id", "dag_id", "dag_run_id", "map_index", "max_tries", "task_display_name", "dag_display_name", "hostname", "unixname",
-    "pool", "pool_slots", "queue", "priority_weight", "operator", "operator_name", "pid", "executor", "executor_config",
+    "task_id",
+    "dag_id",
+    "dag_run_id",
+    "map_index",
+    "max_tries",
+    "task_display_name",
+    "dag_display_name",
+    "hostname",
+    "unixname",
+    "pool",
+    "pool_slots",
+    "queue",
+    "priority_weight",
+    "operator",
+    "operator_name",
+    "pid",
+    "executor",
+    "executor_config",
     "dag_version",
 ];
 
@@ -95,7 +111,10 @@ struct Ends {
 fn by_try(attempts: &[AttemptFact], instance: &InstanceRow) -> BTreeMap<u32, Ends> {
     let mut tries: BTreeMap<u32, Ends> = BTreeMap::new();
     for attempt in attempts {
-        let state = attempt.end.as_ref().map_or("running", |end| end.as_airflow());
+        let state = attempt
+            .end
+            .as_ref()
+            .map_or("running", |end| end.as_airflow());
         let known = tries.entry(attempt.try_number).or_insert(Ends {
             start: attempt.start_date,
             end: None,
@@ -117,7 +136,9 @@ fn tries(call: &Call<'_>) -> Result<Vec<(u32, Try)>, ApiError> {
         task: instance.task,
         map_index: instance.row.map_index,
     };
-    let mut attempts = call.app.attempt_facts(&inside.run.dag_id, &inside.run.run_id)?;
+    let mut attempts = call
+        .app
+        .attempt_facts(&inside.run.dag_id, &inside.run.run_id)?;
     attempts.retain(|attempt| attempt.ti == ti);
     let shared = Shared::new(&inside, &mut Known::new(call.app))?;
     let whole = serde_json::to_value(shared.instance(&instance));
@@ -153,9 +174,8 @@ fn get(call: &Call<'_>) -> Result<Reply, ApiError> {
     let wanted = call.fields.need_integer("task_try_number")?;
     let mut tries = tries(call)?.into_iter();
     let found = tries.find(|(number, _)| i64::from(*number) == wanted);
-    let (_, found) = found.ok_or_else(|| {
-        ApiError::missing(format!("the task instance has no try {wanted}"))
-    })?;
+    let (_, found) =
+        found.ok_or_else(|| ApiError::missing(format!("the task instance has no try {wanted}")))?;
     Reply::ok(&found)
 }
 

@@ -108,7 +108,9 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
     let by: &[By<VariableResponse>] = &[
         ("id", |one, other| one.key.cmp(&other.key)),
         ("key", |one, other| one.key.cmp(&other.key)),
-        ("description", |one, other| one.description.cmp(&other.description)),
+        ("description", |one, other| {
+            one.description.cmp(&other.description)
+        }),
     ];
     order(&mut shown, &call.fields, by)?;
     Reply::ok(&Variables {
@@ -141,7 +143,9 @@ fn set(call: &Call<'_>, event: &str, key: &str, variable: &Variable) -> Result<(
 fn no_team(body: &VariableBody) -> Result<(), ApiError> {
     match body.team_name {
         None => Ok(()),
-        Some(_) => Err(ApiError::not_implemented("there are no teams: leave team_name out")),
+        Some(_) => Err(ApiError::not_implemented(
+            "there are no teams: leave team_name out",
+        )),
     }
 }
 
@@ -156,8 +160,10 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: VariableBody = call.read()?;
     no_team(&body)?;
     if shown(call, &body.key).is_ok() {
-        return Err(ApiError::conflict(format!("variable {:?} is set already", body.key))
-            .hint("PATCH sets it anew"));
+        return Err(
+            ApiError::conflict(format!("variable {:?} is set already", body.key))
+                .hint("PATCH sets it anew"),
+        );
     }
     let variable = Variable {
         value: text(body.value),
@@ -180,7 +186,11 @@ fn patch(call: &Call<'_>) -> Result<Reply, ApiError> {
     shown(call, key)?;
     let old = call.app.variable(key)?.value;
     let variable = Variable {
-        value: if is_masked(&call.fields, "value")? { old.value } else { text(body.value) },
+        value: if is_masked(&call.fields, "value")? {
+            old.value
+        } else {
+            text(body.value)
+        },
         description: if is_masked(&call.fields, "description")? {
             old.description
         } else {

@@ -3,7 +3,9 @@
 use super::dags::display_name;
 use super::query::{PAGED, Page, Pattern};
 use super::task_instances::{inside, named};
-use super::{ALL, About, ApiError, Call, JsonSchema, Kind, MAP_INDEX, Query, Reply, Route, UNMAPPED};
+use super::{
+    ALL, About, ApiError, Call, JsonSchema, Kind, MAP_INDEX, Query, Reply, Route, UNMAPPED,
+};
 use crate::app::Role::{Operator, Viewer};
 use crate::app::{InstanceName, RunInside, XComRow};
 use jiff::Timestamp;
@@ -236,7 +238,10 @@ fn edit(
         task_id: call.task_id()?.to_string(),
         map_index,
     };
-    let subject = format!("{}/{}/{}/{map_index}/{key}", name.dag_id, name.run_id, name.task_id);
+    let subject = format!(
+        "{}/{}/{}/{map_index}/{key}",
+        name.dag_id, name.run_id, name.task_id
+    );
     call.audited(event, &subject, || {
         let edited = call.app.edit_xcom(&name, key, value, &call.actor.id);
         Ok(call.wait(edited)?)
@@ -248,10 +253,18 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     let inside = inside(call)?;
     named(call, &inside, body.map_index)?;
     if find(call, &body.key, body.map_index).is_ok() {
-        return Err(ApiError::conflict(format!("there is an XCom {:?} already", body.key))
-            .hint("PATCH sets it anew"));
+        return Err(
+            ApiError::conflict(format!("there is an XCom {:?} already", body.key))
+                .hint("PATCH sets it anew"),
+        );
     }
-    edit(call, "create_xcom_entry", &body.key, body.map_index, Some(&body.value))?;
+    edit(
+        call,
+        "create_xcom_entry",
+        &body.key,
+        body.map_index,
+        Some(&body.value),
+    )?;
     Reply::created(&shown(call, &body.key, body.map_index)?)
 }
 
@@ -259,7 +272,13 @@ fn update(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: XComUpdateBody = call.read()?;
     let key = call.fields.need_text("xcom_key")?;
     find(call, key, body.map_index)?;
-    edit(call, "update_xcom_entry", key, body.map_index, Some(&body.value))?;
+    edit(
+        call,
+        "update_xcom_entry",
+        key,
+        body.map_index,
+        Some(&body.value),
+    )?;
     Reply::ok(&shown(call, key, body.map_index)?)
 }
 
