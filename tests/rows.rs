@@ -42,12 +42,6 @@ const WITHOUT: &[(&str, &str)] = &[
         "i4",
         "numbers of Airflow's loop that Airlock's loop does not have",
     ),
-    ("i11", "the REST API is to come"),
-    (
-        "i12",
-        "an audit trail of people's changes through the program is to come",
-    ),
-    ("i20", "metrics and traces are to come"),
     (
         "m5",
         "a run keeps the DAG's version; the digests of its components are to come",

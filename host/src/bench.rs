@@ -2,6 +2,7 @@
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
 mod gate;
+mod http;
 mod lang;
 mod linear;
 mod ml;
@@ -9,6 +10,7 @@ mod size;
 mod train;
 
 pub use gate::{GateReport, gate};
+pub use http::{HttpReport, HttpShape, http};
 pub use lang::{LangFigures, LangReport, lang};
 pub use linear::{LinearReport, linear};
 pub use ml::{MlReport, MlShape, ml};

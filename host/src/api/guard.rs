@@ -1,7 +1,7 @@
 //! The one layer that every request passes: is it meant for this service, and whose token has it? It lets nobody in by the form of
 //! a path: what is open is a list of exact paths. It refuses to know what a route does.
 
-use super::error::ApiError;
+use super::error::{ApiError, written};
 use super::listen::Listen;
 use crate::app::{App, Caller};
 use axum::extract::{Request, State};
@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What may be read without a token.
-pub const OPEN_PATHS: [&str; 3] = ["/health", "/healthz", "/version"];
+pub const OPEN_PATHS: [&str; 4] = ["/health", "/healthz", "/readyz", "/version"];
 /// The longest Authorization header that is looked at, bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
 
@@ -31,7 +32,9 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let shown = shown(&guard.listen, &request);
-    let mut response = match admit(guard.app, shown).await {
+    let path = request.uri().path().to_owned();
+    let (begun, method, app) = (Instant::now(), request.method().clone(), guard.app.clone());
+    let response = match admit(guard.app, shown).await {
         Ok(caller) => {
             if let Some(caller) = caller {
                 request.extensions_mut().insert(caller);
@@ -40,6 +43,10 @@ pub(super) async fn guard(
         }
         Err(error) => error.into_response(),
     };
+    let mut response = written(&path, response);
+    let status = response.status().as_u16();
+    app.metrics()
+        .answered(method.as_str(), status, begun.elapsed());
     let headers = response.headers_mut();
     // An artifact is whatever a client uploaded: no browser may take it for a page.
     headers.insert(
@@ -53,6 +60,7 @@ pub(super) async fn guard(
 /// The token that a request shows; none on an open path.
 fn shown(listen: &Listen, request: &Request) -> Result<Option<String>, ApiError> {
     check_host(listen, request)?;
+    check_origin(listen, request)?;
     if request.method() == Method::GET && OPEN_PATHS.contains(&request.uri().path()) {
         return Ok(None);
     }
@@ -102,6 +110,21 @@ fn check_host(listen: &Listen, request: &Request) -> Result<(), ApiError> {
     Err(ApiError::denied(format!(
         "the Host header {shown:?} does not name this service; `airlock serve --listen-name NAME` adds a name"
     )))
+}
+
+/// A page of somebody else's may send a request and not read the answer: what it sends says so, and is refused.
+fn check_origin(listen: &Listen, request: &Request) -> Result<(), ApiError> {
+    for origin in request.headers().get_all(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        if !listen.is_called(host) {
+            let shown: String = origin.chars().take(80).collect();
+            return Err(ApiError::denied(format!(
+                "the request comes from a page of {shown:?}, and not from this service"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The token of a request: a bearer's, or the password of basic authentication.

@@ -89,7 +89,7 @@ impl App {
             source: source.clone(),
             fileloc: row.fileloc.clone(),
         };
-        let is_known = old.is_some_and(|old| {
+        let is_known = old.as_ref().is_some_and(|old| {
             (&old.dag_version, &old.fileloc) == (&row.dag_version, &row.fileloc)
         });
         if is_known {
@@ -101,11 +101,13 @@ impl App {
             expect: None,
             value: Some(encode_row(&version_row)?),
         };
+        let mut rows = vec![
+            (Table::DagVersion, version_write),
+            (Table::Dag, dag_write(&row)?),
+        ];
+        rows.extend(self.numbered_version(&row, old.as_ref())?);
         self.store.commit(Commit {
-            rows: vec![
-                (Table::DagVersion, version_write),
-                (Table::Dag, dag_write(&row)?),
-            ],
+            rows,
             ..Commit::default()
         })?;
         self.tell_dag(&row.dag_id)?;

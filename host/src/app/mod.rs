@@ -2,43 +2,63 @@
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
 mod assets;
+mod attempts;
+mod audit;
 mod backfills;
 mod callbacks;
 mod changes;
 mod connections;
 mod dag_list;
 mod dag_runs;
+mod dag_versions;
 mod dags;
 mod experiments;
 mod folders;
 mod gpus;
+mod health;
 mod import;
 mod models;
 mod open;
+mod plugin_rows;
 mod pools;
 mod questions;
+mod reach;
 mod retention;
+mod run_inside;
 mod runs;
 mod task_instances;
 mod tokens;
 mod variables;
 
+pub use crate::capability::{Question, Response};
 pub use crate::capability::{StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
+pub use crate::scheduler::{
+    ChangedInstance, DagRow, RunRow, Selection, TaskInstanceRow, Version, task_instance_name,
+};
+pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
+pub use crate::traces::OtlpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
+pub use attempts::{AttemptEnd, AttemptFact};
+pub use audit::{AuditDigest, AuditRow, ChangeNote};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
 pub use connections::ConnectionRow;
 pub use dag_list::DagOverview;
+pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use experiments::{ArtifactRow, TrackingRunDetail};
 pub use folders::{DagFolders, ImportError, Watch};
+pub use health::{Health, PoolUse};
 pub use import::{Exported, Imported, OnExisting};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
+pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
+pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
 pub use retention::{Cleaned, RetentionPolicy};
+pub use run_inside::{InstanceRow, RunInside};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
 pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, TokenRow};
@@ -47,11 +67,13 @@ pub use variables::VariableRow;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStore, Outbox};
 use crate::gpus::GpuSource;
+use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
-use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
+use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError, SeenRuns};
 use crate::secrets::{Secrets, SecretsError};
 use crate::store::{CommitError, Store, StoreError};
+use crate::traces::Unreadable;
 use crate::tracking::{Registry, Tracking};
 use std::sync::Arc;
 
@@ -68,6 +90,8 @@ pub struct App {
     logs: Arc<LogStore>,
     outbox: Arc<Outbox>,
     gpus: Arc<GpuSource>,
+    seen: Arc<SeenRuns>,
+    metrics: Arc<Metrics>,
     _scratch: Option<open::Scratch>,
 }
 
@@ -80,6 +104,11 @@ impl App {
     /// The sandbox, for measuring it.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// What is counted and measured.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The store, for maintenance.
@@ -154,6 +183,13 @@ impl From<SecretsError> for UserError {
             error @ SecretsError::Sealed { .. } => Self::new(ErrorKind::Store, error),
             error => Self::new(ErrorKind::Usage, error),
         }
+    }
+}
+
+impl From<Unreadable> for UserError {
+    fn from(error: Unreadable) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sends traces to a collector there; unset it to send none")
     }
 }
 

@@ -8,12 +8,14 @@ use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::gpus::GpuSource;
+use crate::metrics::{Metered, Metrics, OnEnd};
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
-use crate::scheduler::{Options, SystemClock, prepare};
+use crate::scheduler::{Options, SeenRuns, SystemClock, prepare};
 use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
+use crate::traces::{Exporter, OtlpSettings};
 use crate::tracking::{Registry, Tracking};
 use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
@@ -58,6 +60,8 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Where mails are handed in; none are sent without.
     pub smtp: Option<SmtpSettings>,
+    /// Where traces of runs are sent; none are without.
+    pub otlp: Option<OtlpSettings>,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -120,6 +124,16 @@ impl App {
     )]
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
+        let metrics = Arc::new(Metrics::default());
+        let exporter = config.otlp.map(Exporter::start).transpose();
+        let exporter = exporter
+            .map_err(|error| UserError::new(ErrorKind::Usage, error))?
+            .map(Arc::new);
+        if let Some(exporter) = &exporter {
+            exporter.reads(&store);
+        }
+        let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
+        let store = Metered::new(store, metrics.clone(), on_end);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
@@ -142,6 +156,7 @@ impl App {
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
+        let seen = Arc::new(SeenRuns::new(store.clone()));
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -153,7 +168,7 @@ impl App {
                 gpus: gpus.clone(),
             }),
             store: store.clone(),
-            dag_state: Arc::new(StoreDagState::new(store.clone())),
+            dag_state: Arc::new(StoreDagState::new(store.clone(), seen.clone())),
             secrets: secrets.clone(),
             trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
@@ -201,6 +216,8 @@ impl App {
             secrets,
             logs,
             gpus,
+            seen,
+            metrics,
             _scratch: scratch,
         })
     }

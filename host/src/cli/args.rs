@@ -558,6 +558,21 @@ pub struct Bench {
     /// several times
     #[arg(long = "component", value_name = "FILE", requires = "lang")]
     pub components: Vec<PathBuf>,
+    /// Measure reads over HTTP on a store full of finished runs, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear", "ml"])]
+    pub http: bool,
+    /// Finished runs in the store that is read over HTTP
+    #[arg(long, default_value_t = 100_000, requires = "http")]
+    pub http_runs: usize,
+    /// DAGs in it
+    #[arg(long, default_value_t = 1_000, requires = "http")]
+    pub http_dags: usize,
+    /// Connections that ask at once
+    #[arg(long, default_value_t = 8, requires = "http")]
+    pub http_connections: usize,
+    /// Requests of each connection to each route
+    #[arg(long, default_value_t = 1_000, requires = "http")]
+    pub http_requests: usize,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

@@ -24,6 +24,9 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     if args.size {
         return size(global, args);
     }
+    if args.http {
+        return super::bench_http::run(global, args);
+    }
     if args.train {
         return training(global, args);
     }

@@ -11,6 +11,7 @@ pub mod args_service;
 mod assets;
 mod backfills;
 mod bench;
+mod bench_http;
 mod bench_lang;
 mod changes;
 mod confirm;

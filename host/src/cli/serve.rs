@@ -5,7 +5,7 @@ use super::control::{Frame, Request, read_request, socket_path};
 use super::output::say;
 use super::session::{self, Screen, Session};
 use super::settings::{Need, config, data_folder, retention};
-use crate::api::{Api, LISTEN_DEFAULT, Listen};
+use crate::api::{Api, LISTEN_DEFAULT, Listen, Tls};
 use crate::app::{App, Config, DagFolders, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::TaskId;
@@ -73,12 +73,27 @@ fn where_to_listen(global: &Global, command: &Serve) -> Result<Option<Listen>, U
         &command.api.listen_names
     };
     let text = given.unwrap_or(LISTEN_DEFAULT);
-    Listen::parse(text, command.api.listen_public, names)
+    let is_public = command.api.listen_public || command.api.tls_cert.is_some();
+    Listen::parse(text, is_public, names)
+}
+
+fn tls(command: &Serve) -> Result<Option<Tls>, UserError> {
+    let files = command
+        .api
+        .tls_cert
+        .as_ref()
+        .zip(command.api.tls_key.as_ref());
+    files
+        .map(|(certificate, key)| Tls::load(certificate, key))
+        .transpose()
 }
 
 /// Says where the API is and, while nobody can use it, how that changes. It never makes a secret by itself.
 fn introduce(app: &App, api: &Api) -> Result<(), UserError> {
-    say(&format!("API for MLflow clients at {}", api.url()));
+    say(&format!(
+        "API for Airflow and MLflow clients at {}",
+        api.url()
+    ));
     if app.tokens()?.is_empty() {
         say("nobody has a token yet: `airlock tokens create NAME --role operator` makes one");
     }
@@ -101,7 +116,7 @@ async fn serve(
         stop(SignalKind::interrupt())?,
     );
     let api = match where_to_listen(global, &command)? {
-        Some(place) => Some(Api::bind(place, &data_folder(global)).await?),
+        Some(place) => Some(Api::bind(place, tls(&command)?, &data_folder(global)).await?),
         None => None,
     };
     let folders = DagFolders::new(command.dags);

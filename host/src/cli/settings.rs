@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::session;
-use crate::app::{App, Config, Data, RetentionPolicy, SmtpSettings};
+use crate::app::{App, Config, Data, OtlpSettings, RetentionPolicy, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
 use std::io::Write;
@@ -94,6 +94,10 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         storage: global.storage.clone(),
         secrets: global.secrets.clone(),
         smtp: smtp(global),
+        otlp: match need {
+            Need::Execution => OtlpSettings::from_env(|name| std::env::var(name).ok())?,
+            _ => None,
+        },
         plugin_folders: global.plugin_folders.clone(),
         parallelism: global
             .parallelism
