@@ -36,7 +36,7 @@ pub enum BuildError {
         second_file: String,
     },
     /// This program was made without the language.
-    #[error("this airlock was built without {language}")]
+    #[error("this airlock makes no components from {language}")]
     NotBuiltIn {
         /// Which language.
         language: Language,
@@ -111,7 +111,8 @@ impl BuildError {
             Self::MissingTool { install, .. } => format!("install it with `{install}`"),
             Self::Fetch { .. } => "it needs its registry once, and is kept afterwards; AIRLOCK_CACHE names the folder".to_owned(),
             Self::Exists { .. } => "choose another name, or move the folder away".to_owned(),
-            Self::NotBuiltIn { .. } | Self::BadName { .. } | Self::Refused { .. } | Self::Invalid { .. } | Self::Io { .. } => return None,
+            Self::NotBuiltIn { .. } => "build the component with the language's own tools against wit/, and give the .wasm file".to_owned(),
+            Self::BadName { .. } | Self::Refused { .. } | Self::Invalid { .. } | Self::Io { .. } => return None,
         })
     }
 }

@@ -8,7 +8,7 @@ pub(super) use fetch::{NpmTool, PypiTool};
 pub(super) use process::{command, run};
 
 use super::{BuildError, Language};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where tools are found and kept.
 #[derive(Debug, Clone)]
