@@ -71,6 +71,14 @@ pub enum BuildError {
         /// What it said.
         output: String,
     },
+    /// A tool did not come to its end.
+    #[error("`{command}` was stopped after {seconds} seconds")]
+    TooLong {
+        /// What was run.
+        command: String,
+        /// Its limit.
+        seconds: u64,
+    },
     /// What the tools made is no component of the contract.
     #[error("{path} does not build: {reason}")]
     Invalid {
@@ -111,6 +119,7 @@ impl BuildError {
             Self::MissingTool { install, .. } => format!("install it with `{install}`"),
             Self::Fetch { .. } => "it needs its registry once, and is kept afterwards; AIRLOCK_CACHE names the folder".to_owned(),
             Self::Exists { .. } => "choose another name, or move the folder away".to_owned(),
+            Self::TooLong { .. } => "code at the top of a module runs while it is built, and must come to an end".to_owned(),
             Self::NotBuiltIn { .. } => "build the component with the language's own tools against wit/, and give the .wasm file".to_owned(),
             Self::BadName { .. } | Self::Refused { .. } | Self::Invalid { .. } | Self::Io { .. } => return None,
         })
@@ -124,6 +133,7 @@ impl From<BuildError> for UserError {
                 ErrorKind::NotFound
             }
             BuildError::Exists { .. } => ErrorKind::Conflict,
+            BuildError::TooLong { .. } => ErrorKind::TimedOut,
             _ => ErrorKind::Usage,
         };
         let hint = error.hint();
