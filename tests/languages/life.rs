@@ -339,7 +339,7 @@ fn a_single_typescript_file_uses_every_interface() {
     let (code, told) = ends("copies", paths.clone(), &["storage=file://./"]);
     assert_eq!(code, 0, "{told}");
     assert_eq!(told["xcoms"]["return_value"], "denied");
-    assert_eq!(told["xcoms"]["copied"]["size"], 16);
+    assert_eq!(told["xcoms"]["copied"]["size"], 15);
     let copy = std::fs::read_to_string(airlock.folder().join("out.txt")).unwrap();
     assert_eq!(copy, "hin und zurück");
     let (_, told) = ends(

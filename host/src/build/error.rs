@@ -36,7 +36,7 @@ pub enum BuildError {
         second_file: String,
     },
     /// This program was made without the language.
-    #[error("this airlock was built without {language}")]
+    #[error("this airlock makes no components from {language}")]
     NotBuiltIn {
         /// Which language.
         language: Language,
@@ -70,6 +70,14 @@ pub enum BuildError {
         command: String,
         /// What it said.
         output: String,
+    },
+    /// A tool did not come to its end.
+    #[error("`{command}` was stopped after {seconds} seconds")]
+    TooLong {
+        /// What was run.
+        command: String,
+        /// Its limit.
+        seconds: u64,
     },
     /// What the tools made is no component of the contract.
     #[error("{path} does not build: {reason}")]
@@ -106,12 +114,14 @@ impl BuildError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::UnknownLanguage { .. } => "it looks for Cargo.toml (Rust), *.py or pyproject.toml (Python), package.json, *.ts or *.js (TypeScript), *.c (C), go.mod (Go); `airlock plugins new NAME --lang rust` makes a folder to begin with".to_owned(),
+            Self::UnknownLanguage { .. } => "it looks for Cargo.toml (Rust), *.py or pyproject.toml (Python), package.json, *.ts or *.js (TypeScript) or *.c (C); `airlock plugins new NAME --lang rust` makes a folder to begin with".to_owned(),
             Self::TwoLanguages { .. } => "one component has one language: name the file instead of the folder, or move one of them out".to_owned(),
             Self::MissingTool { install, .. } => format!("install it with `{install}`"),
             Self::Fetch { .. } => "it needs its registry once, and is kept afterwards; AIRLOCK_CACHE names the folder".to_owned(),
             Self::Exists { .. } => "choose another name, or move the folder away".to_owned(),
-            Self::NotBuiltIn { .. } | Self::BadName { .. } | Self::Refused { .. } | Self::Invalid { .. } | Self::Io { .. } => return None,
+            Self::TooLong { .. } => "code at the top of a module runs while it is built, and must come to an end".to_owned(),
+            Self::NotBuiltIn { .. } => "build the component with the language's own tools against wit/, and give the .wasm file".to_owned(),
+            Self::BadName { .. } | Self::Refused { .. } | Self::Invalid { .. } | Self::Io { .. } => return None,
         })
     }
 }
@@ -123,6 +133,7 @@ impl From<BuildError> for UserError {
                 ErrorKind::NotFound
             }
             BuildError::Exists { .. } => ErrorKind::Conflict,
+            BuildError::TooLong { .. } => ErrorKind::TimedOut,
             _ => ErrorKind::Usage,
         };
         let hint = error.hint();

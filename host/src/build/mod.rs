@@ -9,7 +9,6 @@ mod c;
 mod component;
 mod detect;
 mod error;
-mod go;
 mod language;
 mod new;
 mod python;
@@ -52,7 +51,10 @@ pub fn build(path: &Path, out: Option<&Path>, tools: &Tools) -> Result<Built, Bu
         Language::Python => python::build(&source, &component, tools),
         Language::TypeScript => typescript::build(&source, &component, tools),
         Language::C => c::build(&source, &component, tools),
-        Language::Go => go::build(&source, &component, tools),
+        // The folder is known, so that the answer is about it.
+        Language::Go => Err(BuildError::NotBuiltIn {
+            language: Language::Go,
+        }),
     }?;
     Ok(Built {
         language: source.language,

@@ -1,10 +1,11 @@
 //! TypeScript and JavaScript: a package, or one file, in a QuickJS engine. The work is done by a script beside tools that npm
 //! fetches: the type checker, esbuild and componentize-qjs.
 
-use super::tools::{NpmTool, command, run};
+use super::tools::{NpmTool, command, run_within};
 use super::{BuildError, Language, Source, Tools, sdk};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The tools.
 const TOOLS: NpmTool = NpmTool {
@@ -15,6 +16,8 @@ const TOOLS: NpmTool = NpmTool {
 };
 /// What drives them.
 const SCRIPT: &str = include_str!("tools/componentize.mjs");
+/// How long they may take. A module's top level runs meanwhile.
+const TIME_MAX: Duration = Duration::from_secs(180);
 /// Where a package begins that does not say it.
 const ENTRIES: [&str; 4] = ["src/index.ts", "index.ts", "src/index.js", "index.js"];
 
@@ -39,9 +42,9 @@ pub(super) fn build(source: &Source, out: &Path, tools: &Tools) -> Result<(), Bu
     let mut componentize = command(&node);
     componentize
         .arg(&script)
-        .arg(request.to_string())
+        .env("AIRLOCK_REQUEST", request.to_string())
         .current_dir(&source.folder);
-    let done = run(&mut componentize, &entry);
+    let done = run_within(&mut componentize, &entry, TIME_MAX);
     let _ = std::fs::remove_file(&script);
     done.map(drop)
 }

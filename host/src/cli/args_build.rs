@@ -18,8 +18,6 @@ pub enum Lang {
     Ts,
     /// Files with a table of operators
     C,
-    /// A module with a list of operators
-    Go,
 }
 
 impl From<Lang> for Language {
@@ -29,7 +27,6 @@ impl From<Lang> for Language {
             Lang::Python => Self::Python,
             Lang::Ts => Self::TypeScript,
             Lang::C => Self::C,
-            Lang::Go => Self::Go,
         }
     }
 }

@@ -154,7 +154,8 @@ fn wasmtime_config(config: &SandboxConfig, pooled: bool) -> Config {
         .max_wasm_stack(WASM_STACK_BYTES_MAX)
         .async_stack_size(ASYNC_STACK_BYTES)
         .concurrency_support(false)
-        .wasm_multi_memory(false)
+        // wasmtime's own adapters between the parts of a composed component have two; without this they panic.
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_READ))
         // Names come from the name section; files and lines would need debug information in every plugin.

@@ -7,7 +7,7 @@ import { build } from "esbuild";
 import ts from "typescript";
 import { componentize } from "componentize-qjs";
 
-const { entry, folder, sdk, wit, out, name, version } = JSON.parse(process.argv[2]);
+const { entry, folder, sdk, wit, out, name, version } = JSON.parse(process.env.AIRLOCK_REQUEST);
 
 function fail(text) {
   console.error(text.trimEnd());
@@ -56,11 +56,11 @@ try {
   // Clocks and random numbers come from WASI; what uses neither imports nothing of it.
   const needsWasi = /\b(Date|Math\s*\.\s*random|performance|crypto|console|setTimeout|setInterval|process)\b/.test(source);
   const { component } = await componentize({
-    witPath: scratch, jsSource: source, world: "plugin", sync: true, optSize: true, stubWasi: !needsWasi,
+    witPath: scratch, jsSource: source, world: "plugin", sync: true, optSize: false, stubWasi: !needsWasi,
   });
   writeFileSync(out, component);
 } catch (error) {
-  fail(String(error.message ?? error));
+  fail(String(error.message ?? error).replace(/^: /, ""));
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -5,7 +5,7 @@ mod fetch;
 mod process;
 
 pub(super) use fetch::{NpmTool, PypiTool};
-pub(super) use process::{command, run};
+pub(super) use process::{command, run, run_within};
 
 use super::{BuildError, Language};
 use std::path::PathBuf;
