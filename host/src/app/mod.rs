@@ -37,6 +37,7 @@ pub use crate::scheduler::{
     ChangedInstance, DagRow, RunRow, Selection, TaskInstanceRow, Version, task_instance_name,
 };
 pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
+pub(crate) use crate::store::hex;
 pub use crate::traces::OtlpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use attempts::{AttemptEnd, AttemptFact};

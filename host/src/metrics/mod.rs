@@ -183,6 +183,11 @@ impl Metrics {
             Unit::Seconds,
             self.requests.clone(),
         );
+        self.registered_samples()
+    }
+
+    fn registered_samples(mut self) -> Self {
+        let all = &mut self.registry;
         let sampled = &self.sampled;
         all.register("dags", "DAGs that are not stale", sampled.dags.clone());
         all.register(

@@ -7,6 +7,7 @@ mod send;
 pub(crate) use send::Exporter;
 pub use send::{OtlpSettings, Unreadable};
 
+use crate::store::hex;
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Fence, Outcome};
@@ -146,8 +147,7 @@ fn word(outcome: &Outcome) -> &'static str {
 /// So many bytes of a name's digest, in hex: the same name has the same id whenever its trace is made.
 fn id(name: &str, bytes: usize) -> String {
     let digest = Sha256::digest(name.as_bytes());
-    let digest = digest.iter().take(bytes);
-    digest.map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.get(..bytes).unwrap_or_default())
 }
 
 fn nanos(at: Timestamp) -> String {

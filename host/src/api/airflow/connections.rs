@@ -140,7 +140,8 @@ impl ConnectionResponse {
             password: connection.password,
             extra: Some(connection.extra)
                 .filter(|extra| !extra.is_null())
-                .map(|extra| extra.to_string()),
+                .as_ref()
+                .map(ToString::to_string),
             team_name: None,
         }
     }

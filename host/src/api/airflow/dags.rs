@@ -423,7 +423,7 @@ fn details(call: &Call<'_>) -> Result<Reply, ApiError> {
     let active = call.app.unfinished_of(&dag_id)?;
     Reply::ok(&DagDetails {
         catchup: dag.catchup,
-        dag_run_timeout: dag.dagrun_timeout.map(|span| span.to_string()),
+        dag_run_timeout: dag.dagrun_timeout.as_ref().map(ToString::to_string),
         asset_expression: dag.schedule.assets().map(expression),
         doc_md: dag.doc_md.clone(),
         start_date: dag.start_date,

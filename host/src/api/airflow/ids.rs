@@ -1,7 +1,7 @@
 //! Numbers and UUIDs where Airflow's database has them and Airlock has names: made of the name's digest, so that they are the same
 //! at every call and in every copy of the store.
 
-use crate::app::digest_of;
+use crate::app::{digest_of, hex};
 
 /// A number of 52 bits, which every client reads exactly.
 pub(super) fn number(name: &str) -> i64 {
@@ -17,7 +17,7 @@ pub(super) fn uuid(name: &str) -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = *version & 0x0f | 0x80;
     *variant = *variant & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
     let parts = parts.map(|(from, to)| hex.get(from..to).unwrap_or_default());
     parts.join("-")

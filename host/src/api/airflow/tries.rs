@@ -4,7 +4,7 @@ use super::dag_runs::{Known, seconds};
 use super::task_instances::{Shared, inside, named};
 use super::{About, ApiError, Call, JsonSchema, MAP_INDEX, Reply, Route};
 use crate::app::Role::Viewer;
-use crate::app::{AttemptFact, InstanceName, InstanceRow, RunInside};
+use crate::app::{AttemptEnd, AttemptFact, InstanceName, InstanceRow, RunInside};
 use airlock_core::ids::TaskInstanceKey;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -114,7 +114,7 @@ fn by_try(attempts: &[AttemptFact], instance: &InstanceRow) -> BTreeMap<u32, End
         let state = attempt
             .end
             .as_ref()
-            .map_or("running", |end| end.as_airflow());
+            .map_or("running", AttemptEnd::as_airflow);
         let known = tries.entry(attempt.try_number).or_insert(Ends {
             start: attempt.start_date,
             end: None,
@@ -153,7 +153,10 @@ fn tries(call: &Call<'_>) -> Result<Vec<(u32, Try)>, ApiError> {
             ("try_number", Value::from(number)),
             ("state", Value::from(ends.state)),
             ("start_date", Value::from(ends.start.to_string())),
-            ("end_date", Value::from(ends.end.map(|end| end.to_string()))),
+            (
+                "end_date",
+                Value::from(ends.end.as_ref().map(ToString::to_string)),
+            ),
             ("duration", Value::from(seconds(Some(ends.start), ends.end))),
         ];
         members.extend(own.map(|(name, value)| (name.to_owned(), value)));
