@@ -11,6 +11,7 @@ pub mod error;
 pub mod executor;
 pub mod gpus;
 pub mod plugins;
+pub mod registry;
 pub mod render;
 pub mod sandbox;
 pub mod scheduler;

@@ -57,6 +57,9 @@ pub(crate) fn run_all() -> Result<()> {
             left_out.push(format!("{script}: python3 is missing"));
         }
     }
+    if !has("docker-registry") {
+        left_out.push("plugins from an OCI registry: docker-registry is missing".to_owned());
+    }
     report(&left_out)
 }
 
