@@ -5,6 +5,7 @@ use super::calendar::Calendar;
 use super::dag_runs::{DagRunTrigger, DagRuns};
 use super::dag_state::{DagState, DagStateSource};
 use super::dataset::{DATASET_BYTES_MAX, Dataset};
+use super::email::Email;
 use super::files::Files;
 use super::http::{Http, Resolver};
 use super::human::Human;
@@ -19,6 +20,7 @@ use super::tracking::TrackingCapability;
 use super::training::{self, Training};
 use super::vault::Vault;
 use super::xcom::{RunPort, Xcom};
+use crate::email::Mailer;
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
@@ -26,6 +28,7 @@ use crate::training::Trainers;
 use airlock_core::grant::{Effective, Grants};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 /// What the ports of one attempt are made of.
 pub struct SessionContext {
@@ -55,6 +58,8 @@ pub struct SessionContext {
     pub tracking: Tracking,
     /// Models.
     pub registry: Registry,
+    /// Who takes mails; none where the host has no mail server.
+    pub mailer: Option<Arc<Mailer>>,
     /// Values of secrets.
     pub secrets: Arc<dyn SecretSource>,
     /// Connections that remote objects are reached with. No guest sees one.
@@ -136,6 +141,11 @@ pub fn session(context: SessionContext) -> Ports {
         }),
         calendar: Box::new(Calendar {
             own_run: context.own_run,
+        }),
+        email: Box::new(Email {
+            grants: Arc::clone(&grants),
+            mailer: context.mailer,
+            count: AtomicU32::new(0),
         }),
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }

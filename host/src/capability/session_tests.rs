@@ -178,6 +178,7 @@ fn house(grants: Grants) -> House {
         registry: Registry::new(store.clone(), clock),
         secrets: Arc::new(outside.clone()),
         connections: Arc::new(outside.clone()),
+        mailer: None,
         objects: Arc::new(ObjectStorage::new(
             StorageConnections::default(),
             folder.path().join("spool"),

@@ -409,6 +409,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         registry: Registry::clone(&parts.registry),
         connections: shared.secrets.clone(),
         objects: parts.objects.clone(),
+        mailer: parts.mailer.clone(),
         secrets: shared.secrets,
         vault: shared.vault,
         resolver: Arc::new(SystemResolver),

@@ -2,7 +2,7 @@
 
 use airlock::sandbox::bindings::airlock::operator::types::{CapabilityError, TaskContext};
 use airlock::sandbox::bindings::airlock::operator::{
-    calendar, dag_runs, dag_state, dataset, models, storage, tracking, training,
+    calendar, dag_runs, dag_state, dataset, email, models, storage, tracking, training,
 };
 use airlock::sandbox::ports::*;
 use airlock::sandbox::{
@@ -174,7 +174,8 @@ pub fn ports(seen: &Arc<Seen>, lines: mpsc::UnboundedSender<String>) -> Ports {
         http: Box::new(port.clone()),
         dag_runs: Box::new(port.clone()),
         human: Box::new(port.clone()),
-        calendar: Box::new(port),
+        calendar: Box::new(port.clone()),
+        email: Box::new(port),
     }
 }
 
@@ -492,6 +493,13 @@ impl CalendarPort for TestPort {
     }
     async fn is_latest_interval(&self) -> Answer<bool> {
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl EmailPort for TestPort {
+    async fn send(&self, _: email::Message) -> Answer<()> {
+        denied()
     }
 }
 

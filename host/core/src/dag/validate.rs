@@ -91,6 +91,7 @@ fn cache(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
         ("secrets", grants.secrets.is_empty()),
         ("dag_state", grants.dag_state.is_empty()),
         ("trigger_dags", grants.trigger_dags.is_empty()),
+        ("email", grants.email.is_empty()),
     ];
     let granted: Vec<&str> = granted
         .iter()

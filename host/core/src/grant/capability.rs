@@ -26,11 +26,13 @@ pub enum Capability {
     TriggerDags,
     /// Secrets in requests.
     Secrets,
+    /// Mails.
+    Email,
 }
 
 impl Capability {
     /// All of them, in the order in which people read them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Http,
         Self::Storage,
         Self::StorageRead,
@@ -40,6 +42,7 @@ impl Capability {
         Self::DagState,
         Self::TriggerDags,
         Self::Secrets,
+        Self::Email,
     ];
 
     /// Its name in `grants`.
@@ -54,6 +57,7 @@ impl Capability {
             Self::DagState => "dag_state",
             Self::TriggerDags => "trigger_dags",
             Self::Secrets => "secrets",
+            Self::Email => "email",
         }
     }
 
@@ -64,7 +68,7 @@ impl Capability {
 }
 
 /// Interfaces that need a grant, each with the capabilities of which one is enough to call it at all.
-const INTERFACES: [(&str, &[Capability]); 9] = [
+const INTERFACES: [(&str, &[Capability]); 10] = [
     (
         "airlock:operator/storage",
         &[Capability::Storage, Capability::StorageRead],
@@ -78,6 +82,7 @@ const INTERFACES: [(&str, &[Capability]); 9] = [
     ("airlock:operator/models", &[Capability::Models]),
     ("airlock:operator/dag-state", &[Capability::DagState]),
     ("airlock:operator/secrets", &[Capability::Secrets]),
+    ("airlock:operator/email", &[Capability::Email]),
     (
         "airlock:operator/dag-runs",
         &[Capability::TriggerDags, Capability::DagState],

@@ -4,6 +4,7 @@
 mod address;
 mod capability;
 mod host;
+mod mailbox;
 mod narrow;
 mod policy;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use address::{is_global, is_metadata};
 pub use capability::{Asks, Capability, shut_imports};
 pub use host::{HostError, HostPattern, canonical_host};
+pub use mailbox::{AddressError, AddressPattern};
 pub use policy::{Effective, Policy, PolicyError, Reach, effective};
 pub use request::{Denied, GrantError, PATTERNS_MAX, Request, allows_host, allows_name};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
@@ -45,6 +47,8 @@ pub struct Grants {
     pub trigger_dags: Vec<String>,
     /// Secrets by name, each with the hosts it may be sent to.
     pub secrets: BTreeMap<String, Vec<String>>,
+    /// Addresses that mails may go to: `ml@example.com`, `*@example.com`, or `*` for any.
+    pub email: Vec<String>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.
     pub limits: Limits,
 }

@@ -75,6 +75,9 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Reach::is_shut")]
     pub secrets: Reach<BTreeMap<String, Vec<String>>>,
     /// As in [`Grants`].
+    #[serde(skip_serializing_if = "Reach::is_shut")]
+    pub email: Reach<Vec<String>>,
+    /// As in [`Grants`].
     #[serde(skip_serializing_if = "is_default")]
     pub limits: Limits,
 }
@@ -131,6 +134,7 @@ impl Policy {
             dag_state: self.dag_state.of(granted.dag_state, Vec::new()),
             trigger_dags: self.trigger_dags.of(granted.trigger_dags, Vec::new()),
             secrets: self.secrets.of(granted.secrets, BTreeMap::new()),
+            email: self.email.of(granted.email, Vec::new()),
             limits: self.limits.clone(),
         };
         grants.narrow(&most)
@@ -155,6 +159,7 @@ impl Policy {
             Capability::Models => &self.models,
             Capability::DagState => &self.dag_state,
             Capability::TriggerDags => &self.trigger_dags,
+            Capability::Email => &self.email,
             Capability::Training | Capability::Secrets => return None,
         })
     }
@@ -168,6 +173,7 @@ impl Policy {
             Capability::Models => &mut self.models,
             Capability::DagState => &mut self.dag_state,
             Capability::TriggerDags => &mut self.trigger_dags,
+            Capability::Email => &mut self.email,
             Capability::Training | Capability::Secrets => return None,
         })
     }
@@ -296,6 +302,7 @@ impl Policy {
             dag_state: list(&self.dag_state),
             trigger_dags: list(&self.trigger_dags),
             secrets: self.secrets.of(BTreeMap::new(), BTreeMap::new()),
+            email: list(&self.email),
             limits: self.limits.clone(),
         }
     }
@@ -363,6 +370,10 @@ const fn words(capability: Capability) -> (&'static str, &'static str) {
         Capability::TriggerDags => (
             "may trigger runs of the DAGs that a DAG grants",
             "may not trigger runs, though it asks for it",
+        ),
+        Capability::Email => (
+            "may mail the addresses that a DAG grants",
+            "may not send mails, though it asks for it",
         ),
         Capability::Secrets => (
             "may send the secrets that a DAG grants, each to the hosts that its grant names (and never sees a value)",

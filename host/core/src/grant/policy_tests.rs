@@ -1,4 +1,4 @@
-use super::tests::{HOSTS, NAMES, PREFIXES, any_grants, questions};
+use super::tests::{ADDRESSES, HOSTS, NAMES, PREFIXES, any_grants, questions};
 use super::*;
 use proptest::prelude::*;
 
@@ -15,7 +15,7 @@ prop_compose! {
         http in reach(HOSTS), storage in reach(PREFIXES), storage_read in reach(PREFIXES),
         tracking in reach(NAMES), models in reach(NAMES), dag_state in reach(NAMES),
         trigger_dags in reach(NAMES), threads in 0..9_u32, secret in reach(HOSTS),
-        memory in prop::option::of(1..9_u64),
+        memory in prop::option::of(1..9_u64), email in reach(ADDRESSES),
     ) -> Policy {
         let training = match threads {
             0 => Reach::Whole(false),
@@ -27,7 +27,7 @@ prop_compose! {
             Reach::AtMost(hosts) => Reach::AtMost([("s".to_owned(), hosts)].into()),
         };
         Policy {
-            http, storage, storage_read, tracking, models, training, dag_state, trigger_dags, secrets,
+            http, storage, storage_read, tracking, models, training, dag_state, trigger_dags, secrets, email,
             limits: Limits { memory_bytes: memory, ..Limits::default() },
         }
     }
@@ -44,6 +44,7 @@ prop_compose! {
             "airlock:operator/dag-runs@0.1.0",
             "airlock:operator/secrets@0.1.0",
             "wasi:http/outgoing-handler@0.2.4",
+            "airlock:operator/email@0.1.0",
         ]
         .into_iter()
         .enumerate()
@@ -64,6 +65,7 @@ fn covering(question: Request<'_>) -> &'static [Capability] {
         Request::Model(_) => &[Capability::Models],
         Request::DagState(_) => &[Capability::DagState],
         Request::TriggerDag(_) => &[Capability::TriggerDags],
+        Request::Email(_) => &[Capability::Email],
         Request::Training => &[Capability::Training],
         Request::Secret { .. } => &[Capability::Secrets],
     }
@@ -91,6 +93,7 @@ fn policy_allows(policy: &Policy, question: Request<'_>) -> bool {
             Reach::AtMost(most) => most.clone(),
             Reach::Whole(_) => std::collections::BTreeMap::new(),
         },
+        email: list(&policy.email),
         limits: Limits::default(),
     };
     let whole = |capability: &Capability| match (policy.list(*capability), capability) {
@@ -124,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn opening_a_policy_never_takes_anything_away(policy in any_policy(), dag in any_grants(), number in 0..9_usize) {
+    fn opening_a_policy_never_takes_anything_away(policy in any_policy(), dag in any_grants(), number in 0..10_usize) {
         let mut wider = policy.clone();
         wider.grant(Capability::ALL[number], &[]).unwrap_or_default();
         let (before, after) = (policy.narrow(&dag), wider.narrow(&dag));
@@ -268,6 +271,7 @@ fn a_policy_reads_as_sentences() {
             "may not train, though it asks for it",
             "may not read run states, though it asks for it",
             "may not trigger runs, though it asks for it",
+            "may not send mails, though it asks for it",
             "may call hooks.slack.com",
             "may send secret hf to hf.co (and never sees its value)",
         ]

@@ -3,6 +3,7 @@
 use super::Grants;
 use super::address::is_global;
 use super::host::{HostError, HostPattern, canonical_host};
+use super::mailbox::{AddressError, AddressPattern};
 use super::storage::{UriError, normalise_prefix, normalise_uri};
 use std::net::IpAddr;
 
@@ -31,6 +32,8 @@ pub enum Request<'a> {
     DagState(&'a str),
     /// A DAG whose runs are triggered.
     TriggerDag(&'a str),
+    /// A mail to an address.
+    Email(&'a str),
     /// To train.
     Training,
     /// A secret's value in a request to a host.
@@ -66,6 +69,9 @@ pub enum GrantError {
         /// What is wrong.
         source: HostError,
     },
+    /// In `email`.
+    #[error("grants.email: {0}")]
+    Email(#[from] AddressError),
     /// A list is too long.
     #[error(
         "grants.{place} has more than {PATTERNS_MAX} patterns; use a shorter prefix or *.domain"
@@ -108,6 +114,7 @@ impl Request<'_> {
             Self::Model(name) => format!("models: [{}]", quoted(name)),
             Self::DagState(name) => format!("dag_state: [{}]", quoted(name)),
             Self::TriggerDag(name) => format!("trigger_dags: [{}]", quoted(name)),
+            Self::Email(address) => format!("email: [{}]", quoted(address)),
             Self::Training => "training: {}".to_owned(),
             Self::Secret { name, host } => {
                 format!("secrets: {{{}: [{}]}}", quoted(name), quoted(host))
@@ -124,6 +131,7 @@ impl Request<'_> {
             Self::Model(name) => format!("changing model {name}"),
             Self::DagState(name) => format!("reading the run states of DAG {name}"),
             Self::TriggerDag(name) => format!("triggering runs of DAG {name}"),
+            Self::Email(address) => format!("mailing {address}"),
             Self::Training => "training".to_owned(),
             Self::Secret { name, host } => format!("sending secret {name} to {host}"),
         }
@@ -140,6 +148,7 @@ impl Grants {
             Request::Model(name) => self.allows_model(name),
             Request::DagState(name) => self.allows_dag_state(name),
             Request::TriggerDag(name) => self.allows_trigger(name),
+            Request::Email(address) => self.allows_email(address),
             Request::Training => self.training.is_some(),
             Request::Secret { name, host } => self.allows_secret(name, host),
         };
@@ -204,6 +213,14 @@ impl Grants {
         allows_name(&self.trigger_dags, name)
     }
 
+    /// Whether a mail may go to `address`, a bare `name@host`.
+    pub fn allows_email(&self, address: &str) -> bool {
+        self.email
+            .iter()
+            .filter_map(|text| AddressPattern::parse(text).ok())
+            .any(|pattern| pattern.matches(address))
+    }
+
     /// The host patterns that secret `name` may be sent to; `None`: the secret is not granted.
     pub fn secret_hosts(&self, name: &str) -> Option<&[String]> {
         self.secrets.get(name).map(Vec::as_slice)
@@ -234,7 +251,11 @@ impl Grants {
                 })?;
             }
         }
+        for text in &self.email {
+            AddressPattern::parse(text)?;
+        }
         for (place, names) in [
+            ("email", &self.email),
             ("tracking", &self.tracking),
             ("models", &self.models),
             ("dag_state", &self.dag_state),
@@ -296,6 +317,7 @@ impl Grants {
             "may trigger runs of DAG",
             "may trigger runs of any DAG",
         ));
+        all.extend(each(&self.email, "may mail", "may mail anybody"));
         all.extend(self.secrets.iter().map(|(name, hosts)| {
             format!(
                 "may send secret {name} to {} (and never sees its value)",

@@ -454,6 +454,7 @@ fn permissions_read_as_sentences() {
         dag_state: vec!["daily".into()],
         trigger_dags: vec!["child".into()],
         secrets: [("hf".to_owned(), vec!["hf.co".to_owned()])].into(),
+        email: vec!["*@example.com".into(), "*".into()],
         limits: Limits::default(),
     };
     assert_eq!(
@@ -468,6 +469,8 @@ fn permissions_read_as_sentences() {
             "may train on this host, with up to 1 threads and 2048 MiB",
             "may read the run states of DAG daily",
             "may trigger runs of DAG child",
+            "may mail *@example.com",
+            "may mail anybody",
             "may send secret hf to hf.co (and never sees its value)",
         ]
     );
@@ -509,17 +512,18 @@ pub(super) const PREFIXES: &[&str] = &[
     "x",
 ];
 pub(super) const NAMES: &[&str] = &["*", "one", "two"];
+pub(super) const ADDRESSES: &[&str] = &["*", "*@a.com", "*@b.org", "x@a.com", "y@a.com", "x", "*@"];
 
 prop_compose! {
     pub(super) fn any_grants()(
         http in some_of(HOSTS), storage in some_of(PREFIXES), storage_read in some_of(PREFIXES),
         tracking in some_of(NAMES), models in some_of(NAMES), dag_state in some_of(NAMES),
-        trigger_dags in some_of(NAMES),
+        trigger_dags in some_of(NAMES), email in some_of(ADDRESSES),
         threads in prop::option::of(1..9_u32), memory in prop::option::of(1..9_u64),
         secret in prop::option::of(some_of(HOSTS)),
     ) -> Grants {
         Grants {
-            http, storage, storage_read, tracking, models, dag_state, trigger_dags,
+            http, storage, storage_read, tracking, models, dag_state, trigger_dags, email,
             training: threads.map(|threads| TrainingGrant { threads, memory_bytes: u64::from(threads) }),
             secrets: secret.map(|hosts| ("s".to_owned(), hosts)).into_iter().collect(),
             limits: Limits { memory_bytes: memory, log_bytes: None, output_bytes: memory },
@@ -529,6 +533,7 @@ prop_compose! {
 
 pub(super) fn questions() -> Vec<Request<'static>> {
     let mut all = vec![Request::Training];
+    all.extend(["x@a.com", "y@a.com", "x@b.org", "z@c.net", "x"].map(Request::Email));
     for host in [
         "a.com",
         "b.a.com",

@@ -35,6 +35,7 @@ pub mod calendar;
 pub mod dag_runs;
 pub mod dag_state;
 pub mod dataset;
+pub mod email;
 mod error;
 pub mod http;
 pub mod human;
