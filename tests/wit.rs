@@ -109,15 +109,17 @@ fn named(resolve: &Resolve, kind: &Type) -> String {
 }
 
 fn inline(resolve: &Resolve, kind: &TypeDefKind) -> String {
-    let optional = |kind: &Option<Type>| {
-        kind.as_ref()
-            .map_or_else(|| "_".to_owned(), |kind| named(resolve, kind))
-    };
+    let optional =
+        |kind: Option<&Type>| kind.map_or_else(|| "_".to_owned(), |kind| named(resolve, kind));
     match kind {
         TypeDefKind::List(item) => format!("list<{}>", named(resolve, item)),
         TypeDefKind::Option(item) => format!("option<{}>", named(resolve, item)),
         TypeDefKind::Result(both) => {
-            format!("result<{}, {}>", optional(&both.ok), optional(&both.err))
+            format!(
+                "result<{}, {}>",
+                optional(both.ok.as_ref()),
+                optional(both.err.as_ref())
+            )
         }
         TypeDefKind::Tuple(tuple) => {
             let items: Vec<String> = tuple

@@ -60,7 +60,6 @@ pub(super) const fn untrusted(error: &TrustError) -> &'static str {
 impl From<RegistryError> for UserError {
     fn from(error: RegistryError) -> Self {
         let (kind, hint) = match &error {
-            RegistryError::Source(_) | RegistryError::TooLarge(_) => (ErrorKind::Usage, None),
             RegistryError::NotFound(_) => (
                 ErrorKind::NotFound,
                 Some("look for a mistake in the name, and for the tag in the registry"),
@@ -97,7 +96,9 @@ impl From<RegistryError> for UserError {
                 Some("nothing was agreed to; check free space and permissions, then try again"),
             ),
             RegistryError::Signature(SignatureError::Mismatch { .. }) => (ErrorKind::Denied, None),
-            RegistryError::Signature(_) => (ErrorKind::Usage, None),
+            RegistryError::Source(_) | RegistryError::TooLarge(_) | RegistryError::Signature(_) => {
+                (ErrorKind::Usage, None)
+            }
         };
         let told = Self::new(kind, error);
         match hint {

@@ -70,14 +70,12 @@ pub enum PluginError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The component is another one than the one that was agreed to.
-    #[error("{from} has the SHA-256 {found}, and {lock} was agreed to for {agreed}")]
+    #[error("{from} has the SHA-256 {found}, and airlock.lock was agreed to for {agreed}")]
     OtherComponent {
         /// Where it lies.
         from: String,
         /// Its digest.
         found: String,
-        /// The lock file.
-        lock: String,
         /// The digest that was agreed to.
         agreed: String,
     },

@@ -29,7 +29,7 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn read(sources: &PluginSources) -> Result<Self, PluginError> {
-        let mut lock: Lock = sources.lock.read()?;
+        let lock: Lock = sources.lock.read()?;
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for (name, bytes) in bundled::PLUGINS {
             let source = Source::Bundled(bytes);
@@ -44,8 +44,7 @@ impl Known {
         for folder in &sources.folders {
             for (name, path) in components_in(folder)? {
                 let source = Source::File(path);
-                let known = entries.get(&name).and_then(|entry| entry.locked.clone());
-                let locked = lock.plugins.remove(&name).or(known);
+                let locked = lock.plugins.get(&name).cloned();
                 entries.insert(name, Entry { source, locked });
             }
         }

@@ -266,7 +266,6 @@ impl Plugins {
             return Err(refused(Refusal::OtherComponent {
                 from: from.to_owned(),
                 found: found.to_string(),
-                lock: self.sources.lock.path().display().to_string(),
                 agreed: locked.digest.to_string(),
             }));
         }
