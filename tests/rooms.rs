@@ -153,6 +153,21 @@ const WALLS: &[Wall] = &[
         rule: "email knows plain data alone: who is told what is decided elsewhere",
     },
     Wall {
+        room: "host/src/registry",
+        forbidden: &[
+            "crate::sandbox",
+            "crate::scheduler",
+            "crate::capability",
+            "crate::executor",
+            "crate::plugins",
+            "crate::app",
+            "crate::cli",
+            "wasmtime",
+            "sled",
+        ],
+        rule: "the registry moves and judges bytes: it never compiles, runs or asks, and never imports the sandbox or the scheduler",
+    },
+    Wall {
         room: "host/src/training",
         forbidden: &[
             "crate::store",

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod gpus;
 pub mod metrics;
 pub mod plugins;
+pub mod registry;
 pub mod render;
 pub mod sandbox;
 pub mod scheduler;

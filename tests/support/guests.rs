@@ -44,6 +44,8 @@ pub struct Guests {
     pub zoo: Vec<u8>,
     /// Exports another version of the contract.
     pub stray: Vec<u8>,
+    /// Built against the contract of 0.1.0.
+    pub since_0_1_0: Vec<u8>,
     /// Imports what no host offers.
     pub shell: Vec<u8>,
 }
@@ -54,12 +56,14 @@ pub static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
     let all = cargo(&["--workspace"]);
     let (noop, zoo) = (read(&all, "guest_noop.wasm"), read(&all, "guest_zoo.wasm"));
     let stray = read(&all, "guest_stray.wasm");
+    let since_0_1_0 = read(&all, "guest_since_0_1_0.wasm");
     let with_shell = cargo(&["-p", "guest-stray", "--features", "shell"]);
     let shell = read(&with_shell, "guest_stray.wasm");
     Guests {
         noop,
         zoo,
         stray,
+        since_0_1_0,
         shell,
     }
 });

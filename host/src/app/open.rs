@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, UserError};
 use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
 use crate::gpus::GpuSource;
 use crate::metrics::{Metered, Metrics, OnEnd};
-use crate::plugins::{PluginError, Plugins};
+use crate::plugins::{PluginSources, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SeenRuns, SystemClock, prepare};
 use crate::secrets::Secrets;
@@ -42,8 +42,8 @@ pub struct Config {
     pub storage_root: PathBuf,
     /// With whose credentials buckets are reached.
     pub storage: StorageConnections,
-    /// Folders with further plugins.
-    pub plugin_folders: Vec<PathBuf>,
+    /// Where plugins are looked for besides those of the program, and the rules for them.
+    pub plugins: PluginSources,
     /// Where compiled components are kept; safe to delete.
     pub cache: PathBuf,
     /// Task instances that hold slots at once.
@@ -145,9 +145,8 @@ impl App {
                 format!("the sandbox cannot start: {error}"),
             )
         })?;
-        let plugins = Arc::new(
-            Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?,
-        );
+        let plugins =
+            Arc::new(Plugins::open(sandbox.clone(), config.plugins).map_err(UserError::from)?);
         let clock: crate::tracking::Clock = Arc::new(|| Timestamp::now().as_millisecond());
         let tracking = Arc::new(Tracking::new(store.clone(), clock.clone()));
         let registry = Arc::new(Registry::new(store.clone(), clock));
@@ -227,18 +226,5 @@ impl From<EmailError> for UserError {
     fn from(error: EmailError) -> Self {
         Self::new(ErrorKind::Usage, error)
             .hint("AIRLOCK_SMTP_URL and AIRLOCK_SMTP_FROM, or smtp_url and smtp_from in airlock.toml, say where mails go")
-    }
-}
-
-impl From<PluginError> for UserError {
-    fn from(error: PluginError) -> Self {
-        match &error {
-            PluginError::UnknownPlugin { .. } | PluginError::UnknownOperator { .. } => {
-                Self::new(ErrorKind::NotFound, error)
-                    .hint("`airlock plugins list` shows plugins and operators")
-            }
-            PluginError::Load { .. } => Self::new(ErrorKind::Usage, error),
-            PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),
-        }
     }
 }

@@ -25,7 +25,7 @@ use crate::sandbox::ports::{LogPort, Ports};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Effective, Grants};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicU32;
 /// What the ports of one attempt are made of.
 pub struct SessionContext {
     /// What the attempt may do: policy, plugin and DAG already narrowed to one.
-    pub grants: Grants,
+    pub grants: Effective,
     /// The folder that `file://./` stands for.
     pub base_dir: PathBuf,
     /// Who the audit trail names.
@@ -76,7 +76,7 @@ pub struct SessionContext {
 
 /// The ports of one attempt. Calls need a tokio runtime with time and IO.
 pub fn session(context: SessionContext) -> Ports {
-    let grants = Arc::new(context.grants);
+    let grants = Arc::new(context.grants.into_grants());
     let vault = context.vault;
     let ledger = Ledger::default();
     let task_instance = context.own_run.task_instance();

@@ -11,7 +11,7 @@ use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{LogLevel, LogSource};
 use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit, Clock};
-use airlock_core::grant::TrainingGrant;
+use airlock_core::grant::{Asks, TrainingGrant, effective};
 use airlock_core::ids::{DagId, RunId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -156,7 +156,7 @@ fn house(grants: Grants) -> House {
     let clock: Clock = Arc::new(|| 1_000);
     let ports = session(SessionContext {
         vault: crate::capability::Vault::default(),
-        grants,
+        grants: effective(&[], &Asks::everything(), &grants, None),
         base_dir: folder.path().to_owned(),
         actor: Actor {
             kind: ActorKind::TaskInstance,

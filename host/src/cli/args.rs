@@ -7,11 +7,13 @@ use super::args_admin::{Connections, Pools, Variables};
 use super::args_api::{ListenArgs, Tokens};
 use super::args_build::{PluginsBuild, PluginsNew, PluginsTest};
 use super::args_ml::{Experiments, Models};
+use super::args_plugins::PluginLife;
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
 use crate::app::StorageConnections;
 use crate::bench::TrainData;
+use crate::registry::Trust;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -134,6 +136,9 @@ pub struct Global {
     /// What a service is called; `serve --listen-name`, `AIRLOCK_LISTEN_NAMES` and `airlock.toml` say it
     #[arg(skip)]
     pub listen_names: Vec<String>,
+    /// Rules for plugins; only `airlock.toml` says them
+    #[arg(skip)]
+    pub trust: Trust,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -471,6 +476,9 @@ pub enum Plugins {
     Build(PluginsBuild),
     /// Run one operator in the sandbox and show how it ends, its log and its XComs
     Test(PluginsTest),
+    #[expect(missing_docs, reason = "a comment would become help text")]
+    #[command(flatten)]
+    Life(PluginLife),
 }
 
 /// Verbs of `airlock db`.

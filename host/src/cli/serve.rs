@@ -130,6 +130,7 @@ async fn serve(
         }
         None => None,
     };
+    warm_plugins(&app);
     let took = begun.elapsed().as_millis();
     say(&format!(
         "airlock {} serves {}: {} DAGs, ready in {took} ms",
@@ -160,6 +161,14 @@ async fn serve(
     // A socket that is gone already is as good.
     let _ = std::fs::remove_file(path);
     Ok(())
+}
+
+/// No run waits for the compiler where the cache of compiled components was cleared; the service itself does not wait either.
+fn warm_plugins(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    let thread = std::thread::Builder::new().name("plugins".to_owned());
+    // Without the thread a plugin is loaded at its first use.
+    let _ = thread.spawn(move || app.plugins().warm());
 }
 
 /// Lets go what the retention settings let go, in small steps, so that commits of runs do not wait.

@@ -27,7 +27,7 @@ use crate::capability::{
     SystemResolver, Vault,
 };
 use crate::email::Mailer;
-use crate::plugins::Plugins;
+use crate::plugins::{Found, Plugins};
 use crate::render::{self, Outside};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
@@ -38,7 +38,7 @@ use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
 use airlock_core::dag::spec::Cache;
 use airlock_core::dispatch::RunNumber;
-use airlock_core::grant::Grants;
+use airlock_core::grant::Effective;
 use airlock_core::ids::{OperatorName, TaskInstanceKey};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
@@ -258,10 +258,7 @@ fn with_denials(outcome: Outcome, denied: &[Denial]) -> Outcome {
 }
 
 /// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
-async fn resolve(
-    parts: &Arc<Parts>,
-    operator: &OperatorName,
-) -> Result<(Arc<Plugin>, String), AttemptError> {
+async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<Found, AttemptError> {
     let refused = |error| unrunnable(AttemptErrorKind::Unrunnable, &error);
     if let Some(resolved) = parts.plugins.resolve_loaded(operator) {
         return resolved.map_err(refused);
@@ -311,11 +308,12 @@ async fn prepare(
     let task = dag
         .task(attempt.ti.task)
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
-    let (plugin, operator) = resolve(parts, &task.operator).await?;
-    let grants = match &task.grants {
-        Some(own) => dag.grants.narrow(own),
-        None => dag.grants.clone(),
-    };
+    let Found {
+        plugin,
+        operator,
+        allowed,
+    } = resolve(parts, &task.operator).await?;
+    let grants = allowed.effective(&dag.grants, task.grants.as_ref());
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let outside = outside(parts, &attempt.run, &secrets);
@@ -383,7 +381,7 @@ fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> 
 
 /// What the ports of an attempt and of a callback differ in.
 struct Shared {
-    grants: Grants,
+    grants: Effective,
     actor: Actor,
     provenance: Provenance,
     run_port: Arc<dyn RunPort>,

@@ -6,6 +6,7 @@ use super::bindings::airlock::operator::types::{OperatorKind, PluginInfo};
 use super::config::{
     AttemptLimits, DESCRIBE_MEMORY_BYTES, DESCRIBE_TIMEOUT, MESSAGE_BYTES_MAX, OPERATORS_MAX,
 };
+use super::contract::Stamp;
 use super::engine::Shared;
 use super::inspect::{self, LoadError};
 use super::interface::InterfaceSet;
@@ -37,6 +38,7 @@ pub struct Plugin {
     operators: Vec<OperatorInfo>,
     dags: Vec<String>,
     imports: Vec<String>,
+    stamp: Option<Stamp>,
     pub(super) pre: OperatorPre<GuestState>,
     pub(super) share: Share,
 }
@@ -67,6 +69,11 @@ impl Plugin {
         &self.dags
     }
 
+    /// What its SDK says about itself, if it was built with one.
+    pub fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+
     /// Everything that it imports, with versions: its request for capabilities.
     pub fn imports(&self) -> &[String] {
         &self.imports
@@ -86,6 +93,7 @@ pub(super) fn load(
     bytes: &[u8],
 ) -> Result<Arc<Plugin>, LoadError> {
     inspect::check_bytes(bytes)?;
+    let contract = inspect::check_contract(bytes)?;
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     if let Some(known) = known(shared, &digest) {
         return Ok(known);
@@ -117,13 +125,11 @@ pub(super) fn load(
     })?;
     let info = wait(guests, describe(Arc::clone(shared), pre.clone()))
         .ok_or_else(|| LoadError::Describe("the host failed while it was asked".to_owned()))??;
-    let plugin = Arc::new(checked(
-        digest,
-        info,
-        imports,
-        pre,
-        shared.admission.plugin_share(),
-    )?);
+    let plugin = Plugin {
+        stamp: contract.stamp,
+        ..checked(digest, info, imports, pre, shared.admission.plugin_share())?
+    };
+    let plugin = Arc::new(plugin);
     let mut plugins = shared
         .plugins
         .lock()
@@ -256,6 +262,7 @@ fn checked(
         digest,
         operators,
         imports,
+        stamp: None,
         pre,
         share,
     })

@@ -72,6 +72,9 @@ pub(crate) fn run_all() -> Result<()> {
             left_out.push(format!("operators in {language}: {tool} is missing"));
         }
     }
+    if !has("docker-registry") {
+        left_out.push("plugins from an OCI registry: docker-registry is missing".to_owned());
+    }
     report(&left_out)
 }
 

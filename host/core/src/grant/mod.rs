@@ -2,18 +2,24 @@
 //! It refuses to resolve names, open files or look at the environment.
 
 mod address;
+mod capability;
 mod host;
 mod mailbox;
 mod narrow;
+mod policy;
+#[cfg(test)]
+mod policy_tests;
 mod request;
 mod storage;
 #[cfg(test)]
 mod tests;
 
 pub use address::{is_global, is_metadata};
+pub use capability::{Asks, Capability, shut_imports};
 pub use host::{HostError, HostPattern, canonical_host};
 pub use mailbox::{AddressError, AddressPattern};
-pub use request::{Denied, GrantError, PATTERNS_MAX, Request};
+pub use policy::{Effective, Policy, PolicyError, Reach, effective};
+pub use request::{Denied, GrantError, PATTERNS_MAX, Request, allows_host, allows_name};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
 
 use serde::{Deserialize, Serialize};

@@ -163,12 +163,12 @@ impl Grants {
 
     /// Whether `port` of `host` may be called. The address it resolves to is a second question: [`Grants::allows_address`].
     pub fn allows_http(&self, host: &str, port: u16) -> bool {
-        any_matches(&self.http, host, port)
+        allows_host(&self.http, host, port)
     }
 
     /// Whether `ip` may be connected to, once the host was allowed. An address outside the public internet must be
-    /// named literally by a grant; `localhost` may be named by its name.
-    pub fn allows_address(&self, host: &str, ip: IpAddr, port: u16) -> bool {
+    /// named literally by a grant: a name, `localhost` too, means what its resolver says today.
+    pub fn allows_address(&self, ip: IpAddr, port: u16) -> bool {
         if is_global(ip) {
             return true;
         }
@@ -176,17 +176,10 @@ impl Grants {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),
         };
-        let local = ip.to_canonical().is_loopback()
-            && canonical_host(host).is_ok_and(|host| host == "localhost");
         self.http
             .iter()
             .filter_map(|text| HostPattern::parse(text).ok())
-            .any(|pattern| {
-                (pattern.is_exactly(&literal) && pattern.matches(&literal, port))
-                    || (local
-                        && pattern.is_exactly("localhost")
-                        && pattern.matches("localhost", port))
-            })
+            .any(|pattern| pattern.is_exactly(&literal) && pattern.matches(&literal, port))
     }
 
     /// Whether `uri` may be read, or written. A URI outside the normal form is never allowed.
@@ -202,22 +195,22 @@ impl Grants {
 
     /// Whether the experiment called `name` may be logged to.
     pub fn allows_experiment(&self, name: &str) -> bool {
-        has(&self.tracking, name)
+        allows_name(&self.tracking, name)
     }
 
     /// Whether the registered model called `name` may be changed.
     pub fn allows_model(&self, name: &str) -> bool {
-        has(&self.models, name)
+        allows_name(&self.models, name)
     }
 
     /// Whether the run states of the DAG called `name` may be read.
     pub fn allows_dag_state(&self, name: &str) -> bool {
-        has(&self.dag_state, name)
+        allows_name(&self.dag_state, name)
     }
 
     /// Whether runs of the DAG called `name` may be triggered.
     pub fn allows_trigger(&self, name: &str) -> bool {
-        has(&self.trigger_dags, name)
+        allows_name(&self.trigger_dags, name)
     }
 
     /// Whether a mail may go to `address`, a bare `name@host`.
@@ -240,7 +233,7 @@ impl Grants {
             _ => (host, 443),
         };
         self.secret_hosts(name)
-            .is_some_and(|hosts| any_matches(hosts, host, port))
+            .is_some_and(|hosts| allows_host(hosts, host, port))
     }
 
     /// Whether every pattern is well-formed; one that is not would silently allow nothing.
@@ -344,7 +337,8 @@ fn check_length(place: &str, patterns: &[String]) -> Result<(), GrantError> {
     })
 }
 
-fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {
+/// Whether one of these host patterns covers a port of a host. What is no pattern covers nothing.
+pub fn allows_host(patterns: &[String], host: &str, port: u16) -> bool {
     let Ok(host) = canonical_host(host) else {
         return false;
     };
@@ -353,6 +347,7 @@ fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {
         .any(|text| HostPattern::parse(text).is_ok_and(|pattern| pattern.matches(&host, port)))
 }
 
-fn has(list: &[String], name: &str) -> bool {
+/// Whether a list of names covers a name; `*` is any.
+pub fn allows_name(list: &[String], name: &str) -> bool {
     list.iter().any(|own| own == "*" || own == name)
 }

@@ -288,25 +288,25 @@ fn a_private_address_is_reached_only_when_named_literally() {
         "mlflow.internal:5000",
         "10.0.0.5:5000",
         "localhost:8080",
+        "[::1]:8080",
         "*",
     ]);
-    assert!(grants.allows_address("example.com", ip("8.8.8.8"), 443));
-    assert!(grants.allows_address("mlflow.internal", ip("10.0.0.5"), 5000));
-    assert!(grants.allows_address("mlflow.internal", ip("::ffff:10.0.0.5"), 5000));
-    assert!(grants.allows_address("localhost", ip("127.0.0.1"), 8080));
-    assert!(grants.allows_address("localhost", ip("::1"), 8080));
-    for (host, address, port) in [
-        ("mlflow.internal", "10.0.0.6", 5000),
-        ("mlflow.internal", "10.0.0.5", 443),
-        ("example.com", "127.0.0.1", 443),
-        ("example.com", "127.0.0.1", 8080),
-        ("localhost", "127.0.0.1", 8081),
-        ("localhost", "10.0.0.1", 8080),
-        ("example.com", "169.254.169.254", 443),
+    assert!(grants.allows_address(ip("8.8.8.8"), 443));
+    assert!(grants.allows_address(ip("10.0.0.5"), 5000));
+    assert!(grants.allows_address(ip("::ffff:10.0.0.5"), 5000));
+    assert!(grants.allows_address(ip("::1"), 8080));
+    for (address, port) in [
+        ("10.0.0.6", 5000),
+        ("10.0.0.5", 443),
+        ("127.0.0.1", 443),
+        ("127.0.0.1", 8080),
+        ("::1", 8081),
+        ("10.0.0.1", 8080),
+        ("169.254.169.254", 443),
     ] {
         assert!(
-            !grants.allows_address(host, ip(address), port),
-            "{host} {address}:{port}"
+            !grants.allows_address(ip(address), port),
+            "{address}:{port}"
         );
     }
 }
@@ -481,7 +481,9 @@ fn some_of(choices: &'static [&'static str]) -> impl Strategy<Value = Vec<String
     prop::collection::vec(prop::sample::select(choices).prop_map(str::to_owned), 0..4)
 }
 
-const HOSTS: &[&str] = &[
+pub(super) const HOSTS: &[&str] = &[
+    "localhost",
+    "localhost:8080",
     "a.com",
     "a.com:8080",
     "a.com:443",
@@ -498,7 +500,7 @@ const HOSTS: &[&str] = &[
     "bad host",
     "192.168.1.*",
 ];
-const PREFIXES: &[&str] = &[
+pub(super) const PREFIXES: &[&str] = &[
     "s3://d/",
     "s3://d/a/",
     "s3://d/a/b/",
@@ -509,11 +511,11 @@ const PREFIXES: &[&str] = &[
     "s3://d",
     "x",
 ];
-const NAMES: &[&str] = &["*", "one", "two"];
-const ADDRESSES: &[&str] = &["*", "*@a.com", "*@b.org", "x@a.com", "y@a.com", "x", "*@"];
+pub(super) const NAMES: &[&str] = &["*", "one", "two"];
+pub(super) const ADDRESSES: &[&str] = &["*", "*@a.com", "*@b.org", "x@a.com", "y@a.com", "x", "*@"];
 
 prop_compose! {
-    fn any_grants()(
+    pub(super) fn any_grants()(
         http in some_of(HOSTS), storage in some_of(PREFIXES), storage_read in some_of(PREFIXES),
         tracking in some_of(NAMES), models in some_of(NAMES), dag_state in some_of(NAMES),
         trigger_dags in some_of(NAMES), email in some_of(ADDRESSES),
@@ -529,7 +531,7 @@ prop_compose! {
     }
 }
 
-fn questions() -> Vec<Request<'static>> {
+pub(super) fn questions() -> Vec<Request<'static>> {
     let mut all = vec![Request::Training];
     all.extend(["x@a.com", "y@a.com", "x@b.org", "z@c.net", "x"].map(Request::Email));
     for host in [
@@ -539,6 +541,7 @@ fn questions() -> Vec<Request<'static>> {
         "x.org",
         "10.0.0.1",
         "[::1]",
+        "localhost",
         "metadata",
     ] {
         all.extend([80, 443, 8080].map(|port| Request::Http { host, port }));
@@ -582,6 +585,14 @@ proptest! {
         }
         prop_assert_eq!(&both, &two.narrow(&one));
         prop_assert_eq!(&both, &both.narrow(&both));
+        for host in ["a.com", "localhost", "10.0.0.1"] {
+            for (address, port) in [("10.0.0.1", 80), ("10.0.0.1", 8080), ("127.0.0.1", 8080), ("::1", 443)] {
+                let allows = |grants: &Grants| {
+                    grants.allows_http(host, port) && grants.allows_address(ip(address), port)
+                };
+                prop_assert!(!allows(&both) || (allows(&one) && allows(&two)), "{host} {address}:{port}");
+            }
+        }
     }
 
     #[test]

@@ -78,6 +78,21 @@ pub mod prelude {
     pub use serde_json::{Value, json};
 }
 
+/// The version of `airlock:operator` that this SDK is built against.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// What a component says about the SDK that built it: language, version of the SDK, version of the contract. The host reads it
+/// before it compiles anything.
+#[doc(hidden)]
+pub const STAMP_TEXT: &str = concat!("rust ", env!("CARGO_PKG_VERSION"), " ", "0.1.0");
+
+/// [`STAMP_TEXT`] as a section holds it.
+#[doc(hidden)]
+pub const STAMP: [u8; STAMP_TEXT.len()] = match STAMP_TEXT.as_bytes().first_chunk() {
+    Some(bytes) => *bytes,
+    None => [0; STAMP_TEXT.len()],
+};
+
 /// Makes a component of the listed operators and DAGs: `plugin!(operators: [hello], dags: [nightly])`, either of them alone, with
 /// `name: "..."` and `version: "..."` before them where they differ from the package's.
 #[macro_export]
@@ -127,6 +142,24 @@ macro_rules! plugin {
         mod airlock_exports {
             $crate::bindings::export_operator!(AirlockPlugin with_types_in $crate::bindings);
             use super::AirlockPlugin;
+
+            #[used]
+            #[unsafe(link_section = "airlock:sdk-version")]
+            static STAMP: [u8; $crate::STAMP.len()] = $crate::STAMP;
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stamp_names_the_contract_that_is_in_wit() {
+        let wit = include_str!("../../../../wit/world.wit");
+        let package = format!("package airlock:operator@{CONTRACT_VERSION};");
+        assert!(wit.starts_with(&package), "{package}");
+        assert!(STAMP_TEXT.ends_with(&format!(" {CONTRACT_VERSION}")));
+        assert_eq!(STAMP, STAMP_TEXT.as_bytes());
+    }
 }
