@@ -10,6 +10,7 @@ pub mod email;
 pub mod error;
 pub mod executor;
 pub mod gpus;
+pub mod native;
 pub mod plugins;
 pub mod render;
 pub mod sandbox;

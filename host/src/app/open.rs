@@ -6,8 +6,11 @@ use super::pools::pool_sizes;
 use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
+use crate::executor::{
+    Echo, LocalExecutor, LogStore, Outbox, Parts, Recent, StoreDagState, WorkFolders,
+};
 use crate::gpus::GpuSource;
+use crate::native::NativePrograms;
 use crate::plugins::{PluginError, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SystemClock, prepare};
@@ -58,6 +61,8 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Where mails are handed in; none are sent without.
     pub smtp: Option<SmtpSettings>,
+    /// Programs that tasks may start outside the sandbox.
+    pub native: NativePrograms,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -142,6 +147,13 @@ impl App {
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
+        let folders = WorkFolders::new(folder.join("work")).map_err(|error| {
+            let message = format!(
+                "what programs left in {} cannot be removed: {error}",
+                folder.display()
+            );
+            UserError::new(ErrorKind::Store, message)
+        })?;
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -163,6 +175,9 @@ impl App {
             mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
             objects: Arc::new(ObjectStorage::new(config.storage, folder.join("spool"))),
+            native: config.native,
+            folders,
+            programs: Recent::default(),
         })
         .map_err(|error| {
             UserError::new(

@@ -32,6 +32,8 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
                     ]);
                 }
             }
+            rows.extend(super::native::rows(&global.native));
+            values.extend(super::native::values(&global.native));
             if global.json {
                 return print_json(&values);
             }

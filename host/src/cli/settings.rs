@@ -92,6 +92,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             })?,
         },
         storage: global.storage.clone(),
+        native: global.native.clone(),
         secrets: global.secrets.clone(),
         smtp: smtp(global),
         plugin_folders: global.plugin_folders.clone(),

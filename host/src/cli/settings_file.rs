@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, which is a table.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "data",
     "storage_root",
     "plugins",
@@ -25,6 +25,7 @@ const KEYS: [&str; 14] = [
     "retention_runs",
     "gpu_list",
     "storage",
+    "native",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -64,6 +65,9 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.retention_runs = global.retention_runs.or(Some(number(&key, &value)?));
             }
             "storage" => global.storage = storage(value)?,
+            "native" => {
+                global.native = super::native::settings(value).map_err(|why| wrong(&why))?
+            }
             other => return Err(unknown(other)),
         }
     }

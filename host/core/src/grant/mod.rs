@@ -39,6 +39,9 @@ pub struct Grants {
     pub trigger_dags: Vec<String>,
     /// Secrets by name, each with the hosts it may be sent to.
     pub secrets: BTreeMap<String, Vec<String>>,
+    /// Bytes of the scratch folder that a command-line program may have; absent is no folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<u64>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.
     pub limits: Limits,
 }

@@ -29,6 +29,10 @@ impl Grants {
             dag_state: names(&self.dag_state, &other.dag_state),
             trigger_dags: names(&self.trigger_dags, &other.trigger_dags),
             secrets: secrets(&self.secrets, &other.secrets),
+            scratch_bytes: self
+                .scratch_bytes
+                .zip(other.scratch_bytes)
+                .map(|(one, two)| one.min(two)),
             limits: Limits {
                 memory_bytes: lower(self.limits.memory_bytes, other.limits.memory_bytes),
                 log_bytes: lower(self.limits.log_bytes, other.limits.log_bytes),
