@@ -231,6 +231,22 @@ const WALLS: &[Wall] = &[
         rule: "traces are made of a run's durable events, and change nothing",
     },
     Wall {
+        room: "host/src/native",
+        forbidden: &[
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::cli",
+            "airlock_core",
+            "wasmtime",
+            "sled",
+        ],
+        rule: "native programs are started and ended there and nothing else: attempts, grants and logs are decided elsewhere",
+    },
+    Wall {
         room: "host/src/executor",
         forbidden: &["crate::cli", "crate::app", "sled", "wasmtime"],
         rule: "the executor carries attempts out: it knows the sandbox and the capabilities, not who asked",

@@ -21,7 +21,6 @@ const ROWS: [(char, u32); 9] = [
 /// Rows without a test of their own, each with the reason. A row that has one must not be here.
 const WITHOUT: &[(&str, &str)] = &[
     ("e4", "XComs are JSON; there are no serialisers to test"),
-    ("e7", "the operator wasi-command is to come"),
     (
         "f2",
         "Python's `override` belongs to an SDK that is to come",

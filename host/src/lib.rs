@@ -12,6 +12,7 @@ pub mod error;
 pub mod executor;
 pub mod gpus;
 pub mod metrics;
+pub mod native;
 pub mod plugins;
 pub mod registry;
 pub mod render;

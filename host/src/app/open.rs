@@ -6,9 +6,12 @@ use super::pools::pool_sizes;
 use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
+use crate::executor::{
+    Echo, LocalExecutor, LogStore, Outbox, Parts, Recent, StoreDagState, WorkFolders,
+};
 use crate::gpus::GpuSource;
 use crate::metrics::{Metered, Metrics, OnEnd};
+use crate::native::NativePrograms;
 use crate::plugins::{PluginSources, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::scheduler::{Options, SeenRuns, SystemClock, prepare};
@@ -62,6 +65,8 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// Where traces of runs are sent; none are without.
     pub otlp: Option<OtlpSettings>,
+    /// Programs that tasks may start outside the sandbox.
+    pub native: NativePrograms,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -156,6 +161,13 @@ impl App {
         let outbox = Arc::new(Outbox::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
         let seen = Arc::new(SeenRuns::new(store.clone()));
+        let folders = WorkFolders::new(folder.join("work")).map_err(|error| {
+            let message = format!(
+                "what programs left in {} cannot be removed: {error}",
+                folder.display()
+            );
+            UserError::new(ErrorKind::Store, message)
+        })?;
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -177,6 +189,9 @@ impl App {
             mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
             objects: Arc::new(ObjectStorage::new(config.storage, folder.join("spool"))),
+            native: config.native,
+            folders,
+            programs: Recent::default(),
         })
         .map_err(|error| {
             UserError::new(

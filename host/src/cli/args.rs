@@ -13,6 +13,7 @@ use super::args_service::{
 };
 use crate::app::StorageConnections;
 use crate::bench::TrainData;
+use crate::native::{Confinement, NativePrograms};
 use crate::registry::Trust;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -127,6 +128,9 @@ pub struct Global {
     /// With whose credentials buckets are reached; only `airlock.toml` says it
     #[arg(skip)]
     pub storage: StorageConnections,
+    /// Programs that tasks may start outside the sandbox; only `airlock.toml` says them
+    #[arg(skip)]
+    pub native: NativePrograms,
     /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
     #[arg(skip)]
     pub queues: Vec<String>,
@@ -205,6 +209,9 @@ pub enum Command {
     /// Train for the host at the other end of the standard input; airlock starts this itself
     #[command(hide = true)]
     TrainerWorker(TrainerWorker),
+    /// A native program, before it is that
+    #[command(hide = true)]
+    NativeLauncher(Confinement),
     /// Ask the GPU driver, for the process that started this one
     #[command(hide = true)]
     GpuProbe,
@@ -237,7 +244,8 @@ impl Command {
             | Self::Completions { .. }
             | Self::Man
             | Self::GpuProbe
-            | Self::TrainerWorker(_) => false,
+            | Self::TrainerWorker(_)
+            | Self::NativeLauncher(_) => false,
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
             _ => true,

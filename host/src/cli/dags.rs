@@ -227,7 +227,7 @@ pub(super) fn task_rows(dag: &Dag) -> Vec<Vec<String>> {
         let rule = serde_json::to_value(task.trigger_rule).ok();
         vec![
             task.task_id.to_string(),
-            task.operator.to_string(),
+            super::native::marked(task.operator.as_str()),
             if upstream.is_empty() {
                 "-".to_owned()
             } else {

@@ -24,6 +24,7 @@ mod experiments;
 mod gpus;
 mod instances;
 mod models;
+mod native;
 mod output;
 mod plugin_sources;
 mod plugin_test;
@@ -78,6 +79,10 @@ fn run(cli: Cli) -> Result<u8, UserError> {
     if let Command::TrainerWorker(worker) = command {
         // It has its host's settings in its arguments, and reads no file of the folder it is started in.
         crate::training::worker_main(worker.parent, &worker.device, worker.fault.as_deref())?;
+        return Ok(0);
+    }
+    if let Command::NativeLauncher(told) = &command {
+        crate::native::launcher_main(told)?;
         return Ok(0);
     }
     let global = settings_file::merge(global)?;
@@ -164,6 +169,6 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
         // Carried out before settings are read.
-        Command::TrainerWorker(_) => Ok(()),
+        Command::TrainerWorker(_) | Command::NativeLauncher(_) => Ok(()),
     }
 }

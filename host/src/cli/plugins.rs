@@ -51,6 +51,8 @@ fn list(global: &Global) -> Result<(), UserError> {
             ]);
         }
     }
+    rows.extend(super::native::rows(&global.native));
+    values.extend(super::native::values(&global.native));
     if global.json {
         return print_json(&values);
     }

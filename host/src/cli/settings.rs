@@ -94,6 +94,7 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             })?,
         },
         storage: global.storage.clone(),
+        native: global.native.clone(),
         secrets: global.secrets.clone(),
         smtp: smtp(global),
         otlp: match need {

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 /// The file's name.
 const FILE: &str = "airlock.toml";
-/// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage` and `plugin_policy`, which are tables.
-const KEYS: [&str; 15] = [
+/// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, `plugin_policy` and `native`, which are tables.
+const KEYS: [&str; 16] = [
     "data",
     "storage_root",
     "plugins",
@@ -27,6 +27,7 @@ const KEYS: [&str; 15] = [
     "gpu_list",
     "storage",
     "plugin_policy",
+    "native",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -68,6 +69,9 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "storage" => global.storage = storage(value)?,
             "plugin_policy" => {
                 global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?
+            }
+            "native" => {
+                global.native = super::native::settings(value).map_err(|why| wrong(&why))?
             }
             other => return Err(unknown(other)),
         }

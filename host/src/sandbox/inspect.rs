@@ -83,6 +83,14 @@ pub enum LoadError {
         "the component's {GUEST_EXPORT} has another shape: {0}; rebuild it against this host's wit/"
     )]
     WrongGuest(String),
+    /// No program.
+    #[error(
+        "this is no command-line program: {0}; build one with a `main` for wasm32-wasip1 or wasm32-wasip2"
+    )]
+    NoCommand(String),
+    /// Compiling it could take the host's memory or time.
+    #[error("the component is too large to compile: {0}; split it, or build it with optimisation")]
+    TooHeavy(String),
     /// `describe` did not answer.
     #[error(
         "the component does not describe itself: {0}; `describe` must work without any capability"
@@ -154,6 +162,30 @@ pub(super) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
 
 /// Names of everything that the component imports, if the host knows them all.
 pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
+    known_imports(engine, component, is_known)
+}
+
+/// The same for a command-line program, which gets WASI and nothing of `wit/`.
+pub(super) fn command_imports(
+    engine: &Engine,
+    component: &Component,
+) -> Result<Vec<String>, LoadError> {
+    known_imports(engine, component, |import| {
+        let Some((name, version)) = import.split_once('@') else {
+            return false;
+        };
+        let of_a_command = WASI.contains(&name)
+            || name.starts_with("wasi:sockets/")
+            || name == "wasi:http/outgoing-handler";
+        of_a_command && version.starts_with("0.2.")
+    })
+}
+
+fn known_imports(
+    engine: &Engine,
+    component: &Component,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, LoadError> {
     let names: Vec<String> = component
         .component_type()
         .imports(engine)

@@ -3,6 +3,7 @@
 //! It refuses files, clocks and plugins: whether an operator exists is checked where plugins are known.
 
 mod check_templates;
+pub mod commands;
 pub mod diagnostic;
 pub mod digest;
 mod edges;
@@ -33,7 +34,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use digest::digest;
 pub use params::{check_params, check_values};
-pub use quantity::DURATION_MAX;
+pub use quantity::{DURATION_MAX, size};
 pub use suggest::nearest;
 pub use templates::TEMPLATE_BYTES_MAX;
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};

@@ -8,7 +8,7 @@ use super::yaml::{Kind, Node};
 use crate::grant::{Grants, Limits, TrainingGrant};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "http",
     "storage",
     "storage_read",
@@ -19,6 +19,7 @@ const KEYS: [&str; 11] = [
     "trigger_dags",
     "secrets",
     "email",
+    "scratch",
     "limits",
 ];
 /// The schemes of storage that the host knows.
@@ -43,6 +44,7 @@ impl FromNode for Grants {
                 .map(|node| secrets(node, sink))
                 .unwrap_or_default(),
             email: texts(&fields, "email", sink),
+            scratch_bytes: size(&fields, "scratch", sink),
             limits: fields
                 .node("limits")
                 .map(|node| limits(node, sink))

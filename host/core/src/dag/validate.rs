@@ -9,7 +9,7 @@ use super::read_group::GroupDraft;
 use super::read_task::Draft;
 use super::spec::{Cache, Dag, Schedule, Task, TaskGroup, TriggerRule};
 use super::yaml::{Kind, Node};
-use super::{check_templates, edges};
+use super::{check_templates, commands, edges};
 use crate::ids::TaskIndex;
 
 /// Checks of the DAG's own settings against each other.
@@ -130,6 +130,7 @@ fn settings(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
         sink.error_hint(span, "fail-fast-rule", message, hint);
     }
     cache(dag, draft, sink);
+    commands::check(draft, sink);
     for key in ["email_on_failure", "email_on_retry"] {
         let asked = draft.fields.entry(key);
         let asked = asked.filter(|entry| matches!(entry.value.kind, Kind::Bool(true)));

@@ -49,6 +49,9 @@ pub struct Grants {
     pub secrets: BTreeMap<String, Vec<String>>,
     /// Addresses that mails may go to: `ml@example.com`, `*@example.com`, or `*` for any.
     pub email: Vec<String>,
+    /// Bytes of the scratch folder that a command-line program may have; absent is no folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<u64>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.
     pub limits: Limits,
 }

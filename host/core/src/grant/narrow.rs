@@ -31,6 +31,10 @@ impl Grants {
             trigger_dags: names(&self.trigger_dags, &other.trigger_dags),
             secrets: secrets(&self.secrets, &other.secrets),
             email: addresses(&self.email, &other.email),
+            scratch_bytes: self
+                .scratch_bytes
+                .zip(other.scratch_bytes)
+                .map(|(one, two)| one.min(two)),
             limits: Limits {
                 memory_bytes: lower(self.limits.memory_bytes, other.limits.memory_bytes),
                 log_bytes: lower(self.limits.log_bytes, other.limits.log_bytes),

@@ -135,6 +135,8 @@ impl Policy {
             trigger_dags: self.trigger_dags.of(granted.trigger_dags, Vec::new()),
             secrets: self.secrets.of(granted.secrets, BTreeMap::new()),
             email: self.email.of(granted.email, Vec::new()),
+            // No plugin can ask for a folder: a program has one, and of programs no policy speaks.
+            scratch_bytes: granted.scratch_bytes,
             limits: self.limits.clone(),
         };
         grants.narrow(&most)
@@ -303,6 +305,7 @@ impl Policy {
             trigger_dags: list(&self.trigger_dags),
             secrets: self.secrets.of(BTreeMap::new(), BTreeMap::new()),
             email: list(&self.email),
+            scratch_bytes: None,
             limits: self.limits.clone(),
         }
     }

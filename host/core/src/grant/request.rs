@@ -307,6 +307,10 @@ impl Grants {
                 training.threads
             )
         }));
+        all.extend(self.scratch_bytes.iter().map(|bytes| {
+            let mib = bytes.div_ceil(1 << 20);
+            format!("may give a program a scratch folder of up to {mib} MiB")
+        }));
         all.extend(each(
             &self.dag_state,
             "may read the run states of DAG",

@@ -455,6 +455,7 @@ fn permissions_read_as_sentences() {
         trigger_dags: vec!["child".into()],
         secrets: [("hf".to_owned(), vec!["hf.co".to_owned()])].into(),
         email: vec!["*@example.com".into(), "*".into()],
+        scratch_bytes: Some(64 << 20),
         limits: Limits::default(),
     };
     assert_eq!(
@@ -467,6 +468,7 @@ fn permissions_read_as_sentences() {
             "may log to any experiment",
             "may change model churn",
             "may train on this host, with up to 1 threads and 2048 MiB",
+            "may give a program a scratch folder of up to 64 MiB",
             "may read the run states of DAG daily",
             "may trigger runs of DAG child",
             "may mail *@example.com",
@@ -520,12 +522,13 @@ prop_compose! {
         tracking in some_of(NAMES), models in some_of(NAMES), dag_state in some_of(NAMES),
         trigger_dags in some_of(NAMES), email in some_of(ADDRESSES),
         threads in prop::option::of(1..9_u32), memory in prop::option::of(1..9_u64),
-        secret in prop::option::of(some_of(HOSTS)),
+        secret in prop::option::of(some_of(HOSTS)), scratch in prop::option::of(1..9_u64),
     ) -> Grants {
         Grants {
             http, storage, storage_read, tracking, models, dag_state, trigger_dags, email,
             training: threads.map(|threads| TrainingGrant { threads, memory_bytes: u64::from(threads) }),
             secrets: secret.map(|hosts| ("s".to_owned(), hosts)).into_iter().collect(),
+            scratch_bytes: scratch,
             limits: Limits { memory_bytes: memory, log_bytes: None, output_bytes: memory },
         }
     }
@@ -579,6 +582,8 @@ proptest! {
         }
         prop_assert!(both.limits.memory_bytes.unwrap_or(99) <= one.limits.memory_bytes.unwrap_or(99));
         prop_assert!(both.limits.output_bytes.unwrap_or(99) <= two.limits.output_bytes.unwrap_or(99));
+        let scratch = one.scratch_bytes.zip(two.scratch_bytes).map(|(one, two)| one.min(two));
+        prop_assert_eq!(both.scratch_bytes, scratch);
         if let Some(training) = &both.training {
             prop_assert!(training.threads <= one.training.as_ref().unwrap().threads);
             prop_assert!(training.threads <= two.training.as_ref().unwrap().threads);
