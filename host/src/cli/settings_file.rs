@@ -66,7 +66,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             }
             "storage" => global.storage = storage(value)?,
             "native" => {
-                global.native = super::native::settings(value).map_err(|why| wrong(&why))?
+                global.native = super::native::settings(value).map_err(|why| wrong(&why))?;
             }
             other => return Err(unknown(other)),
         }
