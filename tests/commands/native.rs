@@ -117,8 +117,8 @@ fn e7_a_native_program_says_its_result_as_one_in_the_sandbox_does() {
 #[test]
 fn its_environment_its_folder_and_its_limits_are_its_own() {
     let airlock = Airlock::new();
-    let text = r#"env | sort | tr '\n' ' '; echo
-        pwd; ls -A | wc -l; ulimit -n; ulimit -c; ulimit -f; cat /proc/self/status | grep NoNewPrivs"#;
+    let text = r"env | sort | tr '\n' ' '; echo
+        pwd; ls -A | wc -l; ulimit -n; ulimit -c; ulimit -f; cat /proc/self/status | grep NoNewPrivs";
     let good = program(&airlock, "good", text);
     let settings =
         "env = [\"EPOCHS\"]\nset_env = { CARD = \"0\" }\nopen_files = 77\nfile_size = \"1MiB\"";

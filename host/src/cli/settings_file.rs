@@ -71,7 +71,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?
             }
             "native" => {
-                global.native = super::native::settings(value).map_err(|why| wrong(&why))?
+                global.native = super::native::settings(value).map_err(|why| wrong(&why))?;
             }
             other => return Err(unknown(other)),
         }

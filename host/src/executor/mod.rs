@@ -392,7 +392,7 @@ async fn prepare(
     let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
     let (run_port, own_run) = run_ports(reuse.as_ref(), own_run);
     let scratch_bytes = grants.scratch_bytes;
-    let ports = shared_session(
+    let session = shared_session(
         parts,
         Shared {
             grants,
@@ -413,7 +413,7 @@ async fn prepare(
                 plugin: found.plugin,
                 context,
                 limits,
-                ports,
+                ports: session,
                 granted,
                 cancel,
             };
@@ -426,7 +426,7 @@ async fn prepare(
             limits,
             scratch_bytes,
             granted,
-            ports: Arc::new(ports),
+            ports: Arc::new(session),
             cancel,
         })),
     })

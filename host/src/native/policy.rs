@@ -142,7 +142,10 @@ impl NativePrograms {
         // Texts are compared: `Path` would take `/bin//sh` and `/bin/./sh` for `/bin/sh`.
         let same = |known: &&Program| known.path.as_os_str() == program;
         let Some(known) = self.0.values().find(same) else {
-            let paths: Vec<String> = self.paths().map(|path| format!("{path:?}")).collect();
+            let paths: Vec<String> = self
+                .paths()
+                .map(|path| path.display().to_string())
+                .collect();
             let allowed = if paths.is_empty() {
                 "no program".to_owned()
             } else {
@@ -208,7 +211,10 @@ fn check(path: &Path) -> Result<(), NativeError> {
     let unreadable = |error: io::Error| wrong(format!("it cannot be looked at: {error}"));
     let real = path.canonicalize().map_err(unreadable)?;
     if real.as_os_str() != path.as_os_str() {
-        let why = format!("it leads to {real:?} by a link or a detour; write that path");
+        let why = format!(
+            "it leads to {} by a link or a detour; write that path",
+            real.display()
+        );
         return Err(wrong(why));
     }
     let metadata = path.symlink_metadata().map_err(unreadable)?;
@@ -220,7 +226,7 @@ fn check(path: &Path) -> Result<(), NativeError> {
         // In a folder with the sticky bit others cannot replace what is not theirs.
         let is_sticky = mode & 0o1000 != 0 && place != path;
         if mode & 0o002 != 0 && !is_sticky {
-            return Err(wrong(format!("everybody may write to {place:?}")));
+            return Err(wrong(format!("everybody may write to {}", place.display())));
         }
     }
     Ok(())

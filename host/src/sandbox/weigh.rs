@@ -8,7 +8,7 @@ use wasmparser::{Parser, Payload};
 pub(super) const FUNCTION_BYTES_MAX: usize = 1 << 20;
 /// Local variables of one function. wasm itself allows 50,000.
 const LOCALS_MAX: u64 = 20_000;
-/// Functions over all modules. CPython has about 20,000.
+/// Functions over all modules. `CPython` has about 20,000.
 const FUNCTIONS_MAX: u64 = 200_000;
 /// Types over all modules and components.
 const TYPES_MAX: u64 = 50_000;

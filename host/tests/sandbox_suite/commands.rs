@@ -55,11 +55,7 @@ fn a_program_gets_its_arguments_environment_and_input_and_nothing_of_the_hosts()
         assert_eq!(said(&["echo", "a b", "ä"]), ["a b ä"]);
         assert_eq!(said(&["name"]), ["tool"]);
         assert!(std::env::vars().next().is_some());
-        assert_eq!(
-            said(&["env"]),
-            Vec::<String>::new(),
-            "no variable of the host"
-        );
+        assert_eq!(said(&["env"]), [""], "no variable of the host");
         for closed in ["/", ".", "/etc", "/tmp", ".."] {
             let said = said(&["list", closed]);
             assert!(said[0].starts_with("refused"), "{closed}: {said:?}");
@@ -232,9 +228,13 @@ fn a_file_return_json_is_the_result_before_any_line() {
                 .message
                 .contains("return.json that is no JSON")
         );
-        let long = format!("\"{}\"", "x".repeat(60_000));
+        let folder = tempfile::tempdir().unwrap();
+        let long = format!("\"{}\"", "x".repeat(200));
+        let mut with = request(&command, &["return", &long]);
+        scratch(&mut with, folder.path(), 1 << 20);
+        with.request.limits.output_bytes = 100;
         assert_eq!(
-            kind(&returned(&long, &|_| ())),
+            kind(&run(&sandbox, with).0),
             AttemptErrorKind::LimitExceeded
         );
     }
@@ -275,10 +275,10 @@ fn no_way_of_filling_the_folder_gets_past_its_quota() {
                 .nth(1)
                 .and_then(|word| word.parse::<u64>().ok());
             match way {
-                "write" | "append" => {
-                    assert!((QUOTA / 2..=QUOTA).contains(&number.unwrap()), "{line}")
+                "write" | "append" | "ghosts" => {
+                    let fits = (QUOTA / 2..=QUOTA).contains(&number.unwrap());
+                    assert!(fits, "{line}");
                 }
-                "ghosts" => assert!((QUOTA / 2..=QUOTA).contains(&number.unwrap()), "{line}"),
                 "names" | "folders" => assert_eq!(number.unwrap(), QUOTA / 4096, "{line}"),
                 "hole" => assert_eq!(line, "hole refused true, length refused true"),
                 _ => assert_eq!(line, "wrote again and again"),

@@ -1,6 +1,6 @@
 //! The configs of `wasi-command` and `native.command`. It refuses unknown keys, and arguments that no system would take.
 
-use super::refused;
+use super::{Asked, refused};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -104,15 +104,15 @@ impl TryFrom<Value> for Size {
 
 impl WasiConfig {
     /// Whether a folder is wanted, and of what size; objects need one.
-    pub(super) fn scratch(&self) -> Result<Option<Option<u64>>, AttemptError> {
+    pub(super) fn scratch(&self) -> Result<Asked, AttemptError> {
         let needed = !self.inputs.is_empty() || !self.outputs.is_empty();
         match &self.scratch {
-            Some(Scratch::With(Quota { quota: Size(bytes) })) => Ok(Some(Some(*bytes))),
-            Some(Scratch::Wanted(true)) => Ok(Some(None)),
+            Some(Scratch::With(Quota { quota: Size(bytes) })) => Ok(Asked::Bytes(*bytes)),
+            Some(Scratch::Wanted(true)) => Ok(Asked::All),
             None | Some(Scratch::Wanted(false)) if needed => Err(wrong(
                 "`inputs` and `outputs` lie in a scratch folder; add `scratch: true`",
             )),
-            None | Some(Scratch::Wanted(false)) => Ok(None),
+            None | Some(Scratch::Wanted(false)) => Ok(Asked::Nothing),
         }
     }
 }

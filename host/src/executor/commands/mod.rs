@@ -68,25 +68,33 @@ impl Program {
     }
 }
 
+/// What a config says of a scratch folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// It wants none.
+    Nothing,
+    /// As much as is granted.
+    All,
+    /// So many bytes.
+    Bytes(u64),
+}
+
 /// The bytes of scratch that both the config and the grants allow, if any.
-fn scratch_bytes(
-    asked: Option<Option<u64>>,
-    grants: Option<u64>,
-) -> Result<Option<u64>, AttemptError> {
-    match (asked, grants) {
-        (None, _) => Ok(None),
-        (Some(_), None) => Err(refused(
+fn scratch_bytes(asked: Asked, granted: Option<u64>) -> Result<Option<u64>, AttemptError> {
+    match (asked, granted) {
+        (Asked::Nothing, _) => Ok(None),
+        (_, None) => Err(refused(
             AttemptErrorKind::Unrunnable,
             "a scratch folder is not granted; the task needs the grant `scratch`, for example `scratch: 64MiB`",
         )),
-        (Some(None), granted) => Ok(granted),
-        (Some(Some(wanted)), Some(granted)) if wanted > granted => Err(refused(
+        (Asked::All, granted) => Ok(granted),
+        (Asked::Bytes(wanted), Some(granted)) if wanted > granted => Err(refused(
             AttemptErrorKind::Unrunnable,
             &format!(
                 "its scratch folder asks for {wanted} bytes, the grant `scratch` allows {granted}"
             ),
         )),
-        (Some(wanted), Some(_)) => Ok(wanted),
+        (Asked::Bytes(wanted), Some(_)) => Ok(Some(wanted)),
     }
 }
 
@@ -117,11 +125,15 @@ mod tests {
 
     #[test]
     fn a_scratch_folder_is_what_was_asked_for_within_what_was_granted() {
-        assert_eq!(scratch_bytes(None, Some(9)), Ok(None));
-        assert_eq!(scratch_bytes(Some(None), Some(9)), Ok(Some(9)));
-        assert_eq!(scratch_bytes(Some(Some(5)), Some(9)), Ok(Some(5)));
-        for (asked, granted) in [(None, None), (Some(5), None), (Some(10), Some(9))] {
-            let error = scratch_bytes(Some(asked), granted).unwrap_err();
+        assert_eq!(scratch_bytes(Asked::Nothing, Some(9)), Ok(None));
+        assert_eq!(scratch_bytes(Asked::All, Some(9)), Ok(Some(9)));
+        assert_eq!(scratch_bytes(Asked::Bytes(5), Some(9)), Ok(Some(5)));
+        for (asked, granted) in [
+            (Asked::All, None),
+            (Asked::Bytes(5), None),
+            (Asked::Bytes(10), Some(9)),
+        ] {
+            let error = scratch_bytes(asked, granted).unwrap_err();
             assert_eq!(error.kind, AttemptErrorKind::Unrunnable);
             assert!(error.message.contains("`scratch`"), "{}", error.message);
         }

@@ -22,8 +22,8 @@ pub(super) async fn run(
     config::check_names(&config.inputs)?;
     config::check_names(&config.outputs)?;
     let words = Words::new(config.args, config.env, config.stdin)?;
-    let ports = Arc::clone(&program.ports);
-    let storage = ports.storage.as_ref();
+    let session = Arc::clone(&program.ports);
+    let storage = session.storage.as_ref();
     let uri = objects::uri_of(&config.program);
     let command = load(parts, storage, &uri).await?;
     let folder = match quota {

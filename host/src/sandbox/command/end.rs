@@ -18,7 +18,7 @@ const RETURN_FILE: &str = "return.json";
 /// The outcome, and the bytes of its value.
 pub(super) fn judge(
     code: i32,
-    last_line: Option<Told>,
+    last_line: Option<&Told>,
     stderr: &str,
     scratch: Option<&Scratch>,
     limits: &AttemptLimits,
@@ -29,7 +29,7 @@ pub(super) fn judge(
     };
     let outcome = match returned {
         Ok(Some(value)) => Outcome::Success(Some(value)),
-        Ok(None) => exit_outcome(code, last_line.as_ref(), stderr, limits.output_bytes),
+        Ok(None) => exit_outcome(code, last_line, stderr, limits.output_bytes),
         Err(error) => Outcome::Error(error),
     };
     let bytes = match &outcome {

@@ -105,7 +105,10 @@ async fn run(shared: Arc<Shared>, request: CommandRequest) -> AttemptReport {
     let last_line = store.data().stdout.finish();
     store.data().stderr.finish();
     let stderr = store.data().stderr.tail();
-    let judge = |code| end::judge(code, last_line, &stderr, request.scratch.as_ref(), &limits);
+    let judge = |code| {
+        let scratch = request.scratch.as_ref();
+        end::judge(code, last_line.as_ref(), &stderr, scratch, &limits)
+    };
     let (outcome, output_bytes) = match end {
         End::Stopped(kind, message) => (failed(kind, message), 0),
         End::Returned(ended) => judge(i32::from(ended.is_err())),
