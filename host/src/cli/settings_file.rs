@@ -67,7 +67,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             }
             "storage" => global.storage = storage(value)?,
             "plugin_policy" => {
-                global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?
+                global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?;
             }
             other => return Err(unknown(other)),
         }
