@@ -71,19 +71,3 @@ fn test_task(airlock: &Airlock, operator: &str, grants: &Value) -> Done {
 fn all_grants() -> Value {
     json!({"storage": ["file://./old/"], "tracking": ["old"], "models": ["old"]})
 }
-
-/// What a person sees, without what differs from build to build.
-fn shown(airlock: &Airlock, text: &str) -> String {
-    let mut text = text.replace(&airlock.folder().display().to_string(), "[folder]");
-    let mut from = 0;
-    while let Some(at) = text[from..].find("sha256") {
-        let begin = from + at + "sha256".len() + 1;
-        let digits = text[begin..].bytes().take_while(u8::is_ascii_hexdigit);
-        let end = begin + digits.count();
-        if end - begin == 64 {
-            text.replace_range(begin..end, "[digest]");
-        }
-        from = begin;
-    }
-    text
-}

@@ -1,4 +1,4 @@
-use super::{all_grants, component, lock, ok, place, refused, shown, test_task};
+use super::{all_grants, component, lock, ok, place, refused, test_task};
 use airlock_tests::{Airlock, Done, GUESTS};
 use serde_json::json;
 
@@ -31,7 +31,12 @@ fn an_update_that_asks_for_more_is_shown_and_needs_a_yes() {
         5,
         "asks for more than was agreed to",
     );
-    insta::assert_snapshot!("update", shown(&airlock, &done.stderr));
+    for line in [
+        "plugin tool 1.0.0 -> 0.1.0",
+        "+ may read and write the objects that a DAG grants",
+    ] {
+        assert!(done.stderr.contains(line), "{}", done.stderr);
+    }
     let done = in_ci(&airlock, &["plugins", "update"]);
     assert_eq!(done.code, 5, "{}", done.stderr);
     assert_eq!(lock(&airlock), before);

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, UserError};
 use crate::plugins::{PluginError, Refusal};
-use crate::registry::{RegistryError, SignatureError, TrustError};
+use crate::registry::{LOCK_FILE, RegistryError, SignatureError, TrustError};
 
 impl From<PluginError> for UserError {
     fn from(error: PluginError) -> Self {
@@ -36,7 +36,7 @@ fn advice(name: &str, refusal: &Refusal) -> String {
             "`airlock plugins update {name}` shows what changed and asks; `airlock plugins install` fetches what was agreed to"
         ),
         Refusal::Untrusted(error) => untrusted(error).to_owned(),
-        Refusal::NotGranted { capability, by, .. } if by.ends_with(".lock") => {
+        Refusal::NotGranted { capability, by, .. } if by.contains(LOCK_FILE) => {
             format!("`airlock plugins grant {name} {capability}` allows it")
         }
         Refusal::NotGranted { capability, .. } => {

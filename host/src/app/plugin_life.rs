@@ -265,17 +265,13 @@ impl App {
             };
             let bytes = sources.components.get(&locked.digest)?;
             let signature = sources.components.signature(&locked.digest)?;
-            match (bytes, signature) {
-                (Some(bytes), Some(signature)) => {
-                    let checked = signature.check(&bytes, key);
-                    checked.map_err(RegistryError::from)?;
-                }
-                _ => {
-                    let message = format!("the signature of plugin {name:?} is missing");
-                    return Err(UserError::new(ErrorKind::Denied, message)
-                        .hint("`airlock plugins install` fetches it again"));
-                }
-            }
+            let (Some(bytes), Some(signature)) = (bytes, signature) else {
+                let message = format!("the signature of plugin {name:?} is missing");
+                return Err(UserError::new(ErrorKind::Denied, message)
+                    .hint("`airlock plugins install` fetches it again"));
+            };
+            let checked = signature.check(&bytes, key);
+            checked.map_err(RegistryError::from)?;
             Ok(Some(sources.trust.name_of(key).unwrap_or(key).to_owned()))
         };
         let loaded = self.plugins.load(name).map_err(UserError::from);

@@ -366,14 +366,12 @@ fn tell_service(global: &Global) -> Result<(), UserError> {
         stdin: String::new(),
         user: session::user(),
     };
-    match control::forward(service, &request)? {
-        0 => Ok(()),
-        _ => {
-            let message = "airlock.lock is written, but the service goes on as it was";
-            Err(UserError::new(ErrorKind::Conflict, message)
-                .hint("what the service said is above; a restart reads the lock file too"))
-        }
+    if control::forward(service, &request)? == 0 {
+        return Ok(());
     }
+    let message = "airlock.lock is written, but the service goes on as it was";
+    Err(UserError::new(ErrorKind::Conflict, message)
+        .hint("what the service said is above; a restart reads the lock file too"))
 }
 
 fn reload(global: &Global, lock: &Path) -> Result<(), UserError> {

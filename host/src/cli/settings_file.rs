@@ -68,7 +68,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             }
             "storage" => global.storage = storage(value)?,
             "plugin_policy" => {
-                global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?
+                global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?;
             }
             "native" => {
                 global.native = super::native::settings(value).map_err(|why| wrong(&why))?;

@@ -51,10 +51,10 @@ pub(super) struct Contract {
 /// says where.
 pub(super) fn read(bytes: &[u8]) -> Result<Contract, LoadError> {
     let contract = sections(bytes);
-    let names = contract.imports.iter().chain(&contract.exports);
-    let named = names.filter_map(|name| name.strip_prefix("airlock:operator/")?.split_once('@'));
+    let interfaces = contract.imports.iter().chain(&contract.exports);
+    let own = interfaces.filter_map(|name| name.strip_prefix("airlock:operator/")?.split_once('@'));
     let stamped = contract.stamp.iter().map(|stamp| stamp.contract.as_str());
-    for version in named.map(|(_, version)| version).chain(stamped) {
+    for version in own.map(|(_, version)| version).chain(stamped) {
         if is_newer(version) {
             return Err(LoadError::NewerContract {
                 asked: version.to_owned(),
