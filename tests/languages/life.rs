@@ -208,7 +208,7 @@ fn a_single_c_file_uses_every_interface() {
     let built = run(&airlock, &["plugins", "build", "every.c", "--json"]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let ends = |how: &str| {
-        let (code, told) = one(&airlock, "ends", json!({"how": how}), &[]);
+        let (code, told) = one(&airlock, "ends", &json!({"how": how}), &[]);
         (
             code,
             told["state"].clone(),
@@ -226,17 +226,17 @@ fn a_single_c_file_uses_every_interface() {
     assert!(ends("never").2.contains("never of plugins_test"));
     assert_eq!(ends("trap").0, 10);
     let wrong = json!({"how": "value", "count": 1.5});
-    let (_, told) = one(&airlock, "ends", wrong, &[]);
+    let (_, told) = one(&airlock, "ends", &wrong, &[]);
     assert!(told["error"].to_string().contains("count"), "{told}");
     let paths = json!({"from": "file://./in.txt", "to": "file://./out.txt"});
     let grants = ["storage=file://./"];
-    let (code, told) = one(&airlock, "copies", paths.clone(), &grants);
+    let (code, told) = one(&airlock, "copies", &paths, &grants);
     assert_eq!(code, 0, "{told}");
     assert_eq!(told["xcoms"], json!({"size": 6, "return_value": "denied"}));
     let grants = ["storage=file://./", "tracking=nightly"];
-    let (_, told) = one(&airlock, "copies", paths.clone(), &grants);
+    let (_, told) = one(&airlock, "copies", &paths, &grants);
     assert_eq!(told["xcoms"]["return_value"], 6, "{told}");
-    let (code, told) = one(&airlock, "copies", paths, &[]);
+    let (code, told) = one(&airlock, "copies", &paths, &[]);
     assert_eq!(code, 10);
     assert!(told["error"].to_string().contains("denied"), "{told}");
     let copy = std::fs::read_to_string(airlock.folder().join("out.txt")).unwrap();
@@ -244,7 +244,7 @@ fn a_single_c_file_uses_every_interface() {
 }
 
 /// Runs one operator of `every.wasm`: exit code, and what is printed.
-fn one(airlock: &Airlock, operator: &str, config: Value, grants: &[&str]) -> (i32, Value) {
+fn one(airlock: &Airlock, operator: &str, config: &Value, grants: &[&str]) -> (i32, Value) {
     let arguments = ["plugins", "test", "every.wasm", "--json", "--operator"];
     let mut all = command(airlock, &arguments);
     all.args([operator, "--config", &config.to_string()]);
@@ -308,7 +308,7 @@ fn a_single_typescript_file_uses_every_interface() {
     let built = run(&airlock, &["plugins", "build", "every.ts", "--json"]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let ends =
-        |operator: &str, config: Value, grants: &[&str]| one(&airlock, operator, config, grants);
+        |operator: &str, config: Value, grants: &[&str]| one(&airlock, operator, &config, grants);
     let (code, told) = ends("ends", json!({"how": "skip"}), &[]);
     assert_eq!((code, &told["state"]), (0, &json!("skipped")));
     let (_, told) = ends(

@@ -1,5 +1,5 @@
 //! C: the `*.c` files at the top of a folder, or one file, with `zig cc`, which brings a compiler for WebAssembly and a C library
-//! in one package of PyPI.
+//! in one package of `PyPI`.
 
 use super::tools::{PypiTool, command, run};
 use super::{BuildError, Language, Source, Tools, component, sdk};

@@ -1,4 +1,4 @@
-//! TypeScript and JavaScript: a package, or one file, in a QuickJS engine. The work is done by a script beside tools that npm
+//! TypeScript and JavaScript: a package, or one file, in a `QuickJS` engine. The work is done by a script beside tools that npm
 //! fetches: the type checker, esbuild and componentize-qjs.
 
 use super::tools::{NpmTool, command, run_within};
@@ -17,7 +17,7 @@ const TOOLS: NpmTool = NpmTool {
 /// What drives them.
 const SCRIPT: &str = include_str!("tools/componentize.mjs");
 /// How long they may take. A module's top level runs meanwhile.
-const TIME_MAX: Duration = Duration::from_secs(180);
+const TIME_MAX: Duration = Duration::from_mins(3);
 /// Where a package begins that does not say it.
 const ENTRIES: [&str; 4] = ["src/index.ts", "index.ts", "src/index.js", "index.js"];
 

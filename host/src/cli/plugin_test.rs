@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, args: &PluginsTest) -> Result<(), UserError> 
     };
     let app = App::open(config(&quiet, Need::Test)?)?;
     let operator = select(&app, &plugin, operator)?;
-    let dag = dag(&plugin, &operator, operator_config, grants)?;
+    let dag = dag(&plugin, &operator, &operator_config, &grants)?;
     let dag = app.register(dag, String::new(), DAG_ID)?;
     let detail = block_on(async {
         let run_id = app.trigger(&dag, request).await?;
@@ -165,8 +165,8 @@ fn select(app: &App, plugin: &str, wanted: Option<String>) -> Result<String, Use
 fn dag(
     plugin: &str,
     operator: &str,
-    config: Map<String, Value>,
-    grants: Value,
+    config: &Map<String, Value>,
+    grants: &Value,
 ) -> Result<Dag, UserError> {
     let task = json!({
         "task_id": operator, "operator": format!("{plugin}.{operator}"), "config": config,

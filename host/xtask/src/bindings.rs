@@ -27,9 +27,11 @@ fn generate() -> Result<Files> {
     let (package, _) = resolve.push_path(root().join("wit"))?;
     let world = resolve.select_world(&[package], Some("operator"))?;
     let mut files = Files::default();
-    let mut options = wit_bindgen_c::Opts::default();
-    // `airlock plugins build` puts the contract into the module itself.
-    options.no_object_file = true;
+    let options = wit_bindgen_c::Opts {
+        // `airlock plugins build` puts the contract into the module itself.
+        no_object_file: true,
+        ..wit_bindgen_c::Opts::default()
+    };
     options.build().generate(&mut resolve, world, &mut files)?;
     Ok(files)
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 /// Written last: a folder without it is half of something.
 const COMPLETE: &str = ".complete";
 
-/// A tool of PyPI.
+/// A tool of `PyPI`.
 pub(in crate::build) struct PypiTool {
     /// Its folder's name.
     pub name: &'static str,

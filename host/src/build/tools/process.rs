@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The most of a tool's output that an error shows, bytes.
 const OUTPUT_BYTES_MAX: usize = 32 << 10;
 /// How long a tool may take; code that runs while it is built may never end.
-const TOOL_TIME_MAX: Duration = Duration::from_secs(20 * 60);
+const TOOL_TIME_MAX: Duration = Duration::from_mins(20);
 /// How often a running tool is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
