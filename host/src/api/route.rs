@@ -283,6 +283,8 @@ async fn perform(
     let (mut parts, body) = request.into_parts();
     let paths = parts.extract::<RawPathParams>().await;
     let paths = paths.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let dag_id = paths.iter().find(|(name, _)| *name == "dag_id");
+    check_reach(route.scope, &caller, dag_id.map(|(_, dag_id)| dag_id))?;
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let is_json = matches!(route.action, Action::Json(_) | Action::Reply(_));
     let is_reply = matches!(route.action, Action::Reply(_));
@@ -297,7 +299,7 @@ async fn perform(
     let _place = places.requests.acquire().await.map_err(closed)?;
     let action = route.action;
     let reads_query = parts.method == Method::GET || !is_json || is_reply;
-    let (scope, about) = (route.scope, route.about);
+    let about = route.about;
     let work = move || {
         let mut fields = if reads_query {
             Fields::from_query(&query)?
@@ -310,7 +312,6 @@ async fn perform(
         for (name, value) in &paths {
             fields.insert(name, value);
         }
-        check_reach(scope, &caller, &fields)?;
         let call = Call {
             app: &app,
             actor: &caller.actor,
@@ -343,17 +344,14 @@ fn caller(route: &Route, request: &Request) -> Result<Caller, ApiError> {
 }
 
 /// Denies by default: a token for some DAGs reaches what is theirs and nothing else.
-fn check_reach(scope: Scope, caller: &Caller, fields: &Fields) -> Result<(), ApiError> {
+fn check_reach(scope: Scope, caller: &Caller, dag_id: Option<&str>) -> Result<(), ApiError> {
     if caller.reach.is_everything() {
         return Ok(());
     }
     let is_reached = match scope {
         Scope::Nothing | Scope::Filtered => true,
         Scope::Everything => false,
-        Scope::Dag => {
-            let dag_id = fields.text("dag_id")?;
-            dag_id.is_some_and(|dag_id| caller.reach.holds(dag_id))
-        }
+        Scope::Dag => dag_id.is_some_and(|dag_id| caller.reach.holds(dag_id)),
     };
     if is_reached {
         return Ok(());

@@ -138,7 +138,7 @@ impl App {
             exporter.reads(&store);
         }
         let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
-        let store = Metered::new(store, metrics.clone(), on_end);
+        let store = Metered::over(store, metrics.clone(), on_end);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,

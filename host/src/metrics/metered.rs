@@ -29,7 +29,7 @@ struct Shared {
 
 impl Metered {
     /// Counts into `metrics`, and tells of runs that ended.
-    pub(crate) fn new(
+    pub(crate) fn over(
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
         on_end: Option<OnEnd>,

@@ -1,5 +1,5 @@
 //! What the service counts and measures, as Prometheus reads it: folded from what was committed, and from requests. It owns the
-//! names and their bounded sets of labels. It refuses labels that grow with the data: no dag_id, no task_id, no path.
+//! names and their bounded sets of labels. It refuses labels that grow with the data: no id of a DAG or a task, no path.
 
 mod metered;
 

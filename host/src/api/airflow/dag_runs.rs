@@ -168,10 +168,13 @@ fn triggered_by(run: &RunRow) -> &'static str {
 /// How a run's header begins to name who asked for it by the API.
 const REST_USER: &str = "rest_api user ";
 
+/// A DAG and the versions that it had.
+type KnownDag = (Arc<Dag>, Vec<DagVersionInfo>);
+
 /// DAGs and their versions, each read once for a list of runs.
 pub(super) struct Known<'a> {
     app: &'a App,
-    dags: BTreeMap<DagId, Option<(Arc<Dag>, Vec<DagVersionInfo>)>>,
+    dags: BTreeMap<DagId, Option<KnownDag>>,
 }
 
 impl<'a> Known<'a> {
@@ -182,7 +185,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn of(&mut self, dag_id: &DagId) -> Result<Option<&(Arc<Dag>, Vec<DagVersionInfo>)>, ApiError> {
+    fn of(&mut self, dag_id: &DagId) -> Result<Option<&KnownDag>, ApiError> {
         if !self.dags.contains_key(dag_id) {
             // A run outlives its DAG.
             let known = match self.app.dag(dag_id.as_str()) {

@@ -45,7 +45,8 @@ pub(super) const ROUTES: &[Route] = &[
 /// A change that somebody made or asked for.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 struct EventLog {
-    event_log_id: u64,
+    #[serde(rename = "event_log_id")]
+    number: u64,
     when: Timestamp,
     dag_id: Option<String>,
     task_id: Option<String>,
@@ -72,7 +73,7 @@ struct EventLogs {
 impl From<AuditRow> for EventLog {
     fn from(row: AuditRow) -> Self {
         Self {
-            event_log_id: row.number,
+            number: row.number,
             when: row.at,
             dag_display_name: row.dag_id.clone(),
             task_display_name: row.task_id.clone(),
@@ -130,10 +131,8 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         })
         .collect();
     let by: &[By<EventLog>] = &[
-        ("id", |one, other| one.event_log_id.cmp(&other.event_log_id)),
-        ("event_log_id", |one, other| {
-            one.event_log_id.cmp(&other.event_log_id)
-        }),
+        ("id", |one, other| one.number.cmp(&other.number)),
+        ("event_log_id", |one, other| one.number.cmp(&other.number)),
         ("when", |one, other| one.when.cmp(&other.when)),
         ("dttm", |one, other| one.when.cmp(&other.when)),
         ("dag_id", |one, other| one.dag_id.cmp(&other.dag_id)),

@@ -77,6 +77,10 @@ impl Call<'_> {
     }
 
     /// Waits for what the scheduler answers; actions are on threads that may block.
+    #[expect(
+        clippy::unused_self,
+        reason = "only who has a call is on such a thread"
+    )]
     fn wait<F: Future>(&self, work: F) -> F::Output {
         tokio::runtime::Handle::current().block_on(work)
     }
