@@ -6,6 +6,7 @@
 //! ```
 
 mod c;
+mod component;
 mod detect;
 mod error;
 mod go;

@@ -5,6 +5,7 @@
 
 use super::args_admin::{Connections, Pools, Variables};
 use super::args_api::{ListenArgs, Tokens};
+use super::args_build::{PluginsBuild, PluginsNew, PluginsTest};
 use super::args_ml::{Experiments, Models};
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
@@ -464,6 +465,12 @@ pub enum Plugins {
         /// A plugin's name, or a component file
         plugin: String,
     },
+    /// Make a folder with an operator in it that builds and passes its own test
+    New(PluginsNew),
+    /// Make a component from sources, with the language's own tools, and show what it is
+    Build(PluginsBuild),
+    /// Run one operator in the sandbox and show how it ends, its log and its XComs
+    Test(PluginsTest),
 }
 
 /// Verbs of `airlock db`.

@@ -3,6 +3,7 @@
 use super::args::{Global, Plugins};
 use super::output::{print, print_json, table};
 use super::settings::{Need, open};
+use super::{plugin_sources, plugin_test};
 use crate::error::UserError;
 use crate::sandbox::Plugin;
 use crate::store::Digest;
@@ -10,6 +11,16 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
+    match command {
+        Plugins::New(args) => plugin_sources::new(global, &args),
+        Plugins::Build(args) => plugin_sources::make(global, &args),
+        Plugins::Test(args) => plugin_test::run(global, &args),
+        command => look(global, command),
+    }
+}
+
+/// What there is, and what is in it.
+fn look(global: &Global, command: Plugins) -> Result<(), UserError> {
     let app = open(
         &Global {
             data: None,
@@ -50,6 +61,8 @@ pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
                 print(&text(&plugin))
             }
         }
+        // Carried out by `run`.
+        Plugins::New(_) | Plugins::Build(_) | Plugins::Test(_) => Ok(()),
     }
 }
 

@@ -28,6 +28,10 @@ pub fn create(name: &str, language: Language, parent: &Path) -> Result<PathBuf, 
     for part in parts {
         sdk::write(part, &vendor)?;
     }
+    if language == Language::Rust {
+        // The versions that the SDK was tested with; cargo drops what is not used.
+        sdk::copy("sdk-guest/rust/Cargo.lock", &folder.join("Cargo.lock"))?;
+    }
     Ok(folder)
 }
 
