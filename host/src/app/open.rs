@@ -221,7 +221,9 @@ impl From<PluginError> for UserError {
                     .hint("`airlock plugins list` shows plugins and operators")
             }
             PluginError::Load { .. } => Self::new(ErrorKind::Usage, error),
-            PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),
+            PluginError::Lost { .. } | PluginError::Read { .. } => {
+                Self::new(ErrorKind::NotFound, error)
+            }
         }
     }
 }

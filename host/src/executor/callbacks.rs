@@ -110,7 +110,7 @@ async fn prepare(
     run: &Arc<RunView>,
     vault: &Vault,
 ) -> Result<TaskRequest, AttemptError> {
-    let (plugin, operator) = resolve(parts, &callback.operator).await?;
+    let (plugin, operator) = resolve(parts, &run.dag, &callback.operator).await?;
     let grants = run.dag.grants.clone();
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);

@@ -9,6 +9,7 @@ mod log_file;
 mod mails;
 mod outbox;
 mod reporting;
+mod resolving;
 mod reuse;
 mod run_port;
 
@@ -20,6 +21,7 @@ pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
+use resolving::resolve;
 use reuse::Reuse;
 
 use crate::capability::{
@@ -39,7 +41,7 @@ use crate::training::Trainers;
 use airlock_core::dag::spec::Cache;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::Grants;
-use airlock_core::ids::{OperatorName, TaskInstanceKey};
+use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -257,24 +259,6 @@ fn with_denials(outcome: Outcome, denied: &[Denial]) -> Outcome {
     Outcome::Error(error)
 }
 
-/// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
-async fn resolve(
-    parts: &Arc<Parts>,
-    operator: &OperatorName,
-) -> Result<(Arc<Plugin>, String), AttemptError> {
-    let refused = |error| unrunnable(AttemptErrorKind::Unrunnable, &error);
-    if let Some(resolved) = parts.plugins.resolve_loaded(operator) {
-        return resolved.map_err(refused);
-    }
-    let (parts, operator) = (parts.clone(), operator.clone());
-    let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
-    let interrupted = "loading the plugin was interrupted";
-    let resolved = loading.await;
-    resolved
-        .map_err(|_| unrunnable(AttemptErrorKind::Transient, interrupted))?
-        .map_err(refused)
-}
-
 /// Who the audit trail names for what the attempt changes.
 fn actor(attempt: &Attempt) -> Actor {
     let name = attempt.run.task_instance_name(attempt.ti);
@@ -311,7 +295,7 @@ async fn prepare(
     let task = dag
         .task(attempt.ti.task)
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
-    let (plugin, operator) = resolve(parts, &task.operator).await?;
+    let (plugin, operator) = resolve(parts, dag, &task.operator).await?;
     let grants = match &task.grants {
         Some(own) => dag.grants.narrow(own),
         None => dag.grants.clone(),

@@ -2,8 +2,12 @@
 //! It owns names and bytes. It refuses to run anything: the sandbox loads, the executor runs.
 
 mod bundled;
+mod components;
+
+use components::Components;
 
 use crate::sandbox::{LoadError, Plugin, Sandbox};
+use airlock_core::dag::spec::Component;
 use airlock_core::ids::OperatorName;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +44,16 @@ pub enum PluginError {
         /// What is wrong with it.
         source: LoadError,
     },
+    /// The component of a DAG's version is not in the store any more.
+    #[error(
+        "the component {name} ({sha256}) of this DAG's version is not in the store; register its file again"
+    )]
+    Lost {
+        /// What it called itself.
+        name: String,
+        /// Its digest, in hex.
+        sha256: String,
+    },
     /// The file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
@@ -62,6 +76,7 @@ pub struct Plugins {
     sandbox: Sandbox,
     sources: BTreeMap<String, Source>,
     loaded: Mutex<BTreeMap<String, Arc<Plugin>>>,
+    components: Components,
 }
 
 impl Plugins {
@@ -80,6 +95,7 @@ impl Plugins {
             sandbox,
             sources,
             loaded: Mutex::default(),
+            components: Components::default(),
         })
     }
 
@@ -131,6 +147,23 @@ impl Plugins {
             .file_stem()
             .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         self.load_bytes(&name, &read(path)?, &path.display().to_string())
+    }
+
+    /// Loads a component that brings DAGs, and keeps it at hand for their runs.
+    pub fn load_component(&self, bytes: &[u8], from: &str) -> Result<Arc<Plugin>, PluginError> {
+        let plugin = self.load_bytes("", bytes, from)?;
+        self.components.keep(&plugin);
+        Ok(plugin)
+    }
+
+    /// An operator of the component that a DAG's version is pinned to; none where the component is not loaded.
+    pub fn resolve_pinned(
+        &self,
+        component: &Component,
+        operator: &OperatorName,
+    ) -> Option<Result<(Arc<Plugin>, String), PluginError>> {
+        let plugin = self.components.find(&component.sha256)?;
+        Some(select(plugin, &component.name, split(operator).1))
     }
 
     /// The plugin and the name of the operator in it: `plugin.operator`, or `plugin` where both are equal or it has one only.
