@@ -8,6 +8,8 @@ use std::process::Command;
 
 /// Scripts that compare with other people's packages, run with a Python of their own under `target`.
 const PYTHON: &[&str] = &[
+    "tests/python/check_sdk.py",
+    "tests/python/check_airflow_examples.py",
     "tests/python/check_exports.py",
     "tests/python/check_mlflow.py",
 ];

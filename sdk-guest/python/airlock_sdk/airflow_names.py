@@ -7,6 +7,8 @@ import importlib.util
 import sys
 import types
 
+from .partitions import NAMES
+
 _EXCEPTIONS = {
     "AirflowException": "errors.TaskFailed", "AirflowSkipException": "errors.SkipTask", "AirflowFailException": "errors.FailTask",
     "AirflowSensorTimeout": "errors.FailTask", "AirflowTaskTimeout": "errors.TaskFailed", "AirflowNotFoundException": "errors.NotFound",
@@ -44,7 +46,9 @@ _GROUP = {"TaskGroup": "group.TaskGroup", "task_group": "group.task_group"}
 _CONTEXT = {"Context": "context.Context", "get_current_context": "context.get_current_context"}
 _DAG = {"DAG": "dag.DAG", "dag": "dag.dag"}
 _NOTIFIER = {"BaseNotifier": "airflow_names.BaseNotifier"}
-_SDK = {**_BASES, **_EDGES, **_DECORATORS, **_ASSETS, **_STATES, **_VARIABLES, **_PARAMS, **_XCOM, **_RETRY, **_RULES, **_LABEL,
+_PARTITIONS = {name: f"partitions.{name}" for name in ("CronPartitionTimetable", "PartitionedAtRuntime", "PartitionedAssetTimetable")}
+_PARTITIONS.update({name: "partitions.Meaningless" for name in NAMES})
+_SDK = {**_PARTITIONS, **_BASES, **_EDGES, **_DECORATORS, **_ASSETS, **_STATES, **_VARIABLES, **_PARAMS, **_XCOM, **_RETRY, **_RULES, **_LABEL,
         **_GROUP, **_CONTEXT, **_DAG, **_TIMETABLES, **_NOTIFIER, "asset": "assets.asset", "timezone": "airflow_names.timezone",
         "BaseXCom": "airflow_names.Empty", **_EXCEPTIONS}
 

@@ -19,6 +19,9 @@ class Condition:
         return Any(self, other)
 
 
+_BY_NAME: dict = {}
+
+
 class Asset(Condition):
     """An asset, by its URI; one with a name alone gets the URI `asset:NAME`."""
 
@@ -27,6 +30,7 @@ class Asset(Condition):
             uri = name
         self.name, self.given_uri, self.extra, self.watchers = name or uri, uri, extra or {}, watchers or []
         self.uri, self.group = _uri(uri), group
+        _BY_NAME.setdefault(self.name, self)
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Asset) and other.uri == self.uri
@@ -39,7 +43,8 @@ class Asset(Condition):
 
     @staticmethod
     def ref(name=None, uri=None):
-        return Asset(name, uri)
+        """An asset that is defined elsewhere in the component, by its name or URI."""
+        return _BY_NAME.get(name) or Asset(name, uri)
 
     def document(self):
         return self.uri
@@ -89,6 +94,10 @@ class AssetEvent:
     def __init__(self):
         self.extra, self.asset_alias_events = {}, []
 
+    def add_partitions(self, keys):
+        """Airlock's assets have no partitions: the keys go to the log."""
+        self.extra.setdefault("partitions", []).append(keys)
+
     def add(self, asset, extra=None):
         self.asset_alias_events.append((asset, extra or {}))
 
@@ -126,19 +135,20 @@ def asset(function=None, /, *, name=None, uri=None, schedule=None, **arguments):
     """A function that makes an asset: a DAG of its name with one task that updates it. Parameters of assets' names are inlets."""
 
     def wrap(body):
+        from . import context as contexts
         from .dag import DAG
         from .python_task import PythonOperator
         import inspect
         made = Asset(name or body.__name__, uri)
-        names = [one for one in inspect.signature(body).parameters if one not in ("self", "context")]
+        names = [one for one in inspect.signature(body).parameters if one not in contexts.NAMES and one not in ("self", "context")]
 
         def run(**context):
-            known = {"self": made, "context": context}
-            return body(**{one: known.get(one, Asset(one)) for one in inspect.signature(body).parameters})
+            known = {**context, "self": made, "context": context}
+            return body(**{one: known[one] if one in known else Asset.ref(one) for one in inspect.signature(body).parameters})
 
         settings = {key: arguments[key] for key in ("dag_id", "tags", "description", "default_args") if key in arguments}
         with DAG(settings.pop("dag_id", None) or made.name, schedule=schedule, **settings):
-            PythonOperator(task_id="__main__", python_callable=run, outlets=[made], inlets=[Asset(one) for one in names])
+            PythonOperator(task_id="__main__", python_callable=run, outlets=[made], inlets=[Asset.ref(one) for one in names])
         return made
 
     return wrap if function is None else wrap(function)

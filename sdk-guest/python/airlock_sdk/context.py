@@ -68,6 +68,7 @@ class DagRun:
         self.data_interval_start, self.data_interval_end = parse(attempt.data_interval_start), parse(attempt.data_interval_end)
         self.run_after = self.start_date = self.logical_date
         self.conf = conf
+        self.partition_key = self.partition_date = None
         self.external_trigger = attempt.run_type == "manual"
 
     def __repr__(self) -> str:

@@ -74,6 +74,7 @@ def described() -> dict:
     if not DAGS and not OPERATORS:
         raise DagError("there is neither a DAG nor an operator in it; call the function that @dag made, or write @operator")
     texts = document.documents(DAGS)
+    notes()
     kinds = {task.operator_kind for dag in DAGS.values() for task in dag.tasks}
     operators = [(one.name, one.summary, one.is_sensor, one.schema()) for one in OPERATORS.values()]
     if DAGS:
@@ -81,3 +82,10 @@ def described() -> dict:
                      "callback": "A callback of one of this component's DAGs"}
         operators += [(kind, summaries[kind], kind == "sensor", {"type": "object"}) for kind in sorted(kinds | {"callback"} | {"task"})]
     return {"name": document.COMPONENT, "operators": operators, "dags": texts}
+
+
+def notes() -> None:
+    """Tells the author what is taken and means nothing."""
+    for dag_id, dag in sorted(DAGS.items()):
+        if getattr(dag.schedule, "is_partitioned", False):
+            print(f"note: dag {dag_id}: assets have no partitions here; it gets a run for each update", file=sys.stderr)

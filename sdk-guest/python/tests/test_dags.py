@@ -60,7 +60,7 @@ class Dags(unittest.TestCase):
         self.assertEqual(found["split"]["config"], {"values": "{{ xcom_pull('extract') }}", "limit": "{{ params.limit }}"})
         self.assertTrue(found["split"]["multiple_outputs"])
 
-    def test_override_changes_one_call_and_repeated_calls_get_suffixes(self):
+    def test_f2_override_changes_one_call_and_repeated_calls_get_suffixes(self):
         with DAG("f2") as made:
             @task(retries=1)
             def work():
