@@ -23,8 +23,16 @@ const WITHOUT: &[(&str, &str)] = &[
     ("e4", "XComs are JSON; there are no serialisers to test"),
     ("e7", "the operator wasi-command is to come"),
     (
+        "f2",
+        "Python's `override` belongs to an SDK that is to come",
+    ),
+    (
         "f11",
         "Airlock has one kind of isolation; nothing to choose from",
+    ),
+    (
+        "g5",
+        "escaping of Python's f-strings; there is no Python front end yet",
     ),
     (
         "i3",
@@ -54,10 +62,7 @@ fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
             if name != "target" && !name.starts_with('.') {
                 tests_in(&path, found);
             }
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "rs" || extension == "py")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).unwrap();
             found.extend(text.lines().filter_map(row));
         }
@@ -66,11 +71,7 @@ fn tests_in(folder: &Path, found: &mut BTreeSet<String>) {
 
 /// The row that a line's test is about.
 fn row(line: &str) -> Option<String> {
-    let line = line.trim_start();
-    let name = match line.strip_prefix("def test_") {
-        Some(name) => name,
-        None => line.split_once("fn ")?.1,
-    };
+    let (_, name) = line.trim_start().split_once("fn ")?;
     let (id, _) = name.split_once('_')?;
     let mut letters = id.chars();
     let letter = letters.next()?;

@@ -1,10 +1,8 @@
 //! Shared helpers of the tests that run the `airlock` program as a person would.
 
-mod dags;
 mod guests;
 mod service;
 
-pub use dags::dag_component;
 pub use guests::{GUESTS, Guests};
 pub use service::Service;
 

@@ -8,10 +8,16 @@ use std::process::Command;
 
 /// Scripts that compare with other people's packages, run with a Python of their own under `target`.
 const PYTHON: &[&str] = &[
-    "tests/python/check_sdk.py",
-    "tests/python/check_airflow_examples.py",
     "tests/python/check_exports.py",
     "tests/python/check_mlflow.py",
+];
+
+/// Tools that `tests/languages` needs beside those that Airlock fetches itself.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("python3", "C"),
+    ("make", "C"),
+    ("node", "TypeScript"),
+    ("npm", "TypeScript"),
 ];
 
 pub(crate) fn run_all() -> Result<()> {
@@ -57,6 +63,12 @@ pub(crate) fn run_all() -> Result<()> {
                 .env("AIRLOCK_PROGRAM", program))?;
         } else {
             left_out.push(format!("{script}: python3 is missing"));
+        }
+    }
+    // The tests of languages pass over one whose tool is missing.
+    for (tool, language) in LANGUAGES {
+        if !has(tool) {
+            left_out.push(format!("operators in {language}: {tool} is missing"));
         }
     }
     report(&left_out)

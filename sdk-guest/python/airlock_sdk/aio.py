@@ -1,18 +1,18 @@
 """Coroutines without a system's event loop: one after another, sleeping when all of them do."""
 
 import asyncio
-import time
 
 
 class Loop(asyncio.BaseEventLoop):
-    """Runs what is ready, then sleeps until the next timer. It has no sockets, processes or signals."""
+    """Runs what is ready, then goes to the next timer. It has no sockets, processes or signals."""
 
     def __init__(self):
+        self._now = 0.0
         super().__init__()
         self._selector = self
 
     def time(self) -> float:
-        return time.monotonic()
+        return self._now
 
     def _process_events(self, _) -> None:
         pass
@@ -23,8 +23,7 @@ class Loop(asyncio.BaseEventLoop):
     def select(self, timeout):
         if timeout is None:
             raise RuntimeError("every coroutine waits for something that never comes")
-        if timeout > 0:
-            time.sleep(timeout)
+        self._now += max(timeout, 0)
         return []
 
 

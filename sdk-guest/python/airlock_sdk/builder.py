@@ -55,7 +55,6 @@ def read(folder: pathlib.Path, files: list) -> Found:
 def world(interfaces: set) -> str:
     """What the component imports: what every task may do, and what its files ask for."""
     lines = [f"  import {name};" for name in ("types", "log", "progress", "xcom", *sorted(interfaces))]
-    lines += ["  import wasi:clocks/wall-clock@0.2.0;", "  import wasi:clocks/monotonic-clock@0.2.0;", "  import wasi:random/random@0.2.0;"]
     return "package airlock:operator@0.1.0;\n\nworld python {\n" + "\n".join(lines) + "\n  export guest;\n}\n"
 
 
@@ -95,7 +94,6 @@ def build(source: pathlib.Path, out: pathlib.Path, name: str, contract: pathlib.
         stage = pathlib.Path(stage)
         sdk = pathlib.Path(__file__).resolve().parent.parent
         shutil.copytree(contract, stage / "wit")
-        shutil.copytree(sdk / "wit" / "deps", stage / "wit" / "deps")
         (stage / "wit" / "python.wit").write_text(world(found.interfaces))
         (stage / "app").mkdir()
         here = pathlib.PurePosixPath("source")

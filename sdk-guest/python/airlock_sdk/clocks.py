@@ -1,102 +1,91 @@
-"""Clocks and chance in the component. Its Python was started when it was built and has no system behind it, so what asks for the
-time or for random bytes is led to the host's interfaces. It refuses nothing: outside of a component it does nothing."""
+"""Clocks and chance in the component. Its Python has no system behind it: there is no clock that it could ask, and `random` is
+seeded from the attempt. It refuses to make a time up: who asks for the time in a task gets an error that names the logical date."""
 
 import datetime as _datetime
+import hashlib
+import logging
 import os
 import random as _random
 import time as _time
+import types
 
-try:
-    from wit_world.imports import monotonic_clock, random, wall_clock
-except ImportError:
-    monotonic_clock = random = wall_clock = None
+from .errors import FailTask
 
 _BUILT_AT = _time.time()
-_RUNS = False
+_STATE = {"runs": False, "seed": b"", "drawn": 0}
 
 
 def time() -> float:
-    """Seconds since 1970-01-01T00:00:00Z; while the component is built, of its building."""
-    if not _RUNS:
-        return _BUILT_AT if wall_clock else _time.time()
-    now = wall_clock.now()
-    return now.seconds + now.nanoseconds / 1e9
+    """While the component is built, the time of its building; in a task an error."""
+    if _STATE["runs"]:
+        raise FailTask("a Python component has no clock; use the context's logical_date, ds or data_interval_end")
+    return _BUILT_AT
 
 
-def time_ns() -> int:
-    return int(time() * 1e9)
-
-
-def monotonic() -> float:
-    return monotonic_clock.now() / 1e9 if _RUNS else 0.0
-
-
-def monotonic_ns() -> int:
-    return monotonic_clock.now() if _RUNS else 0
-
-
-def sleep(seconds: float) -> None:
-    """The attempt's time limits go on while it sleeps."""
-    if _RUNS and seconds > 0:
-        monotonic_clock.subscribe_duration(int(seconds * 1e9)).block()
+def sleep(_seconds: float) -> None:
+    """Returns at once."""
 
 
 def urandom(count: int) -> bytes:
-    return bytes(random.get_random_bytes(count)) if _RUNS else bytes(count)
-
-
-def gmtime(seconds=None):
-    return _GMTIME(time() if seconds is None else seconds)
-
-
-def _strftime(form: str, when=None) -> str:
-    return _STRFTIME(form, gmtime() if when is None else when)
+    """Bytes that differ between attempts, and that anybody who knows the attempt can tell: nothing for secrets."""
+    out = b""
+    while len(out) < count:
+        _STATE["drawn"] += 1
+        out += hashlib.sha256(_STATE["seed"] + str(_STATE["drawn"]).encode()).digest()
+    return out[:count]
 
 
 class _Meta(type):
     def __instancecheck__(cls, thing) -> bool:
         return isinstance(thing, _REAL)
 
-    def __subclasscheck__(cls, other) -> bool:
-        return issubclass(other, _REAL)
-
 
 _REAL = _datetime.datetime
-_GMTIME, _STRFTIME = _time.gmtime, _time.strftime
 
 
 class datetime(_REAL, metaclass=_Meta):
-    """Python's datetime with the host's clock."""
+    """Python's datetime without the system's clock."""
 
     @classmethod
     def now(cls, tz=None):
-        return cls.fromtimestamp(time(), tz) if tz is not None else cls.utcnow()
+        return cls.fromtimestamp(time(), tz or _datetime.timezone.utc).replace(tzinfo=tz)
 
     @classmethod
     def utcnow(cls):
-        return cls.fromtimestamp(time(), _datetime.timezone.utc).replace(tzinfo=None)
+        return cls.now()
 
     today = utcnow
 
 
 def patch() -> None:
-    """Puts the host's clocks into the standard library, before anything else is imported. The local time zone is UTC."""
-    if wall_clock is None:
-        return
-    for ours in (time, time_ns, monotonic, monotonic_ns, sleep, gmtime):
-        setattr(_time, ours.__name__, ours)
-    _time.localtime, _time.strftime = gmtime, _strftime
-    _time.perf_counter, _time.perf_counter_ns = monotonic, monotonic_ns
-    _time.process_time = monotonic
+    """Puts them into the standard library, before anything else is imported."""
+    _time.time, _time.sleep = time, sleep
+    _time.time_ns = lambda: int(time() * 1e9)
+    _time.monotonic = _time.perf_counter = _time.process_time = lambda: 0.0
     os.urandom = _random._urandom = urandom
     datetime.__module__, datetime.__qualname__ = "datetime", "datetime"
     _datetime.datetime = datetime
+    logging.time = types.SimpleNamespace(time=lambda: _BUILT_AT, time_ns=lambda: int(_BUILT_AT * 1e9), strftime=_time.strftime)
 
 
-def begin() -> None:
-    """The attempt begins: from now on the host is asked, and chance begins anew."""
-    global _RUNS
-    if wall_clock is None:
-        return
-    _RUNS = True
-    _random.seed(int.from_bytes(urandom(16), "big"))
+def begin(attempt) -> None:
+    """The attempt begins."""
+    named = (attempt.dag_id, attempt.run_id, attempt.task_id, attempt.map_index, attempt.try_number, attempt.poke_number)
+    _STATE.update(runs=True, seed=repr(named).encode(), drawn=0)
+    _random.seed(_STATE["seed"])
+
+
+def _no_files(path=None, *_, **__):
+    raise FileNotFoundError(2, "there are no files in the sandbox; use airlock_sdk.storage", path)
+
+
+def close() -> None:
+    """The end of the building: from now on nothing is looked for in files."""
+    import builtins
+    import io
+    import sys
+    for name in ("stat", "lstat", "listdir", "scandir", "open", "getcwd", "mkdir", "remove"):
+        setattr(os, name, _no_files)
+    builtins.open = io.open = io.open_code = _no_files
+    sys.path[:] = []
+    sys.meta_path[:] = [one for one in sys.meta_path if getattr(one, "__name__", "") != "PathFinder"]

@@ -4,7 +4,7 @@ import inspect
 import re
 
 from .errors import AirlockError, FailTask, NotFound
-from .dates import DateTime, parse
+from .dates import UTC, DateTime, parse
 from .params import ParamsDict
 
 NAMES = frozenset("""
@@ -83,7 +83,7 @@ class TaskInstance:
         self.map_index, self.try_number, self.max_tries = attempt.map_index, attempt.try_number, attempt.max_tries - 1
         self.task, self.dag_run, self._host = task, dag_run, host
         self.key = f"{self.dag_id}__{self.task_id}__{self.run_id}"
-        self.state, self.hostname, self.start_date = "running", "", DateTime.now()
+        self.state, self.hostname, self.start_date = "running", "", None
         self.log_url = self.mark_success_url = ""
         self.log = getattr(task, "log", None)
 
@@ -136,12 +136,18 @@ class _Connections:
         raise NotFound(f"conn.{name}: connections are read by the host; write '{{{{ conn.{name}.host }}}}' in a template field")
 
 
+def _asked_at(run_id: str):
+    """The date in a run's id, for a run that is about no date."""
+    found = re.search(r"\d{4}-\d\d-\d\dT[0-9:]{8}", run_id)
+    return parse(found.group()) if found else DateTime(1970, 1, 1, tzinfo=UTC)
+
+
 def build(attempt, host, task, dag, params: dict, extra: dict) -> Context:
     """The context of one attempt; `extra` is what the config brought from templates."""
     from . import macros
     from .assets import InletEvents, OutletEvents
     run = DagRun(attempt, extra.get("conf") or {})
-    about = run.logical_date or DateTime.now()
+    about = run.logical_date or _asked_at(attempt.run_id)
     ti = TaskInstance(attempt, host, task, run)
     context = Context(
         dag=dag, dag_run=run, run_id=run.run_id, task=task, ti=ti, task_instance=ti, params=ParamsDict(params),

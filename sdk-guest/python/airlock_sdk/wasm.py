@@ -131,9 +131,9 @@ _HOST = WasmHost()
 _OUT, _ERR = _Lines("info"), _Lines("warn")
 
 
-def _begin() -> None:
+def _begin(attempt) -> None:
     import sys
-    clocks.begin()
+    clocks.begin(attempt)
     sys.stdout, sys.stderr = _OUT, _ERR
     logging.root.handlers[:] = [_Handler()]
     logging.root.setLevel(logging.INFO)
@@ -165,7 +165,7 @@ class Guest(exports.Guest):
         return types.PluginInfo(said["name"], "0.1.0", operators, said["dags"])
 
     def run(self, context) -> types.Outcome:
-        _begin()
+        _begin(context)
         ended = run.run(context, _HOST)
         _OUT.flush()
         _ERR.flush()
@@ -179,3 +179,6 @@ DESCRIBED: dict = {}
 def describe_now() -> None:
     """Makes `DESCRIBED` of what was loaded."""
     DESCRIBED.update(entry.described())
+    for name in ("macros", "aio", "bash", "shell", "storage", "retry_policy", "human", "classic"):
+        importlib.import_module(f"airlock_sdk.{name}")
+    clocks.close()
