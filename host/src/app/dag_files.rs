@@ -50,7 +50,7 @@ pub fn split_dag(text: &str) -> (&str, Option<&str>) {
 }
 
 /// Reads and validates a file; a component is compiled, or found compiled, and asked what it is.
-pub fn read_dag_file(plugins: &Plugins, path: &Path) -> Result<DagFile, UserError> {
+pub(super) fn read_dag_file(plugins: &Plugins, path: &Path) -> Result<DagFile, UserError> {
     if !is_component(path) {
         let (dag, source, warnings) = read_dag(path)?;
         let dags = vec![ReadDag {
