@@ -14,10 +14,15 @@ impl From<PluginError> for UserError {
                 "`airlock plugins install` fetches what airlock.lock names".to_owned()
             }
             PluginError::Refused { name, refusal } => advice(name, refusal),
-            PluginError::Lock(_) | PluginError::Load { .. } | PluginError::Read { .. } => {
+            PluginError::Lock(_)
+            | PluginError::Load { .. }
+            | PluginError::Lost { .. }
+            | PluginError::Read { .. } => {
                 return match error {
                     PluginError::Lock(error) => error.into(),
-                    PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),
+                    PluginError::Lost { .. } | PluginError::Read { .. } => {
+                        Self::new(ErrorKind::NotFound, error)
+                    }
                     _ => Self::new(ErrorKind::Usage, error),
                 };
             }

@@ -115,7 +115,7 @@ async fn prepare(
         plugin,
         operator,
         allowed,
-    } = resolve(parts, &callback.operator).await?;
+    } = resolve(parts, &run.dag, &callback.operator).await?;
     let grants = allowed.effective(&run.dag.grants, None);
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);

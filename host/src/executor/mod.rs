@@ -10,6 +10,7 @@ mod log_file;
 mod mails;
 mod outbox;
 mod reporting;
+mod resolving;
 mod reuse;
 mod run_port;
 
@@ -22,6 +23,7 @@ pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
+use resolving::resolve;
 use reuse::Reuse;
 
 use crate::capability::{
@@ -39,7 +41,7 @@ use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::dag::spec::Cache;
+use airlock_core::dag::spec::{Cache, Dag};
 use airlock_core::dispatch::RunNumber;
 use airlock_core::grant::{Asks, Effective, Grants, effective};
 use airlock_core::ids::{OperatorName, TaskId, TaskInstanceKey};
@@ -270,21 +272,6 @@ fn with_denials(outcome: Outcome, denied: &[Denial]) -> Outcome {
     Outcome::Error(error)
 }
 
-/// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
-async fn resolve(parts: &Arc<Parts>, operator: &OperatorName) -> Result<Found, AttemptError> {
-    let refused = |error| unrunnable(AttemptErrorKind::Unrunnable, &error);
-    if let Some(resolved) = parts.plugins.resolve_loaded(operator) {
-        return resolved.map_err(refused);
-    }
-    let (parts, operator) = (parts.clone(), operator.clone());
-    let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
-    let interrupted = "loading the plugin was interrupted";
-    let resolved = loading.await;
-    resolved
-        .map_err(|_| unrunnable(AttemptErrorKind::Transient, interrupted))?
-        .map_err(refused)
-}
-
 /// Who the audit trail names for what the attempt changes.
 fn actor(attempt: &Attempt) -> Actor {
     let name = attempt.run.task_instance_name(attempt.ti);
@@ -318,11 +305,15 @@ enum Work {
 }
 
 impl Work {
-    async fn of(parts: &Arc<Parts>, operator: &OperatorName) -> Result<Self, AttemptError> {
+    async fn of(
+        parts: &Arc<Parts>,
+        dag: &Dag,
+        operator: &OperatorName,
+    ) -> Result<Self, AttemptError> {
         if let Some(kind) = commands::Kind::of(operator) {
             return Ok(Self::Program(kind));
         }
-        Ok(Self::Operator(resolve(parts, operator).await?))
+        Ok(Self::Operator(resolve(parts, dag, operator).await?))
     }
 
     /// What the attempt may do. A program is no plugin, so no policy speaks of it: the DAG and the task do.
@@ -370,7 +361,7 @@ async fn prepare(
     let task = dag
         .task(attempt.ti.task)
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
-    let work = Work::of(parts, &task.operator).await?;
+    let work = Work::of(parts, dag, &task.operator).await?;
     let grants = work.effective(&dag.grants, task.grants.as_ref());
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);

@@ -35,6 +35,16 @@ pub enum PluginError {
         /// What is wrong with it.
         source: LoadError,
     },
+    /// The component of a DAG's version is not in the store any more.
+    #[error(
+        "the component {name} ({sha256}) of this DAG's version is not in the store; register its file again"
+    )]
+    Lost {
+        /// What it called itself.
+        name: String,
+        /// Its digest, in hex.
+        sha256: String,
+    },
     /// The file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {

@@ -5,15 +5,18 @@
 mod bundled;
 mod error;
 mod known;
+mod pinned;
 
 pub use error::{PluginError, Refusal};
 
 use crate::registry::{Components, LockFile, Locked, Signature, Trust};
 use crate::sandbox::{Plugin, Sandbox};
 use crate::store::Digest;
+use airlock_core::dag::spec::Component;
 use airlock_core::grant::{Asks, Effective, Grants, Policy, effective, shut_imports};
 use airlock_core::ids::OperatorName;
 use known::{Entry, Known, Source};
+use pinned::Pinned;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,6 +73,7 @@ pub struct Plugins {
     sources: PluginSources,
     known: RwLock<Arc<Known>>,
     loaded: Mutex<BTreeMap<String, Loaded>>,
+    pinned: Pinned,
 }
 
 impl Plugins {
@@ -80,6 +84,7 @@ impl Plugins {
             known: RwLock::new(Arc::new(Known::read(&sources)?)),
             sources,
             loaded: Mutex::default(),
+            pinned: Pinned::default(),
         })
     }
 
@@ -325,6 +330,37 @@ impl Plugins {
             .file_stem()
             .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         self.load_bytes(&name, &read(path)?, &path.display().to_string())
+    }
+
+    /// Loads a component that brings DAGs, and keeps it at hand for their runs. The rules for plugins are its rules; `path` is its
+    /// file, beside which a signature may lie. What comes from the store was judged when it was registered.
+    pub fn load_component(
+        &self,
+        bytes: &[u8],
+        path: Option<&Path>,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        let from = path.map_or_else(|| "the store".to_owned(), |path| path.display().to_string());
+        if let Some(path) = path {
+            let signature = known::signature_beside(path)?;
+            self.admit(&from, bytes, (&from, None), signature.as_ref())?;
+        }
+        let plugin = self.load_bytes("", bytes, &from)?;
+        let allowed = Arc::new(self.allowed(&from, &plugin, None)?);
+        self.pinned.keep(Loaded {
+            plugin: plugin.clone(),
+            allowed,
+        });
+        Ok(plugin)
+    }
+
+    /// An operator of the component that a DAG's version is pinned to; none where the component is not loaded.
+    pub fn resolve_pinned(
+        &self,
+        component: &Component,
+        operator: &OperatorName,
+    ) -> Option<Result<Found, PluginError>> {
+        let loaded = self.pinned.find(&component.sha256)?;
+        Some(select(loaded, &component.name, split(operator).1))
     }
 
     /// The plugin and the operator in it: `plugin.operator`, or `plugin` where both are equal or it has one only.

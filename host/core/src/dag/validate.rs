@@ -57,7 +57,8 @@ pub(super) fn join(
     text: &str,
     sink: &mut Sink,
 ) -> (Vec<TaskGroup>, Vec<Task>) {
-    let names = Names::new(groups, &drafts, sink);
+    let full_ids = fields.or("full_ids", false, sink);
+    let names = Names::new(groups, &drafts, full_ids, sink);
     edges::resolve(&names, groups, &mut drafts, sink);
     for draft in &drafts {
         settings(dag, draft, sink);
