@@ -41,6 +41,10 @@ fn cargo_for(triple: &str, arguments: &[&str]) -> PathBuf {
 
 /// The components of tests/guests, each as the bytes of a file.
 #[derive(Debug)]
+#[allow(
+    dead_code,
+    reason = "each of the crates that include this file uses some of them"
+)]
 pub struct Guests {
     /// Does nothing.
     pub noop: Vec<u8>,

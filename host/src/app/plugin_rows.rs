@@ -37,7 +37,7 @@ impl App {
     pub fn plugin_rows(&self) -> Result<Vec<PluginRow>, UserError> {
         let mut rows = Vec::new();
         for name in self.plugins.names() {
-            let plugin = self.plugins.load(name)?;
+            let plugin = self.plugins.load(&name)?;
             let operators = plugin.operators().iter().map(|operator| OperatorRow {
                 name: operator.name.clone(),
                 summary: operator.summary.clone(),

@@ -20,11 +20,11 @@ pub const EMAILS_MAX: u32 = 100;
 
 /// The attempt's way to the mail server.
 pub(super) struct Email {
-    pub(super) grants: Arc<Grants>,
+    grants: Arc<Grants>,
     /// None: the host has no mail server.
-    pub(super) mailer: Option<Arc<Mailer>>,
+    mailer: Option<Arc<Mailer>>,
     /// Mails that were handed in, also those that the server did not take.
-    pub(super) count: AtomicU32,
+    count: AtomicU32,
 }
 
 #[async_trait]
@@ -42,11 +42,19 @@ impl EmailPort for Email {
         }
         let Message { to, subject, body } = message;
         let mail = Mail { to, subject, body };
-        blocking(move || mailer.send(&mail).map_err(refusal)).await
+        blocking(move || mailer.send(&mail).map_err(|error| refusal(&error))).await
     }
 }
 
 impl Email {
+    pub(super) fn new(grants: Arc<Grants>, mailer: Option<Arc<Mailer>>) -> Self {
+        Self {
+            grants,
+            mailer,
+            count: AtomicU32::new(0),
+        }
+    }
+
     fn check(&self, message: &Message) -> Answer<()> {
         if message.to.is_empty() {
             return Err(CapabilityError::Invalid(
@@ -68,7 +76,7 @@ impl Email {
     }
 }
 
-fn refusal(error: EmailError) -> CapabilityError {
+fn refusal(error: &EmailError) -> CapabilityError {
     if error.is_transient() {
         CapabilityError::Unavailable(error.to_string())
     } else {
@@ -82,14 +90,11 @@ mod tests {
 
     fn port() -> Email {
         let email = ["ml@example.com", "*@ops.example.com"].map(str::to_owned);
-        Email {
-            grants: Arc::new(Grants {
-                email: email.into(),
-                ..Grants::default()
-            }),
-            mailer: None,
-            count: AtomicU32::new(0),
-        }
+        let grants = Grants {
+            email: email.into(),
+            ..Grants::default()
+        };
+        Email::new(Arc::new(grants), None)
     }
 
     fn message(to: &[&str]) -> Message {

@@ -28,7 +28,6 @@ use crate::training::Trainers;
 use airlock_core::grant::{Effective, Grants};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 /// What the ports of one attempt are made of.
 pub struct SessionContext {
@@ -142,11 +141,7 @@ pub fn session(context: SessionContext) -> Ports {
         calendar: Box::new(Calendar {
             own_run: context.own_run,
         }),
-        email: Box::new(Email {
-            grants: Arc::clone(&grants),
-            mailer: context.mailer,
-            count: AtomicU32::new(0),
-        }),
+        email: Box::new(Email::new(Arc::clone(&grants), context.mailer)),
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }
 }

@@ -149,6 +149,10 @@ struct House {
     ports: Ports,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the grants out"
+)]
 fn house(grants: Grants) -> House {
     let folder = tempfile::tempdir().unwrap();
     let outside = Outside::default();

@@ -7,6 +7,7 @@ use crate::app::{App, Config, Data};
 use crate::bench::{LangReport, lang};
 use crate::build::{Language, Tools, build, create};
 use crate::error::{ErrorKind, UserError};
+use crate::plugins::PluginSources;
 use std::path::Path;
 
 pub(super) fn run(global: &Global, args: &Bench, base: Config) -> Result<(), UserError> {
@@ -21,9 +22,13 @@ pub(super) fn run(global: &Global, args: &Bench, base: Config) -> Result<(), Use
     } else {
         (given(&args.components, &plugins)?, Vec::new())
     };
+    let sources = PluginSources {
+        folders: vec![plugins],
+        ..base.plugins.clone()
+    };
     let config = Config {
         data: Data::Folder(scratch.path().join("data")),
-        plugin_folders: vec![plugins],
+        plugins: sources,
         parallelism: 64,
         recover: false,
         echo: None,

@@ -22,20 +22,23 @@ pub(super) async fn resolve(parts: &Arc<Parts>, dag: &Dag, operator: &OperatorNa
         None => parts.plugins.resolve_loaded(operator),
     };
     if let Some(resolved) = loaded {
-        return resolved.map_err(refused);
+        return resolved.map_err(|error| refused(&error));
     }
     let (parts, operator, pinned) = (parts.clone(), operator.clone(), pinned.cloned());
     let loading = tokio::task::spawn_blocking(move || match pinned {
         Some(component) => from_store(&parts.plugins, parts.store.as_ref(), &component, &operator),
-        None => parts.plugins.resolve(&operator).map_err(refused),
+        None => parts
+            .plugins
+            .resolve(&operator)
+            .map_err(|error| refused(&error)),
     });
     let interrupted = "loading the plugin was interrupted";
     let resolved = loading.await;
     resolved.map_err(|_| unrunnable(AttemptErrorKind::Transient, interrupted))?
 }
 
-fn refused(error: PluginError) -> AttemptError {
-    unrunnable(AttemptErrorKind::Unrunnable, &error)
+fn refused(error: &PluginError) -> AttemptError {
+    unrunnable(AttemptErrorKind::Unrunnable, error)
 }
 
 /// A component that was registered with its DAG, whatever became of its file since.
@@ -46,7 +49,7 @@ fn from_store(
     operator: &OperatorName,
 ) -> Resolved {
     let lost = || {
-        refused(PluginError::Lost {
+        refused(&PluginError::Lost {
             name: component.name.clone(),
             sha256: component.sha256.clone(),
         })
@@ -56,9 +59,11 @@ fn from_store(
         .get_blob(&digest)
         .map_err(|error| unrunnable(AttemptErrorKind::Transient, &error))?
         .ok_or_else(lost)?;
-    plugins.load_component(&bytes, None).map_err(refused)?;
+    plugins
+        .load_component(&bytes, None)
+        .map_err(|error| refused(&error))?;
     plugins
         .resolve_pinned(component, operator)
         .ok_or_else(lost)?
-        .map_err(refused)
+        .map_err(|error| refused(&error))
 }
