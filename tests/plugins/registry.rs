@@ -20,8 +20,8 @@ impl Registry {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{level: info, formatter: json}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\nhttp: {{addr: 127.0.0.1:0}}\n",
-            folder.path().join("data")
+            "version: 0.1\nlog: {{level: info, formatter: json}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: 127.0.0.1:0}}\n",
+            folder.path().join("data").display()
         );
         std::fs::write(&config, text).unwrap();
         let started = Command::new("docker-registry")
