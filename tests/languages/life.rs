@@ -96,6 +96,96 @@ fn typescript_goes_from_nothing_to_a_dag() {
     runs_in_a_dag(&airlock);
 }
 
+#[test]
+fn python_goes_from_nothing_to_a_dag() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let airlock = Airlock::new();
+    from_nothing(&airlock, "python", |folder| {
+        tool(folder, "python3", &["-m", "unittest"]);
+    });
+    greets(&airlock);
+    runs_in_a_dag(&airlock);
+}
+
+/// As a file for Airflow says it: decorators, a mapped task, a branch, a template and an operator.
+const TASKFLOW: &str = r#"
+from datetime import datetime
+
+from airflow.decorators import dag, task
+from airflow.operators.bash import BashOperator
+from airflow.operators.empty import EmptyOperator
+
+
+@dag(schedule="0 2 * * 1", start_date=datetime(2026, 1, 5), catchup=False, tags=["ml"])
+def weekly():
+    @task
+    def numbers():
+        return [1, 2, 3]
+
+    @task
+    def square(number):
+        return number * number
+
+    @task
+    def total(squares, ds=None):
+        print("totals of", ds)
+        return sum(squares)
+
+    @task.branch
+    def choose(value):
+        return "large" if value > 10 else "small"
+
+    large = BashOperator(task_id="large", bash_command="echo {{ ds }}")
+    small = EmptyOperator(task_id="small")
+    choose(total(square.expand(number=numbers()))) >> [large, small]
+
+
+weekly()
+"#;
+
+#[test]
+fn a_python_file_for_airflow_becomes_a_component_whose_dags_run() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let airlock = Airlock::new();
+    airlock.file("weekly.py", TASKFLOW);
+    let built = run(&airlock, &["plugins", "build", "weekly.py", "--json"]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    let checked = run(&airlock, &["dags", "validate", "weekly.wasm"]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let date = ["--logical-date", "2026-01-05T02:00:00Z"];
+    let test = ["dags", "test", "weekly.wasm", "--json"];
+    let done = run(&airlock, &[&test[..], &date].concat());
+    assert_eq!(done.code, 0, "{} {}", done.stdout, done.stderr);
+    let run = done.json();
+    let states: Vec<(&str, i64, &str)> = run["task_instances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let text = |key: &str| one[key].as_str().unwrap();
+            (
+                text("task_id"),
+                one["map_index"].as_i64().unwrap(),
+                text("state"),
+            )
+        })
+        .collect();
+    for wanted in [
+        ("numbers", -1, "success"),
+        ("square", 2, "success"),
+        ("total", -1, "success"),
+        ("choose", -1, "success"),
+        ("large", -1, "success"),
+        ("small", -1, "skipped"),
+    ] {
+        assert!(states.contains(&wanted), "{wanted:?} in {states:?}");
+    }
+}
+
 /// What `npm install` does, from the tools that `plugins build` fetched: the test asks the registry once, not twice.
 fn install_from_kept(folder: &Path) {
     let modules = folder.join("node_modules");

@@ -15,7 +15,7 @@ const PYTHON: &[&str] = &[
 
 /// Tools that `tests/languages` needs beside those that Airlock fetches itself.
 const LANGUAGES: &[(&str, &str)] = &[
-    ("python3", "C"),
+    ("python3", "Python and C"),
     ("make", "C"),
     ("node", "TypeScript"),
     ("npm", "TypeScript"),
@@ -52,6 +52,14 @@ pub(crate) fn run_all() -> Result<()> {
     // Builds the `airlock` program too, which the tests start; a build of its own would compile wasmtime once more, because
     // tests ask for other features of what they share.
     run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    if has("python3") {
+        say("the Python SDK's own tests");
+        let mut unittest = Command::new("python3");
+        unittest.args(["-m", "unittest", "discover", "-s", "tests"]);
+        run(unittest
+            .current_dir(root().join("sdk-guest/python"))
+            .env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    }
     say("simulated worlds");
     simulate::test()?;
     for script in PYTHON {

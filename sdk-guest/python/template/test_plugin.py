@@ -13,11 +13,12 @@ from plugin import hello  # noqa: E402
 class Hello(unittest.TestCase):
     def test_it_greets(self):
         with FakeHost() as host:
-            self.assertEqual(host.run(hello, {"name": "you"}).value, "hello you")
+            self.assertEqual(host.run(hello, {"name": "Ada"}).value, "Hello, Ada!")
 
     def test_a_config_without_a_name_is_refused(self):
         with FakeHost() as host:
-            self.assertEqual(host.run(hello, {}).kind, "invalid_input")
+            for config in ({}, {"name": ""}):
+                self.assertEqual(host.run(hello, config).kind, "invalid_input")
 
 
 if __name__ == "__main__":
