@@ -18,3 +18,4 @@ pub mod secrets;
 pub mod store;
 pub mod tracking;
 pub mod training;
+pub mod web;

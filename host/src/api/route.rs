@@ -6,6 +6,7 @@ use super::fields::Fields;
 use super::{ARTIFACTS_AT_ONCE, JSON_BYTES_MAX, OPEN_PATHS, REQUESTS_MAX, ROUTES};
 use crate::app::{App, Caller, Role};
 use crate::tracking::{ARTIFACT_BYTES_MAX, Actor};
+use crate::web::PageAsked;
 use axum::Json;
 use axum::RequestPartsExt as _;
 use axum::Router;
@@ -120,6 +121,9 @@ fn open(path: &str) -> &'static str {
 }
 
 async fn no_route(request: Request) -> Response {
+    if let Some(page) = PageAsked::of(&request).no_page() {
+        return page;
+    }
     let (method, uri) = (request.method(), request.uri());
     ApiError::no_route(method.as_str(), uri.path()).into_response()
 }

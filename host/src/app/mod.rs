@@ -10,21 +10,35 @@ mod dag_list;
 mod dag_runs;
 mod dags;
 mod experiments;
+mod feed;
 mod folders;
 mod gpus;
+mod history;
 mod import;
+mod log_parts;
+mod looks;
 mod models;
 mod open;
 mod pools;
 mod questions;
+mod recent;
 mod retention;
 mod runs;
 mod task_instances;
 mod tokens;
 mod variables;
 
-pub use crate::capability::{StorageConnections, StorageCredentials};
+pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
+pub use crate::executor::LogStream;
+pub use crate::sandbox::Plugin;
+pub use crate::scheduler::{
+    ChangedInstance, DagRow, ReplayedRun, RunRow, Selection, TaskInstanceRow, Version,
+    task_instance_rows,
+};
+pub(crate) use crate::secrets::random;
+pub use crate::secrets::{Connection, Variable};
+pub(crate) use crate::store::hex;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
@@ -32,12 +46,17 @@ pub use connections::ConnectionRow;
 pub use dag_list::DagOverview;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use experiments::{ArtifactRow, TrackingRunDetail};
+pub use feed::{CHANGES_KEPT_MAX, Changed, Feed, News, Topic};
 pub use folders::{DagFolders, ImportError, Watch};
+pub use history::VersionRow;
 pub use import::{Exported, Imported, OnExisting};
+pub use log_parts::{LOG_PART_BYTES_MAX, LogFile, LogPart};
+pub use looks::{ATTEMPTS_MAX, AttemptRow, Attempts, Cell, cells, worst};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
+pub use recent::RUNS_KEPT_MAX;
 pub use retention::{Cleaned, RetentionPolicy};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
@@ -68,6 +87,9 @@ pub struct App {
     logs: Arc<LogStore>,
     outbox: Arc<Outbox>,
     gpus: Arc<GpuSource>,
+    feed: Arc<Feed>,
+    recent: recent::Recent,
+    looks: looks::Looks,
     _scratch: Option<open::Scratch>,
 }
 
@@ -75,6 +97,11 @@ impl App {
     /// The plugins.
     pub fn plugins(&self) -> &Plugins {
         &self.plugins
+    }
+
+    /// A plugin by name; it is compiled when it is first asked for.
+    pub fn plugin(&self, name: &str) -> Result<Arc<Plugin>, UserError> {
+        Ok(self.plugins.load(name)?)
     }
 
     /// The sandbox, for measuring it.
@@ -90,6 +117,11 @@ impl App {
     /// Experiments and their runs.
     pub fn tracking(&self) -> &Tracking {
         &self.tracking
+    }
+
+    /// What changes, as it becomes durable.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// Registered models.

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::dag_runs::StoredDagRuns;
+use super::feed::Announced;
 use super::pools::pool_sizes;
 use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
@@ -120,6 +121,7 @@ impl App {
     )]
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
+        let (store, feed) = Announced::new(store);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
@@ -201,6 +203,9 @@ impl App {
             secrets,
             logs,
             gpus,
+            feed,
+            recent: super::recent::Recent::default(),
+            looks: super::looks::Looks::default(),
             _scratch: scratch,
         })
     }

@@ -7,6 +7,7 @@ pub mod args_admin;
 pub mod args_api;
 pub mod args_ml;
 pub mod args_service;
+pub mod args_web;
 mod assets;
 mod backfills;
 mod bench;
@@ -16,6 +17,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod dev;
 mod experiments;
 mod gpus;
 mod instances;
@@ -155,6 +157,7 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
+        Command::Dev(command) => dev::run(global, command),
         // Carried out before settings are read.
         Command::TrainerWorker(_) => Ok(()),
     }

@@ -6,7 +6,7 @@ use super::args_api::{RoleArg, Tokens};
 use super::output::{print, print_json, say, table, time};
 use super::session::user;
 use super::settings::{Need, open};
-use crate::api::{ROUTES, Route};
+use crate::api::ROUTES;
 use crate::app::{Role, TokenRow};
 use crate::error::UserError;
 use serde_json::json;
@@ -53,16 +53,19 @@ fn list(global: &Global) -> Result<(), UserError> {
     ))
 }
 
+/// Of the API and of the pages; a page that does not say so here is none.
 fn routes(global: &Global) -> Result<(), UserError> {
-    let routes = ROUTES.iter().copied().flatten();
+    let api = ROUTES.iter().copied().flatten();
+    let api = api.map(|route| (route.method, route.path, route.role));
+    let pages = crate::web::ROUTES.iter();
+    let pages = pages.map(|route| (route.method, route.path, route.role));
+    let routes = api.chain(pages);
     if global.json {
-        let shown =
-            |route: &Route| json!({"method": route.method, "path": route.path, "role": route.role});
+        let shown = |(method, path, role)| json!({"method": method, "path": path, "role": role});
         return print_json(&routes.map(shown).collect::<Vec<_>>());
     }
-    let row = |route: &Route| {
-        let texts = [route.method, route.path].map(str::to_owned);
-        texts.into_iter().chain([route.role.to_string()]).collect()
+    let row = |(method, path, role): (&str, &str, Role)| {
+        vec![method.to_owned(), path.to_owned(), role.to_string()]
     };
     let rows: Vec<Vec<String>> = routes.map(row).collect();
     print(&table(&["method", "path", "role"], &rows))

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is. What a missing tool leaves out is said, and with `CI=true` is a failure.
 
+use crate::browser;
 use crate::guests;
 use crate::shell::{cargo, has, root, run, say};
 use crate::simulate;
@@ -57,6 +58,7 @@ pub(crate) fn run_all() -> Result<()> {
             left_out.push(format!("{script}: python3 is missing"));
         }
     }
+    left_out.extend(browser::test()?);
     report(&left_out)
 }
 
