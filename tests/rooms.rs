@@ -269,6 +269,24 @@ const WALLS: &[Wall] = &[
         rule: "the API goes through the application handle: never the store, the scheduler, the sandbox or a capability",
     },
     Wall {
+        room: "host/src/web",
+        forbidden: &[
+            "sled",
+            "wasmtime",
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::training",
+            "crate::secrets",
+            "crate::cli",
+            "crate::api",
+            "std::fs",
+        ],
+        rule: "the pages go through the application handle, and know nothing of the API that serves them",
+    },
+    Wall {
         room: "host/src/cli",
         forbidden: &[
             "sled",
@@ -397,6 +415,22 @@ fn a_capability_never_names_another_one() {
             }
         }
     }
+}
+
+#[test]
+fn only_the_frame_of_a_page_puts_markup_in_unescaped() {
+    let mut files = Vec::new();
+    rust_files(&root().join("host/src/web"), &mut files);
+    let unescaped: Vec<_> = files
+        .iter()
+        .filter(|path| fs::read_to_string(path).unwrap().contains("PreEscaped"))
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(
+        unescaped,
+        ["layout.rs"],
+        "what comes from outside is text; layout.rs alone puts in the shapes that are part of the program"
+    );
 }
 
 #[test]

@@ -23,3 +23,4 @@ pub mod store;
 pub mod traces;
 pub mod tracking;
 pub mod training;
+pub mod web;

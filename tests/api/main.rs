@@ -5,6 +5,7 @@ mod artifacts;
 mod client;
 mod guard;
 mod listen;
+mod pages;
 mod registry;
 mod runs;
 mod sweep;

@@ -8,6 +8,7 @@ use super::reply::Reply;
 use super::{ARTIFACTS_AT_ONCE, JSON_BYTES_MAX, OPEN_PATHS, REQUESTS_MAX, airflow, mlflow};
 use crate::app::{App, Caller, Role};
 use crate::tracking::{ARTIFACT_BYTES_MAX, Actor};
+use crate::web::PageAsked;
 use axum::Json;
 use axum::RequestPartsExt as _;
 use axum::Router;
@@ -248,6 +249,9 @@ async fn open(app: &App, path: &str) -> Response {
 }
 
 async fn no_route(request: Request) -> Response {
+    if let Some(page) = PageAsked::of(&request).no_page() {
+        return page;
+    }
     let (method, uri) = (request.method(), request.uri());
     ApiError::no_route(method.as_str(), uri.path()).into_response()
 }

@@ -7,6 +7,7 @@ use super::tls::Tls;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX};
 use crate::app::App;
 use crate::error::{ErrorKind, UserError};
+use crate::web::Doors;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -39,6 +40,7 @@ pub struct Api {
     listen: Listen,
     tls: Option<Tls>,
     file: PathBuf,
+    doors: Doors,
 }
 
 /// The API at work.
@@ -46,6 +48,7 @@ pub struct Stopping {
     stop: watch::Sender<bool>,
     work: JoinHandle<()>,
     file: PathBuf,
+    doors: Doors,
 }
 
 impl Api {
@@ -78,6 +81,7 @@ impl Api {
             listen,
             tls,
             file,
+            doors: Doors::default(),
         })
     }
 
@@ -86,19 +90,30 @@ impl Api {
         format!("{}://{}", scheme(self.tls.as_ref()), self.address)
     }
 
+    /// A URL that logs in once with this token.
+    pub fn login_url(&self, token: String) -> Option<String> {
+        let link = self.doors.sessions.link(token)?;
+        Some(format!("{}/login?once={link}", self.url()))
+    }
+
     /// Answers from now on, until it is told to stop.
     pub fn start(self, app: &Arc<App>) -> Stopping {
         let state = Guard {
             app: app.clone(),
             listen: Arc::new(self.listen),
+            doors: self.doors.clone(),
         };
-        let router = router(app).layer(from_fn_with_state(state, guard));
+        let pages = crate::web::router(app, &self.doors);
+        let router = router(app)
+            .merge(pages)
+            .layer(from_fn_with_state(state, guard));
         let (stop, stopped) = watch::channel(false);
         let work = tokio::spawn(accept(self.listener, self.tls, router, stopped));
         Stopping {
             stop,
             work,
             file: self.file,
+            doors: self.doors,
         }
     }
 }
@@ -109,6 +124,7 @@ impl Stopping {
         // A file that is gone already is as good.
         let _ = std::fs::remove_file(&self.file);
         let _ = self.stop.send(true);
+        self.doors.close();
         let abort = self.work.abort_handle();
         if tokio::time::timeout(DRAIN_TIME_MAX, self.work)
             .await

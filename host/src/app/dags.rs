@@ -148,6 +148,13 @@ impl App {
         dag_row(self.store.as_ref(), dag_id)
     }
 
+    /// A DAG's row: paused, stale, where it was read from.
+    pub fn dag_state(&self, dag_id: &DagId) -> Result<DagRow, UserError> {
+        self.dag_row(dag_id)?.ok_or_else(|| {
+            UserError::new(ErrorKind::NotFound, format!("no DAG is called {dag_id:?}"))
+        })
+    }
+
     /// Every DAG, by id.
     pub fn dags(&self) -> Result<Vec<DagRow>, UserError> {
         let mut dags = Vec::new();

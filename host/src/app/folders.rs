@@ -25,7 +25,7 @@ const DEPTH_MAX: usize = 16;
 /// Rows read at once.
 const PAGE: usize = 1_000;
 /// Key prefix of import errors in `Table::State`.
-const IMPORT_ERROR: &[u8] = b"import_error\0";
+pub(super) const IMPORT_ERROR: &[u8] = b"import_error\0";
 
 /// Folders with DAG files.
 #[derive(Debug, Clone, Default)]

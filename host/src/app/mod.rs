@@ -14,10 +14,14 @@ mod dag_runs;
 mod dag_versions;
 mod dags;
 mod experiments;
+mod feed;
 mod folders;
 mod gpus;
 mod health;
+mod history;
 mod import;
+mod log_parts;
+mod looks;
 mod models;
 mod open;
 mod plugin_errors;
@@ -26,6 +30,7 @@ mod plugin_rows;
 mod pools;
 mod questions;
 mod reach;
+mod recent;
 mod retention;
 mod run_inside;
 mod runs;
@@ -33,12 +38,15 @@ mod task_instances;
 mod tokens;
 mod variables;
 
-pub use crate::capability::{Question, Response};
-pub use crate::capability::{StorageConnections, StorageCredentials};
+pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
+pub use crate::executor::LogStream;
+pub use crate::sandbox::Plugin;
 pub use crate::scheduler::{
-    ChangedInstance, DagRow, RunRow, Selection, TaskInstanceRow, Version, task_instance_name,
+    ChangedInstance, DagRow, ReplayedRun, RunRow, Selection, TaskInstanceRow, Version,
+    task_instance_name, task_instance_rows,
 };
+pub(crate) use crate::secrets::random;
 pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
 pub(crate) use crate::store::hex;
 pub use crate::traces::OtlpSettings;
@@ -53,9 +61,13 @@ pub use dag_list::DagOverview;
 pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use experiments::{ArtifactRow, TrackingRunDetail};
+pub use feed::{CHANGES_KEPT_MAX, Changed, Feed, News, Topic};
 pub use folders::{DagFolders, ImportError, Watch};
 pub use health::{Health, PoolUse};
+pub use history::VersionRow;
 pub use import::{Exported, Imported, OnExisting};
+pub use log_parts::{LOG_PART_BYTES_MAX, LogFile, LogPart};
+pub use looks::{ATTEMPTS_MAX, AttemptRow, Attempts, Cell, cells, worst};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use plugin_life::{Change, Offer, Verified};
@@ -63,6 +75,7 @@ pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
 pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
+pub use recent::RUNS_KEPT_MAX;
 pub use retention::{Cleaned, RetentionPolicy};
 pub use run_inside::{InstanceRow, RunInside};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
@@ -98,6 +111,9 @@ pub struct App {
     gpus: Arc<GpuSource>,
     seen: Arc<SeenRuns>,
     metrics: Arc<Metrics>,
+    feed: Arc<Feed>,
+    recent: recent::Recent,
+    looks: looks::Looks,
     _scratch: Option<open::Scratch>,
 }
 
@@ -105,6 +121,11 @@ impl App {
     /// The plugins.
     pub fn plugins(&self) -> &Plugins {
         &self.plugins
+    }
+
+    /// A plugin by name; it is compiled when it is first asked for.
+    pub fn plugin(&self, name: &str) -> Result<Arc<Plugin>, UserError> {
+        Ok(self.plugins.load(name)?)
     }
 
     /// The sandbox, for measuring it.
@@ -125,6 +146,11 @@ impl App {
     /// Experiments and their runs.
     pub fn tracking(&self) -> &Tracking {
         &self.tracking
+    }
+
+    /// What changes, as it becomes durable.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// Registered models.

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::dag_runs::StoredDagRuns;
+use super::feed::Announced;
 use super::pools::pool_sizes;
 use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
@@ -139,6 +140,7 @@ impl App {
         }
         let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
         let store = Metered::over(store, metrics.clone(), on_end);
+        let (store, feed) = Announced::new(store);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
@@ -232,6 +234,9 @@ impl App {
             gpus,
             seen,
             metrics,
+            feed,
+            recent: super::recent::Recent::default(),
+            looks: super::looks::Looks::default(),
             _scratch: scratch,
         })
     }

@@ -11,6 +11,7 @@ use super::args_plugins::PluginLife;
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use super::args_web::Dev;
 use crate::app::StorageConnections;
 use crate::bench::TrainData;
 use crate::native::{Confinement, NativePrograms};
@@ -156,6 +157,8 @@ pub struct Global {
 pub enum Command {
     /// Hold a data folder: make runs when they are due, carry them out, answer the commands of other terminals
     Serve(Serve),
+    /// Try things out on this machine: scheduler, API and pages, and a link that logs in
+    Dev(Dev),
     /// Manage DAGs
     #[command(subcommand)]
     Dags(Dags),
@@ -238,6 +241,7 @@ impl Command {
             Self::Dags(Dags::Test(_)) | Self::Tasks(Tasks::Test { .. }) => global.data.is_some(),
             Self::Dags(Dags::Validate { .. })
             | Self::Serve(_)
+            | Self::Dev(_)
             | Self::Tokens(Tokens::Routes)
             | Self::Bench(_)
             | Self::Plugins(_)

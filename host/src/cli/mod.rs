@@ -9,6 +9,7 @@ pub mod args_build;
 pub mod args_ml;
 pub mod args_plugins;
 pub mod args_service;
+pub mod args_web;
 mod assets;
 mod backfills;
 mod bench;
@@ -20,6 +21,7 @@ mod connections;
 mod control;
 mod dags;
 mod db;
+mod dev;
 mod experiments;
 mod gpus;
 mod instances;
@@ -168,6 +170,7 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
+        Command::Dev(command) => dev::run(global, command),
         // Carried out before settings are read.
         Command::TrainerWorker(_) | Command::NativeLauncher(_) => Ok(()),
     }

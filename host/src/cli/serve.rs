@@ -30,6 +30,16 @@ const CLEAN_EVERY: Duration = Duration::from_mins(10);
 const TERMINALS_MAX: usize = 64;
 
 pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
+    start(global, command, &introduce, &|_| Ok(()))
+}
+
+/// The same, with who says where it is and what is done at its end.
+pub(super) fn start(
+    global: &Global,
+    command: Serve,
+    introduce: &dyn Fn(&App, &Api) -> Result<(), UserError>,
+    leave: &dyn Fn(&App) -> Result<(), UserError>,
+) -> Result<(), UserError> {
     let begun = Instant::now();
     let app = Arc::new(App::open(Config {
         queues: queues(global, &command)?,
@@ -41,7 +51,8 @@ pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
         .enable_all()
         .build()
         .map_err(|error| cannot("start a runtime", &error))?;
-    runtime.block_on(serve(global, app, command, begun))
+    runtime.block_on(serve(global, app.clone(), command, begun, introduce))?;
+    leave(&app)
 }
 
 /// The queues that this host serves; `None` for every queue.
@@ -91,7 +102,7 @@ fn tls(command: &Serve) -> Result<Option<Tls>, UserError> {
 /// Says where the API is and, while nobody can use it, how that changes. It never makes a secret by itself.
 fn introduce(app: &App, api: &Api) -> Result<(), UserError> {
     say(&format!(
-        "API for Airflow and MLflow clients at {}",
+        "pages, and the API for Airflow and MLflow clients at {}",
         api.url()
     ));
     if app.tokens()?.is_empty() {
@@ -109,6 +120,7 @@ async fn serve(
     app: Arc<App>,
     command: Serve,
     begun: Instant,
+    introduce: &dyn Fn(&App, &Api) -> Result<(), UserError>,
 ) -> Result<(), UserError> {
     let stop = |kind| signal(kind).map_err(|error| cannot("listen to signals", &error));
     let (mut terminate, mut interrupt) = (

@@ -71,16 +71,25 @@ fn list(global: &Global) -> Result<(), UserError> {
     ))
 }
 
+/// Of the API and of the pages; a page that does not say so here is none.
 fn list_routes(global: &Global) -> Result<(), UserError> {
-    let routes = routes();
+    let api = routes().map(|route| {
+        (
+            route.method,
+            route.path,
+            route.role,
+            route.scope.to_string(),
+        )
+    });
+    let pages = crate::web::ROUTES.iter();
+    let pages = pages.map(|route| (route.method, route.path, route.role, "all".to_owned()));
+    let routes = api.chain(pages);
     if global.json {
-        let shown = |route: &Route| json!({"method": route.method, "path": route.path, "role": route.role, "reach": route.scope});
+        let shown = |(method, path, role, reach)| json!({"method": method, "path": path, "role": role, "reach": reach});
         return print_json(&routes.map(shown).collect::<Vec<_>>());
     }
-    let row = |route: &Route| {
-        let texts = [route.method, route.path].map(str::to_owned);
-        let needs = [route.role.to_string(), route.scope.to_string()];
-        texts.into_iter().chain(needs).collect()
+    let row = |(method, path, role, reach): (&str, &str, Role, String)| {
+        vec![method.to_owned(), path.to_owned(), role.to_string(), reach]
     };
     let rows: Vec<Vec<String>> = routes.map(row).collect();
     print(&table(&["method", "path", "role", "reach"], &rows))

@@ -1,6 +1,7 @@
 //! The repository's own commands. Each does all its own set-up on a fresh machine with rustup, git and a C compiler.
 
 mod bindings;
+mod browser;
 mod component;
 mod demo;
 mod guests;

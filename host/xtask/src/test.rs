@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is. What a missing tool leaves out is said, and with `CI=true` is a failure.
 
+use crate::browser;
 use crate::guests;
 use crate::shell::{cargo, has, root, run, say};
 use crate::simulate;
@@ -83,6 +84,7 @@ pub(crate) fn run_all() -> Result<()> {
     if !has("docker-registry") {
         left_out.push("plugins from an OCI registry: docker-registry is missing".to_owned());
     }
+    left_out.extend(browser::test()?);
     report(&left_out)
 }
 

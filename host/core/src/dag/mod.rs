@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod digest;
 mod edges;
 pub mod graph;
+pub mod layout;
 mod names;
 mod params;
 mod quantity;
