@@ -6,7 +6,7 @@ use super::args_web::Dev;
 use super::output::{print, say};
 use super::serve;
 use crate::api::{Api, LISTEN_DEFAULT};
-use crate::app::{App, Role};
+use crate::app::{App, Role, TokenLimits};
 use crate::error::{ErrorKind, UserError};
 use std::net::TcpListener;
 use std::path::Path;
@@ -67,7 +67,10 @@ fn forget_token(app: &App) {
 
 fn introduce(app: &App, api: &Api) -> Result<(), UserError> {
     forget_token(app);
-    let token = app.create_token(TOKEN_NAME, TOKEN_NAME, Role::Admin)?.token;
+    let limits = TokenLimits::default();
+    let token = app
+        .create_token(TOKEN_NAME, TOKEN_NAME, Role::Admin, limits)?
+        .token;
     let url = api
         .login_url(token)
         .ok_or_else(|| UserError::new(ErrorKind::Bug, "the system gives no random bytes"))?;

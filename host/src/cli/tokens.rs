@@ -6,7 +6,7 @@ use super::args_api::{RoleArg, Tokens};
 use super::output::{print, print_json, say, table, time};
 use super::session::user;
 use super::settings::{Need, open, timestamp};
-use crate::api::{Route, routes};
+use crate::api::routes;
 use crate::app::{Role, TokenLimits, TokenRow};
 use crate::error::{ErrorKind, UserError};
 use jiff::{Span, SpanRelativeTo, Timestamp};

@@ -67,10 +67,10 @@ const SENTENCES: [(&str, &str); 15] = [
 ];
 
 pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
-    let names: Vec<&str> = visit.app.plugins().names().collect();
+    let names = visit.app.plugins().names();
     let loaded: Vec<(&str, Result<Arc<Plugin>, Refusal>)> = names
-        .into_iter()
-        .map(|name| (name, visit.app.plugin(name).map_err(Refusal::from)))
+        .iter()
+        .map(|name| (name.as_str(), visit.app.plugin(name).map_err(Refusal::from)))
         .collect();
     let page = Page {
         title: "Plugins".to_owned(),
