@@ -103,6 +103,7 @@ fn i11_the_rest_api_triggers_reads_clears_and_marks_as_airflows_does() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn i12_the_trail_says_who_asked_for_what_and_each_try_is_kept() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);
@@ -235,6 +236,7 @@ fn i20_metrics_are_counted_and_told_to_whoever_has_a_token() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn what_is_wrong_is_told_as_a_problem_with_what_to_do() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);

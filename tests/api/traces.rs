@@ -20,7 +20,7 @@ fn collector() -> (String, Receiver<(String, Value)>) {
         for stream in listener.incoming().flatten() {
             let mut stream = stream;
             let mut bytes = Vec::new();
-            let mut part = [0; 65_536];
+            let mut part = vec![0; 65_536];
             let (head, body) = loop {
                 let count = stream.read(&mut part).unwrap();
                 bytes.extend_from_slice(&part[..count]);
@@ -59,6 +59,7 @@ fn value<'a>(span: &'a Value, key: &str) -> &'a Value {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn i20_a_run_is_a_trace_and_each_attempt_a_span_of_it() {
     let airlock = Airlock::new();
     airlock.dag_file(&json!({

@@ -160,17 +160,17 @@ fn a_python_file_for_airflow_becomes_a_component_whose_dags_run() {
     let test = ["dags", "test", "weekly.wasm", "--json"];
     let done = run(&airlock, &[&test[..], &date].concat());
     assert_eq!(done.code, 0, "{} {}", done.stdout, done.stderr);
-    let run = done.json();
-    let states: Vec<(&str, i64, &str)> = run["task_instances"]
+    let ended = done.json();
+    let states: Vec<(&str, i64, &str)> = ended["task_instances"]
         .as_array()
         .unwrap()
         .iter()
         .map(|one| {
-            let text = |key: &str| one[key].as_str().unwrap();
+            let of = |key: &str| one[key].as_str().unwrap();
             (
-                text("task_id"),
+                of("task_id"),
                 one["map_index"].as_i64().unwrap(),
-                text("state"),
+                of("state"),
             )
         })
         .collect();

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// Changes that are remembered for who comes back with a cursor.
 pub const CHANGES_KEPT_MAX: usize = 2_048;
 /// Changes that a reader is given at once.
-pub const CHANGES_READ_MAX: usize = 256;
+pub(super) const CHANGES_READ_MAX: usize = 256;
 
 /// What one commit, or several that came together, changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -214,7 +214,7 @@ pub(super) struct Announced {
 }
 
 impl Announced {
-    pub(super) fn new(store: Arc<dyn Store>) -> (Arc<dyn Store>, Arc<Feed>) {
+    pub(super) fn over(store: Arc<dyn Store>) -> (Arc<dyn Store>, Arc<Feed>) {
         let feed = Arc::new(Feed::default());
         let announced = Self {
             store,
@@ -314,7 +314,7 @@ mod tests {
     use crate::store::{MemoryStore, RowWrite};
 
     fn announced() -> (Arc<dyn Store>, Arc<Feed>) {
-        Announced::new(Arc::new(MemoryStore::default()))
+        Announced::over(Arc::new(MemoryStore::default()))
     }
 
     fn pause(store: &Arc<dyn Store>, dag_id: &str) -> Position {

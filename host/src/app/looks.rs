@@ -25,11 +25,13 @@ pub const ATTEMPTS_MAX: usize = 2_000;
 const PAGE: usize = 4_096;
 
 type RunKey = (DagId, RunId);
+/// A run as it was last replayed; whoever replays it holds the lock.
+type Replayed = Arc<Mutex<Option<ReplayedRun>>>;
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Looks {
-    runs: Mutex<Kept<Arc<Mutex<Option<ReplayedRun>>>>>,
+    runs: Mutex<Kept<Replayed>>,
     cells: Mutex<Kept<(Seq, Arc<BTreeMap<String, Cell>>)>>,
 }
 

@@ -140,7 +140,7 @@ impl App {
         }
         let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
         let store = Metered::over(store, metrics.clone(), on_end);
-        let (store, feed) = Announced::new(store);
+        let (store, feed) = Announced::over(store);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,

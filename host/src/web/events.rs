@@ -36,6 +36,7 @@ pub(super) fn routes(app: &Arc<App>, doors: &Doors) -> MethodRouter {
     get(move |request: Request| follow(app.clone(), places.clone(), doors.closing(), request))
 }
 
+#[expect(clippy::unused_async, reason = "a handler of axum's")]
 async fn follow(
     app: Arc<App>,
     places: Arc<Semaphore>,

@@ -161,7 +161,7 @@ impl Grid<'_> {
     }
 
     /// The state of a task in a run, or of a group's tasks put together.
-    fn found(&self, row: &Row<'_>, column: &Column) -> Option<(&'static str, String)> {
+    fn found(row: &Row<'_>, column: &Column) -> Option<(&'static str, String)> {
         match row {
             Row::Task { id, .. } => {
                 let cell = column.cells.get(*id)?;
@@ -202,7 +202,7 @@ impl Grid<'_> {
     }
 
     fn cell(&self, row: &Row<'_>, column: &Column) -> Markup {
-        let Some((word, detail)) = self.found(row, column) else {
+        let Some((word, detail)) = Self::found(row, column) else {
             return html! { span.cell.absent title="not in this run's version" {} };
         };
         let mapped = match row {
@@ -246,7 +246,7 @@ impl Grid<'_> {
     fn strip(&self, row: &Row<'_>) -> Markup {
         let mut paths: BTreeMap<&'static str, String> = BTreeMap::new();
         for (place, column) in self.columns.iter().enumerate() {
-            if let Some((word, _)) = self.found(row, column) {
+            if let Some((word, _)) = Self::found(row, column) {
                 let path = paths.entry(word).or_default();
                 path.push_str(&format!("M{} 1h{SIDE}v{SIDE}h-{SIDE}z", place * PITCH));
             }

@@ -68,7 +68,7 @@ impl Found {
                     DagRunState::Running => running.push(run.clone()),
                     DagRunState::Queued => queued.push(run.clone()),
                     DagRunState::Failed if run.end_date.is_some_and(|end| end > since) => {
-                        failed.push(run.clone())
+                        failed.push(run.clone());
                     }
                     _ => {}
                 }

@@ -77,18 +77,16 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         return response;
     }
-    match enter(app, &doors, form.get("token").trim().to_owned()).await {
-        Some(cookie) => go_in(&next, &cookie),
-        None => {
-            doors.sessions.failed(Instant::now());
-            let refusal = Refusal::new(
-                StatusCode::UNAUTHORIZED,
-                "the token is unknown or was revoked",
-                "`airlock tokens list` shows which there are; `airlock tokens create NAME --role operator` makes one",
-            );
-            form_page(&next, Some(&refusal))
-        }
+    if let Some(cookie) = enter(app, &doors, form.get("token").trim().to_owned()).await {
+        return go_in(&next, &cookie);
     }
+    doors.sessions.failed(Instant::now());
+    let refusal = Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "the token is unknown or was revoked",
+        "`airlock tokens list` shows which there are; `airlock tokens create NAME --role operator` makes one",
+    );
+    form_page(&next, Some(&refusal))
 }
 
 /// A session for a token that is somebody's; yields its cookie.

@@ -187,13 +187,9 @@ async fn perform(web: Web, route: &'static PageRoute, request: Request) -> Respo
     if let Err(refusal) = visitor.check_reach() {
         return refusal.page(None);
     }
-    let body = match to_bytes(body, FORM_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(_) => {
-            let message =
-                format!("the form is over the limit of {FORM_BYTES_MAX} bytes, or broke off");
-            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message, "send less").page(None);
-        }
+    let Ok(body) = to_bytes(body, FORM_BYTES_MAX).await else {
+        let message = format!("the form is over the limit of {FORM_BYTES_MAX} bytes, or broke off");
+        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message, "send less").page(None);
     };
     let Ok(_place) = web.places.acquire().await else {
         return Refusal::internal(&"the places of pages are gone").page(None);

@@ -47,9 +47,10 @@ pub(super) fn time(at: Timestamp) -> Markup {
 
 /// The same in milliseconds since the epoch.
 pub(super) fn time_ms(at_ms: i64) -> Markup {
-    match Timestamp::from_millisecond(at_ms) {
-        Ok(at) => time(at),
-        Err(_) => html! { (at_ms) " ms" },
+    if let Ok(at) = Timestamp::from_millisecond(at_ms) {
+        time(at)
+    } else {
+        html! { (at_ms) " ms" }
     }
 }
 
@@ -90,7 +91,7 @@ pub(super) fn bytes(count: u64) -> String {
     match count {
         0..1_024 => format!("{count} bytes"),
         1_024..1_048_576 => format!("{} KiB", count.div_ceil(1_024)),
-        _ => format!("{}.{} MiB", count >> 20, (count & 0xf_ffff) * 10 >> 20),
+        _ => format!("{}.{} MiB", count >> 20, ((count & 0xf_ffff) * 10) >> 20),
     }
 }
 

@@ -105,6 +105,10 @@ impl Visit {
         &self.caller.actor.id
     }
 
+    #[expect(
+        clippy::unused_self,
+        reason = "who waits is on a page's own thread, which the visit stands for"
+    )]
     /// Waits for the scheduler. Pages are made on threads that may block.
     pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         tokio::runtime::Handle::current().block_on(future)

@@ -94,6 +94,7 @@ fn policy_allows(policy: &Policy, question: Request<'_>) -> bool {
             Reach::Whole(_) => std::collections::BTreeMap::new(),
         },
         email: list(&policy.email),
+        scratch_bytes: None,
         limits: Limits::default(),
     };
     let whole = |capability: &Capability| match (policy.list(*capability), capability) {

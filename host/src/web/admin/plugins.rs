@@ -66,6 +66,7 @@ const SENTENCES: [(&str, &str); 15] = [
     ("wasi:random", "It draws random numbers."),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "a row of the table of pages")]
 pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
     let names = visit.app.plugins().names();
     let loaded: Vec<(&str, Result<Arc<Plugin>, Refusal>)> = names

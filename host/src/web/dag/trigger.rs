@@ -143,16 +143,16 @@ fn kind(param: &Param) -> &str {
     };
     match param.schema.get("type").and_then(Value::as_str) {
         Some(named @ ("boolean" | "integer" | "number" | "string")) => named,
-        Some(_) => "json",
-        None if param.schema.get("enum").is_some() => "json",
-        None if param.schema.as_object().is_some_and(Map::is_empty) => {
+        None if param.schema.get("enum").is_none()
+            && param.schema.as_object().is_some_and(Map::is_empty) =>
+        {
             if default == "integer" {
                 "json"
             } else {
                 default
             }
         }
-        None => "json",
+        _ => "json",
     }
 }
 

@@ -155,8 +155,8 @@ impl Wish {
                 visit.wait(visit.app.cancel(dag_id, run_id, &reason))?;
                 0
             }
-            ("mark_success", _) if is_all => self.mark_run(visit, looked, DagRunState::Success)?,
-            ("mark_failed", _) if is_all => self.mark_run(visit, looked, DagRunState::Failed)?,
+            ("mark_success", _) if is_all => Self::mark_run(visit, looked, DagRunState::Success)?,
+            ("mark_failed", _) if is_all => Self::mark_run(visit, looked, DagRunState::Failed)?,
             (_, Some(state)) => {
                 let mark = visit
                     .app
@@ -181,12 +181,7 @@ impl Wish {
         Ok(done)
     }
 
-    fn mark_run(
-        &self,
-        visit: &Visit,
-        looked: &Looked,
-        state: DagRunState,
-    ) -> Result<usize, Refusal> {
+    fn mark_run(visit: &Visit, looked: &Looked, state: DagRunState) -> Result<usize, Refusal> {
         visit.wait(
             visit
                 .app
