@@ -27,12 +27,14 @@ const PAGE: usize = 4_096;
 type RunKey = (DagId, RunId);
 /// A run as it was last replayed; whoever replays it holds the lock.
 type Replayed = Arc<Mutex<Option<ReplayedRun>>>;
+/// The task instances of a run by task, and the event that they are as of.
+type CellsAt = (Seq, Arc<BTreeMap<String, Cell>>);
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Looks {
     runs: Mutex<Kept<Replayed>>,
-    cells: Mutex<Kept<(Seq, Arc<BTreeMap<String, Cell>>)>>,
+    cells: Mutex<Kept<CellsAt>>,
 }
 
 /// A few values; the one that was used longest ago goes first.

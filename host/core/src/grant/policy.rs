@@ -127,7 +127,12 @@ impl Policy {
         let most = Grants {
             http: self.http.of(granted.http, Vec::new()),
             storage: self.storage.of(granted.storage, Vec::new()),
-            storage_read: self.storage_read.of(readable, Vec::new()),
+            // Whoever may write whatever a DAG grants may read it.
+            storage_read: if self.storage == Reach::Whole(true) {
+                readable
+            } else {
+                self.storage_read.of(readable, Vec::new())
+            },
             tracking: self.tracking.of(granted.tracking, Vec::new()),
             models: self.models.of(granted.models, Vec::new()),
             training,
