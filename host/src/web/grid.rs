@@ -280,7 +280,6 @@ fn shape(word: &str, x: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn states_of_other_meaning_have_other_forms() {
