@@ -81,7 +81,7 @@ export class Service {
       await post("runs/update", { run_id, status: "FINISHED", end_time: 1_767_600_060_000 });
       runs.push(run_id);
     }
-    const name = `churn ${PAYLOADS[4]}`;
+    const name = `churn ${PAYLOADS[3]}`;
     await post("registered-models/create", { name, description: PAYLOADS[5] });
     for (const run_id of runs) await post("model-versions/create", { name, source: `runs:/${run_id}/model`, run_id, description: PAYLOADS[6] });
     return { experiment_id, runs, model: name };

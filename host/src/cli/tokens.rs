@@ -82,7 +82,14 @@ fn list_routes(global: &Global) -> Result<(), UserError> {
         )
     });
     let pages = crate::web::ROUTES.iter();
-    let pages = pages.map(|route| (route.method, route.path, route.role, "everything".to_owned()));
+    let pages = pages.map(|route| {
+        (
+            route.method,
+            route.path,
+            route.role,
+            "everything".to_owned(),
+        )
+    });
     let routes = api.chain(pages);
     if global.json {
         let shown = |(method, path, role, reach)| json!({"method": method, "path": path, "role": role, "reach": reach});

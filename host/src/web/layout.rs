@@ -80,7 +80,7 @@ fn shapes() -> Markup {
 fn side(visit: &Visit, section: &str) -> Markup {
     html! {
         header.side {
-            a.brand href="/" {
+            a.brand href="/" aria-label="Airlock" {
                 img src=(ICON.path()) width="22" height="22" alt="";
                 span { "Airlock" }
             }
