@@ -1,10 +1,10 @@
-//! Two at once, a kill in the middle, a full disk, and a service that runs.
+//! Two at once, a kill in the middle, and a service that runs.
 
 use super::{all_grants, component, lock, ok, place, refused};
 use airlock_tests::{Airlock, GUESTS};
 use serde_json::json;
 use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 fn start(airlock: &Airlock, arguments: &[&str]) -> Child {
@@ -66,37 +66,6 @@ fn a_kill_in_the_middle_leaves_no_half_of_a_plugin() {
     ok(&airlock, &["plugins", "add", "noop.wasm", "--yes"]);
     assert!(!half.exists());
     ok(&airlock, &["plugins", "verify"]);
-}
-
-#[test]
-fn a_full_disk_is_told_and_nothing_is_agreed_to() {
-    let airlock = place();
-    let add = airlock.command(&["plugins", "add", "noop.wasm", "--yes"]);
-    // No file may grow over a kilobyte: to the program that is a disk without room.
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\""])
-        .arg(add.get_program())
-        .args(add.get_args())
-        .current_dir(airlock.folder())
-        .stdin(Stdio::null());
-    for (name, value) in add.get_envs() {
-        match value {
-            Some(value) => limited.env(name, value),
-            None => limited.env_remove(name),
-        };
-    }
-    let done = limited.output().unwrap();
-    let told = String::from_utf8_lossy(&done.stderr);
-    assert_eq!(done.status.code(), Some(20), "{told}");
-    assert!(
-        told.contains("cannot write") && told.contains("free space"),
-        "{told}"
-    );
-    assert_eq!(lock(&airlock), "");
-    let left = std::fs::read_dir(airlock.data().join("components")).unwrap();
-    assert_eq!(left.count(), 0);
-    ok(&airlock, &["plugins", "add", "noop.wasm", "--yes"]);
 }
 
 #[test]

@@ -7,6 +7,8 @@ use super::signature::Signature;
 use super::source::{OciRef, Source};
 use super::{FETCH_BYTES_MAX, RegistryError};
 use crate::store::Digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oci_client::Client;
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
@@ -24,7 +26,8 @@ const LAYER_TYPE: &str = "application/wasm";
 const OLD_LAYER_TYPE: &str = "application/vnd.wasm.content.layer.v1+wasm";
 /// What its config is.
 const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
-/// The annotation of the manifest that holds a minisign signature of the component.
+/// The annotation of the manifest that holds a minisign signature of the component, in base64: the client's canonical JSON writes
+/// line breaks as they are, and registries refuse them.
 const SIGNATURE: &str = "airlock.signature.minisign";
 
 fn client(reference: &OciRef) -> Client {
@@ -74,7 +77,7 @@ pub(super) async fn pull(reference: &OciRef) -> Result<Fetched, RegistryError> {
         .annotations
         .as_ref()
         .and_then(|notes| notes.get(SIGNATURE))
-        .map(|text| Signature::parse(text.as_bytes()))
+        .map(|text| Signature::parse(&STANDARD.decode(text.trim()).unwrap_or_default()))
         .transpose()?;
     Ok(Fetched {
         signature,
@@ -137,8 +140,9 @@ async fn push_now(
         CONFIG_TYPE.to_owned(),
         None,
     );
-    let notes = signature
-        .map(|signature| BTreeMap::from([(SIGNATURE.to_owned(), signature.text().to_owned())]));
+    let notes = signature.map(|signature| {
+        BTreeMap::from([(SIGNATURE.to_owned(), STANDARD.encode(signature.text()))])
+    });
     let layers = [layer];
     let mut manifest = OciImageManifest::build(&layers, &config, notes);
     manifest.media_type = Some(oci_client::manifest::OCI_IMAGE_MEDIA_TYPE.to_owned());

@@ -438,7 +438,9 @@ pub fn effective(
     task: Option<&Grants>,
 ) -> Effective {
     let granted = task.map_or_else(|| dag.clone(), |own| dag.narrow(own));
-    let asked = asks.policy();
+    let mut asked = asks.policy();
+    // A placeholder comes in with the config too, whatever is imported; sending it needs `http`.
+    asked.set(Capability::Secrets, Reach::Whole(true));
     let all = policies.iter().copied().chain([&asked]);
     Effective(all.fold(granted, |left, policy| policy.narrow(&left)))
 }
