@@ -52,14 +52,15 @@ export function dags() {
       tasks: [
         { task_id: "push", operator: "probe", config, doc_md: PAYLOADS.join("\n") },
         { task_id: "each", operator: "probe", depends_on: ["push"], expand: { value: PAYLOADS } },
+        { task_id: "logs", operator: "branch", config: { choose: [...PAYLOADS, "\u001b[31mred\u001b[0m", "\u202eturned"] } },
         { task_id: "wrong", operator: "probe", depends_on: ["push"], config: { result: PAYLOADS[1] } },
       ] }),
     failing: json({ dag_id: "failing", tags: ["example"], tasks: [
-      { task_id: "works", operator: "notify.log", config: { message: `a first try\n${PAYLOADS[0]}` } },
+      { task_id: "works", operator: "probe" },
       { task_id: "fails", operator: "probe", depends_on: ["works"], config: { result: "fail" } },
       { task_id: "never", operator: "probe", depends_on: ["fails"] },
     ] }),
-    holder: json({ dag_id: "holder", tasks: [{ task_id: "holds", operator: "probe", pool: "narrow", config: { sleep: "12h" } }] }),
+    holding: json({ dag_id: "holding", tasks: [{ task_id: "holds", operator: "probe", pool: "narrow", config: { sleep: "6h" } }] }),
     waiting: json({ dag_id: "waiting", tasks: [{ task_id: "first", operator: "probe" }, { task_id: "waits", operator: "probe", depends_on: ["first"], pool: "narrow" }] }),
     asking: json({ dag_id: "asking", tasks: [{ task_id: "ask", operator: "human.approval", config: { subject: `Deploy? ${PAYLOADS[0]}`, body: PAYLOADS.join("\n") } }] }),
     big: json({ dag_id: "big", max_active_tasks: 16, tasks: big }),

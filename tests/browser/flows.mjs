@@ -25,11 +25,19 @@ function pages() {
   return Object.entries({
     home: "/", dags: "/dags", errors: "/import-errors", experiments: "/experiments", models: "/models", questions: "/questions", plugins: "/plugins", plugin: "/plugin?name=probe", pools: "/pools", variables: "/variables", connections: "/connections", audit: "/audit",
     grid: "/dags/hello", graph: "/dags/hello/graph?run=latest", folded: "/dags/hello/graph?fold=work", runs: "/dags/hello/runs", durations: "/dags/hello/durations", calendar: "/dags/hello/calendar", code: "/dags/hello/code", details: "/dags/hello/details", trigger: "/dags/hello/trigger",
-    run: run("hello"), "run-graph": `${run("hello")}/graph`, timeline: `${run("hello")}/timeline`, xcoms: `${run("hello")}/xcoms`, instance: `${run("hello")}/tasks/say_hello`, mapped: `${run("hello")}/tasks/work.square?map_index=1`, log: `${run("failing")}/tasks/fails/log`, failed: run("failing"), waiting: run("waiting"),
-    hostile: "/dags/hostile", "hostile-graph": "/dags/hostile/graph?run=latest", "hostile-code": "/dags/hostile/code", "hostile-details": "/dags/hostile/details", "hostile-trigger": "/dags/hostile/trigger", "hostile-run": run("hostile"), "hostile-xcoms": `${run("hostile")}/xcoms`, "hostile-push": `${run("hostile")}/tasks/push`, "hostile-wrong": `${run("hostile")}/tasks/wrong`, "hostile-log": `${run("hostile")}/tasks/wrong/log`, "hostile-search": `/dags?q=${encodeURIComponent(PAYLOADS[2])}`,
+    run: run("hello"), "run-graph": `${run("hello")}/graph`, timeline: `${run("hello")}/timeline`, xcoms: `${run("hello")}/xcoms`, instance: `${run("hello")}/tasks/say_hello`, mapped: `${run("hello")}/tasks/work.square?map_index=1`, log: `${run("hostile")}/tasks/logs/log`, nolog: `${run("failing")}/tasks/fails/log`, failed: run("failing"), waiting: run("waiting"),
+    hostile: "/dags/hostile", "hostile-graph": "/dags/hostile/graph?run=latest", "hostile-code": "/dags/hostile/code", "hostile-details": "/dags/hostile/details", "hostile-trigger": "/dags/hostile/trigger", "hostile-run": run("hostile"), "hostile-xcoms": `${run("hostile")}/xcoms`, "hostile-push": `${run("hostile")}/tasks/push`, "hostile-wrong": `${run("hostile")}/tasks/wrong`, "hostile-search": `/dags?q=${encodeURIComponent(PAYLOADS[2])}`,
     big: "/dags/big", "big-graph": "/dags/big/graph?run=latest",
     experiment: `/experiment?id=${tracked.experiment_id}`, compare: `/compare?run=${tracked.runs.join("&run=")}`, "tracking-run": `/tracking-run?id=${tracked.runs[0]}`, model: `/model?name=${encodeURIComponent(tracked.model)}`,
   });
+}
+
+/** What makes the page wider than its window, if anything does. */
+function tooWide() {
+  const width = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= width) return "";
+  const all = [...document.querySelectorAll("main *, header *, .top *")].filter((one) => one.getBoundingClientRect().right > width + 1 && !one.closest(".scroll, .gridwrap, .graph, nav, pre, .source"));
+  return all.slice(0, 3).map((one) => one.outerHTML.slice(0, 160)).join(" | ") || "something";
 }
 
 async function logIn(world, token) {
@@ -42,9 +50,8 @@ export const flows = [
   ["begin: what the flows look at", async (world) => {
     const { service } = world;
     service.run("pools", "set", "narrow", "1", PAYLOADS[3]);
-    // Its one slot is taken for good, so that another run waits for one.
-    trigger(world, "holder");
-    await service.until(["runs", "show", "holder", "latest"], (run) => run.task_instances.some((task) => task.state === "running"));
+    trigger(world, "holding");
+    await service.until(["tasks", "states-for-dag-run", "holding", "latest"], (rows) => rows.some((row) => row.state === "running"));
     for (const dag of ["hello", "hostile", "failing", "waiting", "asking", "big", "hello"]) trigger(world, dag);
     for (let run = 0; run < 9; run += 1) trigger(world, "big");
     tracked = await service.track(world.token);
@@ -155,15 +162,17 @@ export const flows = [
     await page.locator(".headline .st-success").waitFor();
   }],
   ["a log is searched, and its end is shown first", async (world) => {
-    await go(world, "/dags/failing/runs/latest/tasks/works/log");
-    await page.getByRole("log").waitFor();
-    await page.getByRole("searchbox").fill("try");
+    await go(world, "/dags/hostile/runs/latest/tasks/logs/log");
+    const text = await page.getByRole("log").innerText();
+    assert.ok(text.includes(PAYLOADS[0]) && text.includes("red") && !text.includes("\u001b") && !text.includes("\u202e"), text);
+    await page.getByRole("searchbox").fill("going on");
     await press("Search");
-    await page.waitForURL(/q=try/);
-    await has("found in this part");
-    // A text has no icon of its own, so the browser asks for one.
+    await page.waitForURL(/q=going/);
+    await has("1 line found in this part");
+    // A text has no icon of its own, so the browser may ask for one.
     page.expected.push(404);
-    await go(world, "/dags/failing/runs/latest/tasks/works/log.txt");
+    await page.goto(`${world.service.url}/dags/hostile/runs/latest/tasks/logs/log.txt`);
+    assert.ok((await page.evaluate(() => document.contentType)) === "text/plain");
   }],
   ["a question is answered", async (world) => {
     await go(world, "/questions");
@@ -270,8 +279,8 @@ export const flows = [
         await page.setViewportSize({ width, height: 850 });
         await go(world, `${path}${path.includes("?") ? "&" : "?"}theme=${theme}`);
         assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), theme);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        assert.ok(over <= 0, `${name} is ${over} pixels too wide at ${width}`);
+        const wide = await page.evaluate(tooWide);
+        if (wide) world.found.push(`${name} is too wide at ${width}: ${wide}`);
         if (width !== 820) await world.check(page);
         if (world.shots) await page.screenshot({ path: join(world.shots, `${name}-${theme}-${width}.png`), fullPage: false });
       }

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { PAYLOADS, broken, dags } from "./dags.mjs";
 
 /** Nothing that is waited for takes longer, even on a busy machine. */
-export const PATIENCE_MS = 90_000;
+export const PATIENCE_MS = Number(process.env.AIRLOCK_PATIENCE_MS ?? 90_000);
 
 export class Service {
   constructor(program) {
@@ -81,7 +81,8 @@ export class Service {
       await post("runs/update", { run_id, status: "FINISHED", end_time: 1_767_600_060_000 });
       runs.push(run_id);
     }
-    const name = `churn ${PAYLOADS[3]}`;
+    // A name of a model holds neither slash nor colon.
+    const name = `churn ${PAYLOADS[1]}`;
     await post("registered-models/create", { name, description: PAYLOADS[5] });
     for (const run_id of runs) await post("model-versions/create", { name, source: `runs:/${run_id}/model`, run_id, description: PAYLOADS[6] });
     return { experiment_id, runs, model: name };

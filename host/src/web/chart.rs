@@ -39,7 +39,7 @@ pub(super) fn bars(title: &str, bars: &[Bar], say: &dyn Fn(f64) -> String) -> Ma
     let step = f64::from(WIDTH - LEFT - 8) / f64::from(count);
     let wide = (step * 0.72).clamp(1.0, 26.0);
     html! {
-        svg.chart viewBox={"0 0 " (WIDTH) " " (HEIGHT)} role="img" aria-label=(title) preserveAspectRatio="xMinYMin meet" {
+        svg.chart viewBox={"0 0 " (WIDTH) " " (HEIGHT)} role="group" aria-label=(title) preserveAspectRatio="xMinYMin meet" {
             (axis(&scale, say))
             @for (place, bar) in bars.iter().enumerate() {
                 @let x = f64::from(LEFT) + 4.0 + step * real(place);

@@ -248,7 +248,7 @@ impl Grid<'_> {
         for (place, column) in self.columns.iter().enumerate() {
             if let Some((word, _)) = Self::found(row, column) {
                 let path = paths.entry(word).or_default();
-                path.push_str(&format!("M{} 1h{SIDE}v{SIDE}h-{SIDE}z", place * PITCH));
+                path.push_str(&shape(word, place * PITCH));
             }
         }
         let words: Vec<String> = paths
@@ -260,5 +260,39 @@ impl Grid<'_> {
                 @for (word, path) in &paths { path class={"p-" (word)} d=(path) {} }
             }
         }
+    }
+}
+
+/// A cell of a picture at `x`, by state: its form says it as well as its colour.
+fn shape(word: &str, x: usize) -> String {
+    let half = SIDE / 2;
+    match word {
+        "failed" => format!("M{} 0l7 7.5l-7 7.5l-7-7.5z", x + half),
+        "upstream_failed" => format!("M{x} 14l{half}-13l{half} 13z"),
+        "running" | "restarting" => format!("M{x} 1l{SIDE} 6.5l-{SIDE} 6.5z"),
+        "skipped" => format!("M{x} 6h{SIDE}v3h-{SIDE}z"),
+        "none" | "queued" | "scheduled" | "removed" => format!("M{} 5h5v5h-5z", x + 4),
+        "success" => format!("M{x} 1h{SIDE}v{SIDE}h-{SIDE}z"),
+        _ => format!("M{x} 1h{SIDE}l-{SIDE} {SIDE}z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_other_meaning_have_other_forms() {
+        let words = [
+            "success",
+            "failed",
+            "upstream_failed",
+            "running",
+            "skipped",
+            "none",
+            "up_for_retry",
+        ];
+        let shapes: BTreeSet<String> = words.iter().map(|word| shape(word, 0)).collect();
+        assert_eq!(shapes.len(), words.len());
     }
 }

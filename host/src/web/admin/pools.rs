@@ -23,10 +23,10 @@ fn show(visit: &Visit, refusal: Option<&Refusal>) -> Result<Answer, Refusal> {
             h1.sr { "Pools" }
             p { "A task takes slots of its pool while it runs. " code { "-1" } " is unlimited." }
             @if let Some(refusal) = refusal { (refusal.notice()) }
-            table.list {
+            div.scroll tabindex="0" role="group" aria-label="Pools" { table.list {
                 thead { tr { th { "Pool" } th.num { "Slots" } th { "Kind" } th { "Description" } @if visit.may(Role::Admin) { th { span.sr { "Actions" } } } } }
                 tbody { @for pool in &pools { (row(visit, pool)) } }
-            }
+            } }
             @if visit.may(Role::Admin) { (set_form(visit)) }
         },
     };

@@ -41,7 +41,7 @@ fn question(visit: &Visit, one: &PendingInput) -> Markup {
                 "asked by " a.id href=(link::task_instance(&one.dag_id, &one.run_id, &one.task_id, one.map_index)) { (one.dag_id) "/" (show::instance_name(&one.task_id, one.map_index)) }
                 @if let Some(until) = question.expires_at { " · an answer counts until " (show::time(until)) }
             }
-            @if let Some(body) = &question.body { pre.doc { (ansi::plain(body)) } }
+            @if let Some(body) = &question.body { pre.doc tabindex="0" { (ansi::plain(body)) } }
             @if may { (answer_form(visit, one)) }
             @else { p.hint { "This is for " (if is_for.is_empty() { "people with the role operator".to_owned() } else { is_for.join(", ") }) "." } }
         }

@@ -46,7 +46,7 @@ fn list(visit: &Visit, versions: &[VersionRow], chosen: &str, against: &str) -> 
     html! {
         div.scroll tabindex="0" role="group" aria-label="Versions" {
             table.list {
-                thead { tr { th { "Version" } th { "First of the newest runs" } th { "Runs" } th { "Compare" } } }
+                thead { tr { th { "Version" } th { "First of the newest runs" } th.num { "Runs" } th { "Compare" } } }
                 tbody {
                     @for version in versions {
                         tr aria-current=[(version.dag_version == chosen).then_some("true")] {

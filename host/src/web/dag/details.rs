@@ -16,7 +16,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
             section.card { h2 { "Params" } (params(dag)) }
         }
         section.card { h2 { "Grants" } (show::json(&serde_json::to_value(&dag.grants).unwrap_or_default())) }
-        @if let Some(text) = &dag.doc_md { section.card { h2 { "Documentation" } pre.doc { (text) } } }
+        @if let Some(text) = &dag.doc_md { section.card { h2 { "Documentation" } pre.doc tabindex="0" { (text) } } }
         section.card { h2 { (show::count(dag.tasks.len(), "task")) } (tasks(dag)) }
     };
     Ok(looked.page(visit, "Details", &body).into())
@@ -63,7 +63,7 @@ fn tasks(dag: &Dag) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-label="Tasks" {
             table.list.wide {
-                thead { tr { th { "Task" } th { "Operator" } th { "Waits for" } th { "Trigger rule" } th { "Retries" } th { "Pool" } th { "Time limit" } } }
+                thead { tr { th { "Task" } th { "Operator" } th { "Waits for" } th { "Trigger rule" } th.num { "Retries" } th { "Pool" } th { "Time limit" } } }
                 tbody { @for task in &dag.tasks { (task_row(dag, task)) } }
             }
         }

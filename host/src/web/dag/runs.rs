@@ -59,7 +59,7 @@ fn table(runs: &[Arc<RunRow>]) -> Markup {
                         tr {
                             td {
                                 a.id href=(link::run(&run.dag_id, &run.run_id)) { (run.run_id) }
-                                @if !run.reason.is_empty() { div.faint { (show::short(&run.reason)) } }
+                                @if !run.reason.is_empty() && run.reason != run.state.as_str() { div.faint { (show::short(&run.reason)) } }
                                 @if !run.note.is_empty() { div.faint { "note: " (show::short(&run.note)) } }
                             }
                             td { (show::run_state(run.state)) }

@@ -34,7 +34,7 @@ pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
             }
             @if found.is_empty() { (layout::empty("There is no experiment.", "An operator that tracks, or an MLflow client, makes one.")) }
             @else {
-                table.list data-rows {
+                div.scroll tabindex="0" role="group" aria-label="Experiments" { table.list data-rows {
                     thead { tr { th { "Experiment" } th { "Made" } th { "Changed" } } }
                     tbody {
                         @for one in found.iter().take(EXPERIMENTS_MAX) {
@@ -45,7 +45,7 @@ pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
                             }
                         }
                     }
-                }
+                } }
             }
         },
     };

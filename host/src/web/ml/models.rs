@@ -21,7 +21,7 @@ pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
             h1.sr { "Models" }
             @if models.is_empty() { (layout::empty("No model is registered.", "The operator deploy, or an MLflow client, registers one.")) }
             @else {
-                table.list data-rows {
+                div.scroll tabindex="0" role="group" aria-label="Models" { table.list data-rows {
                     thead { tr { th { "Model" } th.num { "Versions" } th { "In production" } th { "Aliases" } th { "Changed" } } }
                     tbody {
                         @for model in &models {
@@ -34,7 +34,7 @@ pub(in crate::web) fn list(visit: &Visit) -> Result<Answer, Refusal> {
                             }
                         }
                     }
-                }
+                } }
             }
         },
     };
@@ -111,7 +111,7 @@ fn rollback_form(visit: &Visit, detail: &ModelDetail) -> Markup {
 
 fn history(history: &[VersionLife]) -> Markup {
     html! {
-        table.list {
+        div.scroll tabindex="0" role="group" aria-label="History" { table.list {
             thead { tr { th { "When" } th { "Version" } th { "What" } th { "By" } th { "Why" } } }
             tbody {
                 @for life in history.iter().rev().take(HISTORY_MAX) {
@@ -124,7 +124,7 @@ fn history(history: &[VersionLife]) -> Markup {
                     }
                 }
             }
-        }
+        } }
     }
 }
 

@@ -145,7 +145,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
         }
         @if let Some(task) = &task {
             section.card { h2 { "Config as written" } (show::json(&task.config)) }
-            @if let Some(text) = &task.doc_md { section.card { h2 { "Documentation" } pre.doc { (text) } } }
+            @if let Some(text) = &task.doc_md { section.card { h2 { "Documentation" } pre.doc tabindex="0" { (text) } } }
         }
     };
     Ok(instance.page(visit, "Overview", &body)?.into())
@@ -210,8 +210,8 @@ fn tries(instance: &Instance, attempts: &Attempts) -> Markup {
         return html! { p.faint { "No attempt has started yet." } };
     }
     html! {
-        table.list.wide {
-            thead { tr { th { "Try" } th { "Attempt" } th { "Started" } th { "Took" } th { "Ended as" } th { "Log" } } }
+        div.scroll tabindex="0" role="group" aria-label="Tries" { table.list.wide {
+            thead { tr { th.num { "Try" } th.num { "Attempt" } th { "Started" } th { "Took" } th { "Ended as" } th { "Log" } } }
             tbody {
                 @for attempt in &attempts.rows {
                     tr {
@@ -224,7 +224,7 @@ fn tries(instance: &Instance, attempts: &Attempts) -> Markup {
                     }
                 }
             }
-        }
+        } }
     }
 }
 

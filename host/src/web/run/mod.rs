@@ -85,7 +85,7 @@ impl Looked {
             div.headline {
                 div {
                     h1.id { (self.run_id) }
-                    p { (show::run_state(row.state)) @if !row.reason.is_empty() { " " span.reason { (row.reason) } } }
+                    p { (show::run_state(row.state)) @if !row.reason.is_empty() && row.reason != row.state.as_str() { " " span.reason { (row.reason) } } }
                 }
                 @if visit.may(Role::Operator) {
                     div.actions {

@@ -67,7 +67,7 @@ fn table(looked: &Looked, rows: &[&TaskInstanceRow]) -> Markup {
     html! {
         div.scroll tabindex="0" role="group" aria-label="Task instances" {
             table.list.wide data-rows {
-                thead { tr { th { "Task instance" } th { "State" } th { "Try" } th { "Took" } th { "Why" } } }
+                thead { tr { th { "Task instance" } th { "State" } th.num { "Try" } th.num { "Took" } th { "Why" } } }
                 tbody {
                     @for row in rows {
                         tr {

@@ -106,8 +106,8 @@ fn table(looked: &Looked, attempts: &[AttemptRow]) -> Markup {
     html! {
         details {
             summary { "As a list" }
-            table.list.wide {
-                thead { tr { th { "Task instance" } th { "Try" } th { "Attempt" } th { "Started" } th { "Took" } th { "Ended as" } } }
+            div.scroll tabindex="0" role="group" aria-label="Attempts" { table.list.wide {
+                thead { tr { th { "Task instance" } th.num { "Try" } th.num { "Attempt" } th { "Started" } th { "Took" } th { "Ended as" } } }
                 tbody {
                     @for attempt in attempts {
                         tr {
@@ -120,7 +120,7 @@ fn table(looked: &Looked, attempts: &[AttemptRow]) -> Markup {
                         }
                     }
                 }
-            }
+            } }
         }
     }
 }
