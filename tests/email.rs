@@ -199,3 +199,61 @@ fn b7_nothing_in_a_text_becomes_a_header_or_an_end() {
         "the text came whole"
     );
 }
+
+fn mailing(grants: &Value) -> Value {
+    let config = json!({"to": ["ana@example.com", "ben@example.com"], "subject": "weekly\r\nBcc: eve@example.com", "body": "all well\n.\nand more"});
+    let task = json!({"task_id": "tell", "operator": "notify.email", "config": config});
+    json!({"dag_id": "mails", "grants": grants, "tasks": [task]})
+}
+
+#[test]
+fn m18_an_operator_mails_a_summary_to_granted_addresses() {
+    let server = Server::new(0);
+    let airlock = Airlock::new();
+    let url = format!("smtp://{}", server.address);
+    let dag = mailing(&json!({"email": ["*@example.com"]}));
+    let done = trigger(&airlock, &dag, &[("AIRLOCK_SMTP_URL", &url)]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let received = server.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    let mail = &received[0];
+    let to: Vec<&String> = mail
+        .commands
+        .iter()
+        .filter(|line| line.starts_with("RCPT"))
+        .collect();
+    assert_eq!(
+        to,
+        ["RCPT TO:<ana@example.com>", "RCPT TO:<ben@example.com>"]
+    );
+    let (head, body) = mail.data.split_once("\n\n").unwrap();
+    assert!(
+        head.contains("Subject: weekly  Bcc: eve@example.com"),
+        "{head}"
+    );
+    assert!(
+        body.contains("all well") && body.contains("and more"),
+        "{body}"
+    );
+}
+
+#[test]
+fn m18_a_mail_to_an_address_that_is_not_granted_is_denied_with_the_grant_to_add() {
+    let server = Server::new(0);
+    let airlock = Airlock::new();
+    let url = format!("smtp://{}", server.address);
+    for grants in [json!({"email": ["ana@example.com"]}), json!({})] {
+        let dag = mailing(&grants);
+        airlock.file("mails.yaml", &dag.to_string());
+        let mut command = airlock.command(&["dags", "test", "mails.yaml", "--json"]);
+        let done: Done = command
+            .env("AIRLOCK_SMTP_URL", &url)
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(done.code, 10, "{}", done.stderr);
+        let told = format!("{} {}", done.stdout, done.stderr);
+        assert!(told.contains("email"), "{told}");
+    }
+    assert!(server.received().is_empty());
+}

@@ -153,6 +153,21 @@ const WALLS: &[Wall] = &[
         rule: "email knows plain data alone: who is told what is decided elsewhere",
     },
     Wall {
+        room: "host/src/registry",
+        forbidden: &[
+            "crate::sandbox",
+            "crate::scheduler",
+            "crate::capability",
+            "crate::executor",
+            "crate::plugins",
+            "crate::app",
+            "crate::cli",
+            "wasmtime",
+            "sled",
+        ],
+        rule: "the registry moves and judges bytes: it never compiles, runs or asks, and never imports the sandbox or the scheduler",
+    },
+    Wall {
         room: "host/src/training",
         forbidden: &[
             "crate::store",
@@ -168,6 +183,68 @@ const WALLS: &[Wall] = &[
             "std::net::Tcp",
         ],
         rule: "training knows the trainer and its worker processes alone: grants, guests and artifacts are decided elsewhere",
+    },
+    Wall {
+        room: "host/src/build",
+        forbidden: &[
+            "wasmtime",
+            "sled",
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::api",
+            "crate::cli",
+        ],
+        rule: "build makes components from sources: it never runs one, and knows neither the sandbox, the scheduler nor the store",
+    },
+    Wall {
+        room: "host/src/metrics",
+        forbidden: &[
+            "axum",
+            "sled",
+            "wasmtime",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::api",
+            "crate::app",
+            "crate::cli",
+        ],
+        rule: "metrics are folded from what was committed: who asks for them is not their concern",
+    },
+    Wall {
+        room: "host/src/traces",
+        forbidden: &[
+            "axum",
+            "sled",
+            "wasmtime",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::api",
+            "crate::app",
+            "crate::cli",
+        ],
+        rule: "traces are made of a run's durable events, and change nothing",
+    },
+    Wall {
+        room: "host/src/native",
+        forbidden: &[
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::app",
+            "crate::cli",
+            "airlock_core",
+            "wasmtime",
+            "sled",
+        ],
+        rule: "native programs are started and ended there and nothing else: attempts, grants and logs are decided elsewhere",
     },
     Wall {
         room: "host/src/executor",
@@ -190,6 +267,24 @@ const WALLS: &[Wall] = &[
             "std::fs::File",
         ],
         rule: "the API goes through the application handle: never the store, the scheduler, the sandbox or a capability",
+    },
+    Wall {
+        room: "host/src/web",
+        forbidden: &[
+            "sled",
+            "wasmtime",
+            "crate::store",
+            "crate::scheduler",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::training",
+            "crate::secrets",
+            "crate::cli",
+            "crate::api",
+            "std::fs",
+        ],
+        rule: "the pages go through the application handle, and know nothing of the API that serves them",
     },
     Wall {
         room: "host/src/cli",
@@ -320,6 +415,22 @@ fn a_capability_never_names_another_one() {
             }
         }
     }
+}
+
+#[test]
+fn only_the_frame_of_a_page_puts_markup_in_unescaped() {
+    let mut files = Vec::new();
+    rust_files(&root().join("host/src/web"), &mut files);
+    let unescaped: Vec<_> = files
+        .iter()
+        .filter(|path| fs::read_to_string(path).unwrap().contains("PreEscaped"))
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(
+        unescaped,
+        ["layout.rs"],
+        "what comes from outside is text; layout.rs alone puts in the shapes that are part of the program"
+    );
 }
 
 #[test]

@@ -2,12 +2,16 @@
 //! It measures and asserts nothing; every figure comes from one run, so that ratios mean something.
 
 mod gate;
+mod http;
+mod lang;
 mod linear;
 mod ml;
 mod size;
 mod train;
 
 pub use gate::{GateReport, gate};
+pub use http::{HttpReport, HttpShape, http};
+pub use lang::{LangFigures, LangReport, lang};
 pub use linear::{LinearReport, linear};
 pub use ml::{MlReport, MlShape, ml};
 pub use size::{SizeReport, Start, fill, start};
@@ -127,13 +131,23 @@ pub async fn measure(app: &App, folder: &Path, shape: Shape) -> Result<Report, U
 /// Calls a second over all threads, and CPU milliseconds a call.
 fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), UserError> {
     let runs = shape.fan_out.max(1_000) / u32::try_from(shape.threads).unwrap_or(1);
+    bare_calls(sandbox, plugin, ("probe", "{}"), (shape.threads, runs))
+}
+
+/// The same for an operator and its config, on so many threads, with so many calls each.
+fn bare_calls(
+    sandbox: &Sandbox,
+    plugin: &Plugin,
+    (operator, config): (&str, &str),
+    (thread_count, runs): (usize, u32),
+) -> Result<(f64, f64), UserError> {
     let context = TaskContext {
-        operator: "probe".to_owned(),
-        config: "{}".to_owned(),
+        operator: operator.to_owned(),
+        config: config.to_owned(),
         dag_id: "bench".to_owned(),
         run_id: "bench".to_owned(),
         run_type: "manual".to_owned(),
-        task_id: "probe".to_owned(),
+        task_id: operator.to_owned(),
         map_index: -1,
         try_number: 1,
         max_tries: 1,
@@ -145,7 +159,7 @@ fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), 
         inputs: Vec::new(),
     };
     let reports = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..shape.threads)
+        let threads: Vec<_> = (0..thread_count)
             .map(|_| scope.spawn(|| sandbox.bare(plugin, &context, runs)))
             .collect();
         threads
@@ -165,7 +179,7 @@ fn bare(sandbox: &Sandbox, plugin: &Plugin, shape: Shape) -> Result<(f64, f64), 
         per_second += f64::from(report.runs) / report.wall.as_secs_f64();
         cpu += report.cpu.unwrap_or(report.wall);
     }
-    let calls = f64::from(runs) * f64::from(u32::try_from(shape.threads).unwrap_or(1));
+    let calls = f64::from(runs) * f64::from(u32::try_from(thread_count).unwrap_or(1));
     Ok((per_second, cpu.as_secs_f64() * 1e3 / calls))
 }
 

@@ -35,19 +35,16 @@ impl Answer {
 
     /// The status with the code of an error.
     pub(crate) fn error(&self) -> (u16, String) {
-        let code = self.json()["error_code"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        (self.status, code)
+        let body = self.json();
+        let code = body["error_code"].as_str().or(body["code"].as_str());
+        (self.status, code.unwrap_or_default().to_owned())
     }
 
     /// What an error says.
     pub(crate) fn message(&self) -> String {
-        self.json()["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let body = self.json();
+        let message = body["message"].as_str().or(body["detail"].as_str());
+        message.unwrap_or_default().to_owned()
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -94,11 +91,16 @@ impl Client {
 
     /// The same with another Host header.
     pub(crate) fn send_as(&self, host: &str, method: &str, path: &str, body: &[u8]) -> Answer {
+        self.send_with(&format!("Host: {host}\r\n"), method, path, body)
+    }
+
+    /// The same with these header lines, `Host` among them.
+    pub(crate) fn send_with(&self, lines: &str, method: &str, path: &str, body: &[u8]) -> Answer {
         let authorization = self.authorization.as_ref();
         let authorization =
             authorization.map_or(String::new(), |value| format!("Authorization: {value}\r\n"));
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\n{lines}{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );
         self.raw(&[head.as_bytes(), body].concat())

@@ -11,7 +11,7 @@ fn without_a_token_only_the_open_paths_answer() {
     let airlock = Airlock::new();
     let (_service, client) = service(&airlock);
     let nobody = client.without_token();
-    for path in ["/health", "/healthz"] {
+    for path in ["/health", "/healthz", "/readyz"] {
         let answer = nobody.get(path);
         assert_eq!((answer.status, answer.text().as_str()), (200, "OK"));
     }

@@ -10,8 +10,8 @@ fn an_address_that_others_can_reach_is_refused() {
     assert_eq!(refused.code, 5, "{}", refused.stderr);
     assert_eq!(
         refused.stderr,
-        "error: 0.0.0.0:0 can be reached from other machines, and the API has no TLS: tokens would cross the network in the clear\n \
-         hint: listen at 127.0.0.1 and put a proxy with TLS in front; --listen-public listens here all the same\n"
+        "error: 0.0.0.0:0 can be reached from other machines, and there is no TLS: tokens would cross the network in the clear\n \
+         hint: --tls-cert and --tls-key give it TLS; or listen at 127.0.0.1 behind a proxy; --listen-public listens here all the same\n"
     );
     let _service = airlock.serve_with(&["--listen", "0.0.0.0:0", "--listen-public"]);
     let url = std::fs::read_to_string(airlock.data().join("api.url")).unwrap();
@@ -50,7 +50,7 @@ fn the_service_says_where_it_is_and_how_to_get_a_token_and_never_a_secret() {
     let told = first.told();
     let url = std::fs::read_to_string(airlock.data().join("api.url")).unwrap();
     assert!(
-        told.contains(&format!("API for MLflow clients at {url}")),
+        told.contains(&format!("API for Airflow and MLflow clients at {url}")),
         "{told}"
     );
     assert!(
@@ -78,7 +78,7 @@ fn off_listens_nowhere_and_the_settings_file_says_it_too() {
     let service = airlock.serve_with(&["--listen", "off"]);
     assert!(!airlock.data().join("api.url").exists());
     assert!(
-        !service.told().contains("API for MLflow"),
+        !service.told().contains("API for Airflow and MLflow"),
         "{}",
         service.told()
     );

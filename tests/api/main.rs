@@ -1,13 +1,17 @@
 //! The API over HTTP, without MLflow's own client: who is let in, what is refused and in which words, and what every route needs.
 
+mod airflow;
 mod artifacts;
 mod client;
 mod guard;
 mod listen;
+mod pages;
 mod registry;
 mod runs;
 mod sweep;
+mod tls;
 mod tokens;
+mod traces;
 
 use airlock_tests::{Airlock, Service};
 use client::Client;

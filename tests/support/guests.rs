@@ -11,6 +11,10 @@ fn guests_dir() -> PathBuf {
 
 /// Builds with cargo, whose own fingerprints skip what did not change.
 fn cargo(arguments: &[&str]) -> PathBuf {
+    cargo_for("wasm32-wasip2", arguments)
+}
+
+fn cargo_for(triple: &str, arguments: &[&str]) -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests-test");
     let built = Command::new(env!("CARGO"))
         .args([
@@ -19,7 +23,7 @@ fn cargo(arguments: &[&str]) -> PathBuf {
             "--release",
             "--locked",
             "--target",
-            "wasm32-wasip2",
+            triple,
         ])
         .args(arguments)
         .current_dir(guests_dir())
@@ -30,13 +34,17 @@ fn cargo(arguments: &[&str]) -> PathBuf {
         .expect("cargo runs");
     assert!(
         built.success(),
-        "the guests do not build; is the target wasm32-wasip2 installed?"
+        "the guests do not build; is the target {triple} installed?"
     );
-    target.join("wasm32-wasip2/release")
+    target.join(triple).join("release")
 }
 
 /// The components of tests/guests, each as the bytes of a file.
 #[derive(Debug)]
+#[allow(
+    dead_code,
+    reason = "each of the crates that include this file uses some of them"
+)]
 pub struct Guests {
     /// Does nothing.
     pub noop: Vec<u8>,
@@ -44,8 +52,14 @@ pub struct Guests {
     pub zoo: Vec<u8>,
     /// Exports another version of the contract.
     pub stray: Vec<u8>,
+    /// Built against the contract of 0.1.0.
+    pub since_0_1_0: Vec<u8>,
     /// Imports what no host offers.
     pub shell: Vec<u8>,
+    /// A command-line program as a component.
+    pub tool: Vec<u8>,
+    /// The same as a WASI 0.1 module.
+    pub tool_module: Vec<u8>,
 }
 
 /// Built at the first use.
@@ -54,12 +68,19 @@ pub static GUESTS: LazyLock<Guests> = LazyLock::new(|| {
     let all = cargo(&["--workspace"]);
     let (noop, zoo) = (read(&all, "guest_noop.wasm"), read(&all, "guest_zoo.wasm"));
     let stray = read(&all, "guest_stray.wasm");
+    let since_0_1_0 = read(&all, "guest_since_0_1_0.wasm");
+    let tool = read(&all, "guest-tool.wasm");
+    let module = cargo_for("wasm32-wasip1", &["-p", "guest-tool"]);
+    let tool_module = read(&module, "guest-tool.wasm");
     let with_shell = cargo(&["-p", "guest-stray", "--features", "shell"]);
     let shell = read(&with_shell, "guest_stray.wasm");
     Guests {
         noop,
         zoo,
         stray,
+        since_0_1_0,
         shell,
+        tool,
+        tool_module,
     }
 });

@@ -114,6 +114,9 @@ impl Airlock {
             "AIRLOCK_SMTP_URL",
             "AIRLOCK_SMTP_FROM",
             "AIRLOCK_LISTEN_NAMES",
+            "AIRLOCK_TLS_CERT",
+            "AIRLOCK_TLS_KEY",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
         ] {
             command.env_remove(name);
         }

@@ -1,5 +1,6 @@
-//! What the API answers when it cannot: MLflow's error JSON with its codes and statuses. It refuses to tell a client what went
-//! wrong inside: that goes to the service's own log.
+//! What the API answers when it cannot, as the client of the path reads it: MLflow's error JSON with its codes and statuses, or
+//! below `/api/v2` problem+json (RFC 9457) with the `detail` that Airflow's clients look for. It refuses to tell a client what
+//! went wrong inside: that goes to the service's own log.
 
 use crate::error::{ErrorKind, UserError};
 use crate::tracking::TrackingError;
@@ -8,12 +9,18 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// An error as MLflow's clients read it.
+/// The paths whose clients read problem+json.
+const PROBLEM_PREFIX: &str = "/api/v2";
+/// What a problem+json body is called.
+const PROBLEM_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// An error before anybody knows who reads it: it travels with its response until `written`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    hint: Option<String>,
 }
 
 impl ApiError {
@@ -23,6 +30,15 @@ impl ApiError {
             status,
             code,
             message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with what to do.
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
         }
     }
 
@@ -55,9 +71,24 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", message)
     }
 
+    /// Whether it is about nobody knowing who asks.
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     /// Who asks may not.
     pub(super) fn denied(message: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message)
+    }
+
+    /// It is there already, or somebody else has it.
+    pub(super) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "RESOURCE_CONFLICT", message)
+    }
+
+    /// Airflow has it and Airlock has not.
+    pub(super) fn not_implemented(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED", message)
     }
 
     /// More than a named limit.
@@ -80,16 +111,59 @@ impl ApiError {
     }
 }
 
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl ApiError {
+    /// As MLflow's clients read it.
+    fn for_mlflow(&self) -> Response {
+        let body = json!({"error_code": self.code, "message": self.message});
+        (self.status, Json(body)).into_response()
+    }
+
+    /// RFC 9457; `code` and `hint` are members of our own.
+    fn for_airflow(&self) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.message,
+            "code": self.code,
+        });
+        if let (Some(hint), Some(members)) = (&self.hint, body.as_object_mut()) {
+            members.insert("hint".to_owned(), json!(hint));
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, PROBLEM_TYPE);
+        response
+    }
+}
+
+/// Writes the error that a response carries, if it carries one, as the clients of this path read it.
+pub(super) fn written(path: &str, mut response: Response) -> Response {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else {
+        return response;
+    };
+    let mut written = if path.starts_with(PROBLEM_PREFIX) {
+        error.for_airflow()
+    } else {
+        error.for_mlflow()
+    };
+    if error.status == StatusCode::UNAUTHORIZED {
+        let ways = HeaderValue::from_static(r#"Bearer realm="airlock", Basic realm="airlock""#);
+        written.headers_mut().insert(header::WWW_AUTHENTICATE, ways);
+    }
+    written
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"error_code": self.code, "message": self.message});
-        let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            let ways = HeaderValue::from_static(r#"Bearer realm="airlock", Basic realm="airlock""#);
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, ways);
-        }
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -111,10 +185,18 @@ impl From<TrackingError> for ApiError {
 
 impl From<UserError> for ApiError {
     fn from(error: UserError) -> Self {
-        match error.kind {
-            ErrorKind::NotFound => Self::missing(error.message),
-            ErrorKind::Bug | ErrorKind::Store => Self::internal(&error),
-            _ => Self::invalid(error.message),
-        }
+        let UserError {
+            kind,
+            message,
+            hint,
+        } = error;
+        let told = match kind {
+            ErrorKind::NotFound => Self::missing(message),
+            ErrorKind::Conflict => Self::conflict(message),
+            ErrorKind::Denied => Self::denied(message),
+            ErrorKind::Bug | ErrorKind::Store => return Self::internal(&message),
+            _ => Self::invalid(message),
+        };
+        Self { hint, ..told }
     }
 }

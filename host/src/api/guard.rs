@@ -1,19 +1,21 @@
 //! The one layer that every request passes: is it meant for this service, and whose token has it? It lets nobody in by the form of
 //! a path: what is open is a list of exact paths. It refuses to know what a route does.
 
-use super::error::ApiError;
+use super::error::{ApiError, written};
 use super::listen::Listen;
 use crate::app::{App, Caller};
+use crate::web::{Doors, PageAsked, Session, Visitor};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What may be read without a token.
-pub const OPEN_PATHS: [&str; 3] = ["/health", "/healthz", "/version"];
+pub const OPEN_PATHS: [&str; 4] = ["/health", "/healthz", "/readyz", "/version"];
 /// The longest Authorization header that is looked at, bytes.
 const AUTHORIZATION_BYTES_MAX: usize = 1_024;
 
@@ -22,64 +24,89 @@ const AUTHORIZATION_BYTES_MAX: usize = 1_024;
 pub(super) struct Guard {
     pub(super) app: Arc<App>,
     pub(super) listen: Arc<Listen>,
+    pub(super) doors: Doors,
 }
 
-/// See the module's documentation. What comes after finds a `Caller` among the request's extensions.
+/// What a request shows of who sends it.
+enum Shown {
+    /// Nothing, where nothing is needed.
+    Nobody,
+    Token(String),
+    /// The cookie of the pages.
+    Session(Session),
+}
+
+/// See the module's documentation. What comes after finds a `Visitor` among the request's extensions and, unless it would change
+/// something on the word of a cookie alone, a `Caller`.
 pub(super) async fn guard(
     State(guard): State<Guard>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let shown = shown(&guard.listen, &request);
-    let mut response = match admit(guard.app, shown).await {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                request.extensions_mut().insert(caller);
+    let shown = shown(&guard, &request);
+    let asked = PageAsked::of(&request);
+    let path = request.uri().path().to_owned();
+    let (begun, method, app) = (Instant::now(), request.method().clone(), guard.app.clone());
+    let response = match admit(guard.app, shown).await {
+        Ok(visitor) => {
+            if let Some(visitor) = visitor {
+                if visitor.is_proved(request.method(), request.headers()) {
+                    request.extensions_mut().insert(visitor.caller.clone());
+                }
+                request.extensions_mut().insert(visitor);
             }
             next.run(request).await
         }
+        Err(error) if error.is_unauthenticated() => {
+            asked.to_login().unwrap_or_else(|| error.into_response())
+        }
         Err(error) => error.into_response(),
     };
-    let headers = response.headers_mut();
-    // An artifact is whatever a client uploaded: no browser may take it for a page.
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = written(&path, response);
+    let status = response.status().as_u16();
+    app.metrics()
+        .answered(method.as_str(), status, begun.elapsed());
+    crate::web::safety_headers(response.headers_mut());
     response
 }
 
-/// The token that a request shows; none on an open path.
-fn shown(listen: &Listen, request: &Request) -> Result<Option<String>, ApiError> {
-    check_host(listen, request)?;
-    if request.method() == Method::GET && OPEN_PATHS.contains(&request.uri().path()) {
-        return Ok(None);
+/// What a request shows; nothing on an open path.
+fn shown(guard: &Guard, request: &Request) -> Result<Shown, ApiError> {
+    check_host(&guard.listen, request)?;
+    check_origin(&guard.listen, request)?;
+    let path = request.uri().path();
+    let is_open = request.method() == Method::GET && OPEN_PATHS.contains(&path);
+    if is_open || crate::web::is_open(request.method(), path) {
+        return Ok(Shown::Nobody);
     }
-    let none = || {
+    if let Some(token) = token(request.headers())? {
+        return Ok(Shown::Token(token));
+    }
+    let session = guard.doors.session(request.headers());
+    session.map(Shown::Session).ok_or_else(|| {
         ApiError::unauthenticated(
             "a token is needed: `airlock tokens create NAME` makes one; send it as `Authorization: Bearer TOKEN` (MLFLOW_TRACKING_TOKEN)",
         )
-    };
-    token(request.headers())?.ok_or_else(none).map(Some)
+    })
 }
 
-/// Whose token it is; nobody's where none is needed.
-async fn admit(
-    app: Arc<App>,
-    shown: Result<Option<String>, ApiError>,
-) -> Result<Option<Caller>, ApiError> {
-    let Some(token) = shown? else {
-        return Ok(None);
+/// Whose token or session it is; nobody's where none is needed.
+async fn admit(app: Arc<App>, shown: Result<Shown, ApiError>) -> Result<Option<Visitor>, ApiError> {
+    let (token, session) = match shown? {
+        Shown::Nobody => return Ok(None),
+        Shown::Token(token) => (token, None),
+        // A token that was revoked ends its sessions with the next request.
+        Shown::Session(session) => (session.token.clone(), Some(session)),
     };
     let asked = tokio::task::spawn_blocking(move || app.caller(&token)).await;
-    let caller = asked.map_err(|error| ApiError::internal(&error))??;
+    let caller: Option<Caller> = asked.map_err(|error| ApiError::internal(&error))??;
     let unknown = || {
         ApiError::unauthenticated(
             "the token is unknown or was revoked; `airlock tokens list` shows which there are",
         )
     };
-    caller.map(Some).ok_or_else(unknown)
+    let caller = caller.ok_or_else(unknown)?;
+    Ok(Some(Visitor { caller, session }))
 }
 
 /// A name that somebody else points at this machine is refused: a web page could reach the service by it.
@@ -102,6 +129,21 @@ fn check_host(listen: &Listen, request: &Request) -> Result<(), ApiError> {
     Err(ApiError::denied(format!(
         "the Host header {shown:?} does not name this service; `airlock serve --listen-name NAME` adds a name"
     )))
+}
+
+/// A page of somebody else's may send a request and not read the answer: what it sends says so, and is refused.
+fn check_origin(listen: &Listen, request: &Request) -> Result<(), ApiError> {
+    for origin in request.headers().get_all(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or_default();
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        if !listen.is_called(host) {
+            let shown: String = origin.chars().take(80).collect();
+            return Err(ApiError::denied(format!(
+                "the request comes from a page of {shown:?}, and not from this service"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The token of a request: a bearer's, or the password of basic authentication.
@@ -136,6 +178,7 @@ fn token(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     fn sent(values: &[&str]) -> Result<Option<String>, ApiError> {

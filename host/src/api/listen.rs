@@ -1,5 +1,5 @@
 //! Where the API listens, and by which names it may be called. It refuses an address that other machines can reach unless a
-//! person says so, because there is no TLS; and names of others, so that no web page can reach it by pointing its own name here.
+//! person says so or there is TLS; and names of others, so that no web page can reach it by pointing its own name here.
 
 use crate::error::{ErrorKind, UserError};
 use axum::http::uri::Authority;
@@ -19,7 +19,7 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// From a setting; none for `off`. An address that is not loopback needs `public`. `names` are what the service is called
+    /// From a setting; none for `off`. An address that is not loopback needs `public`: TLS, or a person's word. `names` are what the service is called
     /// besides its address and `localhost`.
     pub fn parse(text: &str, public: bool, names: &[String]) -> Result<Option<Self>, UserError> {
         if text == "off" {
@@ -34,10 +34,10 @@ impl Listen {
         })?;
         if !address.ip().is_loopback() && !public {
             let message = format!(
-                "{address} can be reached from other machines, and the API has no TLS: tokens would cross the network in the clear"
+                "{address} can be reached from other machines, and there is no TLS: tokens would cross the network in the clear"
             );
             return Err(UserError::new(ErrorKind::Denied, message).hint(
-                "listen at 127.0.0.1 and put a proxy with TLS in front; --listen-public listens here all the same",
+                "--tls-cert and --tls-key give it TLS; or listen at 127.0.0.1 behind a proxy; --listen-public listens here all the same",
             ));
         }
         let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();

@@ -1,4 +1,4 @@
-//! The API over HTTP: what MLflow's clients speak, for those who have a token. It owns the routes, who may call them, and the
+//! The API over HTTP: what MLflow's and Airflow's clients speak, for those who have a token. It owns the routes, who may call them, and the
 //! limits of a request. It refuses a request without a token everywhere but on `OPEN_PATHS`, and to know how anything is stored:
 //! it asks the application handle.
 //!
@@ -7,19 +7,24 @@
 //! it checks the Host, finds out whose token it is, and lets nobody else through, also to routes that do not exist. `route` checks
 //! the role that the table asks for, reads the body under its limit, and calls the action on a thread that may block.
 
+mod about;
+mod airflow;
 mod error;
 mod fields;
 mod guard;
 mod listen;
 mod mlflow;
+mod openapi;
+mod reply;
 mod route;
 mod server;
+mod tls;
 
 pub use guard::OPEN_PATHS;
 pub use listen::{ADDRESS_FILE, LISTEN_DEFAULT, Listen};
-pub use mlflow::ROUTES;
-pub use route::Route;
+pub use route::{Route, Scope, routes};
 pub use server::{Api, Stopping};
+pub use tls::Tls;
 
 /// Connections that are open at once; further ones wait in the system's queue.
 pub const CONNECTIONS_MAX: usize = 256;

@@ -1,11 +1,14 @@
 //! A route as a row of a table: its method, its path, the role that it needs and what it does. It owns how a request becomes the
 //! call of an action and how an action's panic becomes an answer. It refuses to route what is in no table.
 
+use super::about::About;
 use super::error::ApiError;
 use super::fields::Fields;
-use super::{ARTIFACTS_AT_ONCE, JSON_BYTES_MAX, OPEN_PATHS, REQUESTS_MAX, ROUTES};
+use super::reply::Reply;
+use super::{ARTIFACTS_AT_ONCE, JSON_BYTES_MAX, OPEN_PATHS, REQUESTS_MAX, airflow, mlflow};
 use crate::app::{App, Caller, Role};
 use crate::tracking::{ARTIFACT_BYTES_MAX, Actor};
+use crate::web::PageAsked;
 use axum::Json;
 use axum::RequestPartsExt as _;
 use axum::Router;
@@ -15,6 +18,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, get, on};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +34,11 @@ pub(super) struct Call<'a> {
     pub(super) app: &'a App,
     /// Who asks, as the audit trail names them.
     pub(super) actor: &'a Actor,
+    /// Who asks, with what they may do and to what.
+    pub(super) caller: &'a Caller,
     pub(super) fields: Fields,
+    /// As it came; empty for a route that takes none.
+    pub(super) body: &'a [u8],
 }
 
 /// What a route does, on a thread that may block.
@@ -38,10 +46,37 @@ pub(super) struct Call<'a> {
 pub(super) enum Action {
     /// Answers JSON.
     Json(fn(&Call<'_>) -> Result<Value, ApiError>),
+    /// Has its fields in path and query and may have a JSON body besides; says status and bytes itself.
+    Reply(fn(&Call<'_>) -> Result<Reply, ApiError>),
     /// Takes bytes, and answers JSON.
     Upload(fn(&Call<'_>, &[u8]) -> Result<Value, ApiError>),
     /// Answers bytes.
     Download(fn(&Call<'_>) -> Result<Vec<u8>, ApiError>),
+}
+
+/// How far a token must reach to call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// All of the service.
+    Everything,
+    /// The DAG that the path names.
+    Dag,
+    /// Any DAG: what the token does not reach is left out of the answer, or is not there.
+    Filtered,
+    /// Nothing: it tells nobody anything about a DAG.
+    Nothing,
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Everything => "everything",
+            Self::Dag => "dag",
+            Self::Filtered => "filtered",
+            Self::Nothing => "nothing",
+        })
+    }
 }
 
 /// A row of the table.
@@ -53,10 +88,71 @@ pub struct Route {
     pub path: &'static str,
     /// The least role that may call it.
     pub role: Role,
+    /// How far its token must reach.
+    pub scope: Scope,
     pub(super) action: Action,
+    pub(super) about: About,
 }
 
+/// Airflow's word for all DAGs, or all runs of a DAG, in a path.
+pub(super) const ALL: &str = "~";
+
 impl Route {
+    /// A route that moves bytes.
+    pub(super) const fn bytes(
+        method: &'static str,
+        path: &'static str,
+        role: Role,
+        action: Action,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            role,
+            scope: Scope::Everything,
+            action,
+            about: About::NOTHING,
+        }
+    }
+
+    /// A route below `/api/v2`: of one DAG where its path names one.
+    pub(super) const fn airflow(
+        method: &'static str,
+        path: &'static str,
+        role: Role,
+        action: fn(&Call<'_>) -> Result<Reply, ApiError>,
+        about: About,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            role,
+            scope: if names_dag(path) {
+                Scope::Dag
+            } else {
+                Scope::Everything
+            },
+            action: Action::Reply(action),
+            about,
+        }
+    }
+
+    /// The same route, whose action leaves out what the token does not reach.
+    pub(super) const fn filtered(self) -> Self {
+        Self {
+            scope: Scope::Filtered,
+            ..self
+        }
+    }
+
+    /// The same route, for every token.
+    pub(super) const fn for_all(self) -> Self {
+        Self {
+            scope: Scope::Nothing,
+            ..self
+        }
+    }
+
     /// A route that answers JSON.
     pub(super) const fn json(
         method: &'static str,
@@ -68,7 +164,9 @@ impl Route {
             method,
             path,
             role,
+            scope: Scope::Everything,
             action: Action::Json(action),
+            about: About::NOTHING,
         }
     }
 }
@@ -88,9 +186,10 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     };
     let mut router = Router::new();
     for path in OPEN_PATHS {
-        router = router.route(path, get(move || async move { open(path) }));
+        let app = app.clone();
+        router = router.route(path, get(move || async move { open(&app, path).await }));
     }
-    for route in ROUTES.iter().copied().flatten() {
+    for route in routes() {
         let Ok(method) = MethodFilter::try_from(method(route)) else {
             continue;
         };
@@ -106,20 +205,53 @@ pub(super) fn router(app: &Arc<App>) -> Router {
         .fallback(no_route)
 }
 
+/// Every route that needs a token.
+pub fn routes() -> impl Iterator<Item = &'static Route> {
+    let tables = mlflow::ROUTES.iter().chain(airflow::ROUTES);
+    tables.copied().flatten()
+}
+
+/// Whether `{dag_id}` is in a path.
+const fn names_dag(path: &str) -> bool {
+    const NAME: &[u8] = b"{dag_id}";
+    let mut rest = path.as_bytes();
+    while let [_, after @ ..] = rest {
+        if let Some((head, _)) = rest.split_at_checked(NAME.len()) {
+            let (mut left, mut right) = (head, NAME);
+            let mut is_same = true;
+            while let ([one, more @ ..], [other, others @ ..]) = (left, right) {
+                is_same = is_same && *one == *other;
+                (left, right) = (more, others);
+            }
+            if is_same {
+                return true;
+            }
+        }
+        rest = after;
+    }
+    false
+}
+
 fn method(route: &Route) -> Method {
     Method::from_bytes(route.method.as_bytes()).unwrap_or_default()
 }
 
 /// What anybody may know.
-fn open(path: &str) -> &'static str {
-    if path == "/version" {
-        env!("CARGO_PKG_VERSION")
-    } else {
-        "OK"
+async fn open(app: &App, path: &str) -> Response {
+    match path {
+        "/version" => env!("CARGO_PKG_VERSION").into_response(),
+        "/readyz" if !app.health().await.is_well() => {
+            let message = "the store or the scheduler does not answer";
+            (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
+        }
+        _ => "OK".into_response(),
     }
 }
 
 async fn no_route(request: Request) -> Response {
+    if let Some(page) = PageAsked::of(&request).no_page() {
+        return page;
+    }
     let (method, uri) = (request.method(), request.uri());
     ApiError::no_route(method.as_str(), uri.path()).into_response()
 }
@@ -155,8 +287,11 @@ async fn perform(
     let (mut parts, body) = request.into_parts();
     let paths = parts.extract::<RawPathParams>().await;
     let paths = paths.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let dag_id = paths.iter().find(|(name, _)| *name == "dag_id");
+    check_reach(route.scope, &caller, dag_id.map(|(_, dag_id)| dag_id))?;
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let is_json = matches!(route.action, Action::Json(_));
+    let is_json = matches!(route.action, Action::Json(_) | Action::Reply(_));
+    let is_reply = matches!(route.action, Action::Reply(_));
     let closed = |_| ApiError::internal(&"the places of requests are gone");
     let place = if is_json {
         None
@@ -167,22 +302,29 @@ async fn perform(
     let body = read(body, limit(route)).await?;
     let _place = places.requests.acquire().await.map_err(closed)?;
     let action = route.action;
-    let reads_query = parts.method == Method::GET || !is_json;
+    let reads_query = parts.method == Method::GET || !is_json || is_reply;
+    let about = route.about;
     let work = move || {
         let mut fields = if reads_query {
             Fields::from_query(&query)?
         } else {
             Fields::from_json(&body)?
         };
+        if is_reply {
+            about.check_query(&fields)?;
+        }
         for (name, value) in &paths {
             fields.insert(name, value);
         }
         let call = Call {
             app: &app,
             actor: &caller.actor,
+            caller: &caller,
             fields,
+            body: &body,
         };
         Ok(match action {
+            Action::Reply(action) => action(&call)?.into_response(),
             Action::Json(action) => Json(action(&call)?).into_response(),
             Action::Upload(action) => Json(action(&call, &body)?).into_response(),
             Action::Download(action) => attachment(action(&call)?, place),
@@ -205,9 +347,28 @@ fn caller(route: &Route, request: &Request) -> Result<Caller, ApiError> {
     )))
 }
 
+/// Denies by default: a token for some DAGs reaches what is theirs and nothing else.
+fn check_reach(scope: Scope, caller: &Caller, dag_id: Option<&str>) -> Result<(), ApiError> {
+    if caller.reach.is_everything() {
+        return Ok(());
+    }
+    let is_reached = match scope {
+        Scope::Nothing | Scope::Filtered => true,
+        Scope::Everything => false,
+        Scope::Dag => dag_id.is_some_and(|dag_id| caller.reach.holds(dag_id)),
+    };
+    if is_reached {
+        return Ok(());
+    }
+    Err(ApiError::denied(format!(
+        "the token {:?} is for some DAGs, and this is not theirs",
+        caller.actor.id
+    )))
+}
+
 fn limit(route: &Route) -> usize {
     match route.action {
-        Action::Json(_) => JSON_BYTES_MAX,
+        Action::Json(_) | Action::Reply(_) => JSON_BYTES_MAX,
         Action::Upload(_) => ARTIFACT_BYTES_MAX,
         Action::Download(_) => 0,
     }

@@ -3,9 +3,11 @@
 use super::guard::{Guard, guard};
 use super::listen::{ADDRESS_FILE, Listen};
 use super::route::router;
+use super::tls::Tls;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX};
 use crate::app::App;
 use crate::error::{ErrorKind, UserError};
+use crate::web::Doors;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use hyper::server::conn::http1;
@@ -17,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -35,7 +38,9 @@ pub struct Api {
     listener: TcpListener,
     address: SocketAddr,
     listen: Listen,
+    tls: Option<Tls>,
     file: PathBuf,
+    doors: Doors,
 }
 
 /// The API at work.
@@ -43,11 +48,12 @@ pub struct Stopping {
     stop: watch::Sender<bool>,
     work: JoinHandle<()>,
     file: PathBuf,
+    doors: Doors,
 }
 
 impl Api {
     /// Takes the address; nothing is answered yet. The URL is written to `ADDRESS_FILE` in `folder`.
-    pub async fn bind(listen: Listen, folder: &Path) -> Result<Self, UserError> {
+    pub async fn bind(listen: Listen, tls: Option<Tls>, folder: &Path) -> Result<Self, UserError> {
         let wanted = listen.address();
         let listener = TcpListener::bind(wanted).await.map_err(|error| {
             let kind = match error.kind() {
@@ -62,7 +68,8 @@ impl Api {
             UserError::new(ErrorKind::Usage, format!("the API has no address: {error}"))
         })?;
         let file = folder.join(ADDRESS_FILE);
-        announce(&file, &format!("http://{address}\n")).map_err(|error| {
+        let url = format!("{}://{address}\n", scheme(tls.as_ref()));
+        announce(&file, &url).map_err(|error| {
             UserError::new(
                 ErrorKind::Store,
                 format!("cannot write {}: {error}", file.display()),
@@ -72,13 +79,21 @@ impl Api {
             listener,
             address,
             listen,
+            tls,
             file,
+            doors: Doors::default(),
         })
     }
 
     /// Where it can be reached.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", scheme(self.tls.as_ref()), self.address)
+    }
+
+    /// A URL that logs in once with this token.
+    pub fn login_url(&self, token: String) -> Option<String> {
+        let link = self.doors.sessions.link(token)?;
+        Some(format!("{}/login?once={link}", self.url()))
     }
 
     /// Answers from now on, until it is told to stop.
@@ -86,14 +101,19 @@ impl Api {
         let state = Guard {
             app: app.clone(),
             listen: Arc::new(self.listen),
+            doors: self.doors.clone(),
         };
-        let router = router(app).layer(from_fn_with_state(state, guard));
+        let pages = crate::web::router(app, &self.doors);
+        let router = router(app)
+            .merge(pages)
+            .layer(from_fn_with_state(state, guard));
         let (stop, stopped) = watch::channel(false);
-        let work = tokio::spawn(accept(self.listener, router, stopped));
+        let work = tokio::spawn(accept(self.listener, self.tls, router, stopped));
         Stopping {
             stop,
             work,
             file: self.file,
+            doors: self.doors,
         }
     }
 }
@@ -104,6 +124,7 @@ impl Stopping {
         // A file that is gone already is as good.
         let _ = std::fs::remove_file(&self.file);
         let _ = self.stop.send(true);
+        self.doors.close();
         let abort = self.work.abort_handle();
         if tokio::time::timeout(DRAIN_TIME_MAX, self.work)
             .await
@@ -114,6 +135,10 @@ impl Stopping {
     }
 }
 
+fn scheme(tls: Option<&Tls>) -> &'static str {
+    if tls.is_some() { "https" } else { "http" }
+}
+
 /// Whole or not at all: who reads it finds an address.
 fn announce(file: &Path, url: &str) -> std::io::Result<()> {
     let draft = file.with_extension("new");
@@ -121,7 +146,12 @@ fn announce(file: &Path, url: &str) -> std::io::Result<()> {
     std::fs::rename(&draft, file)
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -136,9 +166,9 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
         };
         match accepted {
             Ok((stream, _)) => {
-                let (router, stopped) = (router.clone(), stopped.clone());
+                let (router, stopped, tls) = (router.clone(), stopped.clone(), tls.clone());
                 connections.spawn(async move {
-                    serve(stream, router, stopped).await;
+                    greet(stream, tls, router, stopped).await;
                     drop(place);
                 });
             }
@@ -153,10 +183,33 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
     while connections.join_next().await.is_some() {}
 }
 
-/// One connection, until its client or the service ends it.
-async fn serve(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
+/// A connection with its TLS, where there is any. A client takes its time for that as for a head.
+async fn greet(
+    stream: TcpStream,
+    tls: Option<Tls>,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     // Answers are small: waiting for more to send costs every one of them 40 ms.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return serve(stream, router, stopped).await;
+    };
+    let greeted = tokio::select! {
+        greeted = tokio::time::timeout(HEAD_TIME_MAX, tls.acceptor().accept(stream)) => greeted,
+        _ = stopped.wait_for(|stop| *stop) => return,
+    };
+    // Who speaks no TLS is not answered: it would not understand.
+    if let Ok(Ok(stream)) = greeted {
+        serve(stream, router, stopped).await;
+    }
+}
+
+/// One connection, until its client or the service ends it.
+async fn serve<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

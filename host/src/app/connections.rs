@@ -48,6 +48,19 @@ impl App {
         })
     }
 
+    /// One connection of the store as it is, for who changes a part of it. It must not be shown.
+    pub fn stored_connection(&self, conn_id: &str) -> Result<Connection, UserError> {
+        let rows = self.secrets.connections()?;
+        let mut rows = rows.into_iter().filter(|(known, _)| known == conn_id);
+        rows.next()
+            .map(|(_, connection)| connection)
+            .ok_or_else(|| {
+                let message = format!("the store has no connection {conn_id:?}");
+                UserError::new(ErrorKind::NotFound, message)
+                    .hint("`airlock connections list` shows what it has")
+            })
+    }
+
     /// Sets a connection in the store, durably.
     pub fn set_connection(&self, conn_id: &str, connection: &Connection) -> Result<(), UserError> {
         Ok(self.secrets.set_connection(conn_id, connection)?)

@@ -1,6 +1,7 @@
 //! DAGs: from a file into the store, and back out by id.
 
 use super::App;
+use super::dag_files::{DagFile, read_dag_file, split_dag};
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{DagRow, DagVersionRow, decode_row, encode_row};
 use crate::store::{Commit, RowWrite, Store, Table};
@@ -89,7 +90,7 @@ impl App {
             source: source.clone(),
             fileloc: row.fileloc.clone(),
         };
-        let is_known = old.is_some_and(|old| {
+        let is_known = old.as_ref().is_some_and(|old| {
             (&old.dag_version, &old.fileloc) == (&row.dag_version, &row.fileloc)
         });
         if is_known {
@@ -101,11 +102,13 @@ impl App {
             expect: None,
             value: Some(encode_row(&version_row)?),
         };
+        let mut rows = vec![
+            (Table::DagVersion, version_write),
+            (Table::Dag, dag_write(&row)?),
+        ];
+        rows.extend(self.numbered_version(&row, old.as_ref())?);
         self.store.commit(Commit {
-            rows: vec![
-                (Table::DagVersion, version_write),
-                (Table::Dag, dag_write(&row)?),
-            ],
+            rows,
             ..Commit::default()
         })?;
         self.tell_dag(&row.dag_id)?;
@@ -145,6 +148,13 @@ impl App {
         dag_row(self.store.as_ref(), dag_id)
     }
 
+    /// A DAG's row: paused, stale, where it was read from.
+    pub fn dag_state(&self, dag_id: &DagId) -> Result<DagRow, UserError> {
+        self.dag_row(dag_id)?.ok_or_else(|| {
+            UserError::new(ErrorKind::NotFound, format!("no DAG is called {dag_id:?}"))
+        })
+    }
+
     /// Every DAG, by id.
     pub fn dags(&self) -> Result<Vec<DagRow>, UserError> {
         let mut dags = Vec::new();
@@ -166,14 +176,89 @@ impl App {
         current_dag(self.store.as_ref(), dag_id)
     }
 
-    /// A DAG by file or by id: what names an existing file or ends in `.yaml`, `.yml` or `.json` is a file.
+    /// A DAG by file or by id: what names an existing file or ends in `.yaml`, `.yml`, `.json` or `.wasm` is a file. Of a
+    /// component with several DAGs `FILE#DAG_ID` names one; all of them are stored, because one may trigger another.
     pub fn dag_from(&self, file_or_id: &str) -> Result<RegisteredDag, UserError> {
         if !is_file(file_or_id) {
             return self.dag(file_or_id);
         }
-        let (dag, source, _) = read_dag(Path::new(file_or_id))?;
-        self.register(dag, source, file_or_id)
+        let (file, wanted) = split_dag(file_or_id);
+        let mut chosen = None;
+        let read = read_dag_file(&self.plugins, Path::new(file))?;
+        let dag_id = chosen_dag(&read, file, wanted)?;
+        for registered in self.register_file(read, file)? {
+            if registered.dag.dag_id == dag_id {
+                chosen = Some(registered);
+            }
+        }
+        chosen.map_or_else(|| self.dag(dag_id.as_str()), Ok)
     }
+
+    /// Everything that a file holds; nothing is stored.
+    pub fn read_dags(&self, file: &Path) -> Result<DagFile, UserError> {
+        read_dag_file(&self.plugins, file)
+    }
+
+    /// The DAG that `FILE` or `FILE#DAG_ID` names, and its text; nothing is stored.
+    pub fn read_one_dag(&self, file: &str) -> Result<(Dag, String), UserError> {
+        let (file, wanted) = split_dag(file);
+        let read = self.read_dags(Path::new(file))?;
+        let dag_id = chosen_dag(&read, file, wanted)?;
+        let found = read.dags.into_iter().find(|read| read.dag.dag_id == dag_id);
+        let missing = || UserError::new(ErrorKind::NotFound, format!("{file} has no DAG {dag_id}"));
+        found
+            .map(|read| (read.dag, read.source))
+            .ok_or_else(missing)
+    }
+
+    /// Stores the versions of all DAGs of a file, and the component that they came in before them.
+    pub(super) fn register_file(
+        &self,
+        read: DagFile,
+        fileloc: &str,
+    ) -> Result<Vec<RegisteredDag>, UserError> {
+        if let Some(bytes) = &read.component {
+            self.store.put_blob(bytes)?;
+        }
+        read.dags
+            .into_iter()
+            .map(|read| self.register(read.dag, read.source, fileloc))
+            .collect()
+    }
+}
+
+/// Which DAG of a file is meant.
+pub(super) fn chosen_dag(
+    read: &DagFile,
+    file: &str,
+    wanted: Option<&str>,
+) -> Result<DagId, UserError> {
+    let ids = || {
+        let ids: Vec<&str> = read
+            .dags
+            .iter()
+            .map(|read| read.dag.dag_id.as_str())
+            .collect();
+        ids.join(", ")
+    };
+    let found = match (wanted, read.dags.as_slice()) {
+        (None, [only]) => Some(only),
+        (Some(wanted), dags) => dags.iter().find(|read| read.dag.dag_id.as_str() == wanted),
+        (None, _) => None,
+    };
+    found.map(|read| read.dag.dag_id.clone()).ok_or_else(|| {
+        let (kind, message) = match wanted {
+            Some(wanted) => (
+                ErrorKind::NotFound,
+                format!("{file} has no DAG {wanted:?}; it has: {}", ids()),
+            ),
+            None => (
+                ErrorKind::Usage,
+                format!("{file} has several DAGs: {}", ids()),
+            ),
+        };
+        UserError::new(kind, message).hint(format!("name one: {file}#DAG_ID"))
+    })
 }
 
 fn dag_row(store: &dyn Store, dag_id: &DagId) -> Result<Option<DagRow>, UserError> {
@@ -216,5 +301,8 @@ fn dag_write(row: &DagRow) -> Result<RowWrite, UserError> {
 pub fn is_file(file_or_id: &str) -> bool {
     let path = Path::new(file_or_id);
     let extension = path.extension().and_then(|extension| extension.to_str());
-    path.is_file() || matches!(extension, Some("yaml" | "yml" | "json")) || file_or_id.contains('/')
+    path.is_file()
+        || matches!(extension, Some("yaml" | "yml" | "json" | "wasm"))
+        || file_or_id.contains('/')
+        || split_dag(file_or_id).1.is_some()
 }

@@ -2,7 +2,7 @@
 //! and its errors are kept for people; a file that went away makes its DAG stale: no new runs, what runs goes on.
 
 use super::App;
-use super::dags::read_dag;
+use super::dag_files::read_dag_file;
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{DagRow, decode_row, encode_row};
 use crate::store::{Commit, RowWrite, Table};
@@ -25,7 +25,7 @@ const DEPTH_MAX: usize = 16;
 /// Rows read at once.
 const PAGE: usize = 1_000;
 /// Key prefix of import errors in `Table::State`.
-const IMPORT_ERROR: &[u8] = b"import_error\0";
+pub(super) const IMPORT_ERROR: &[u8] = b"import_error\0";
 
 /// Folders with DAG files.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +92,7 @@ fn collect(folder: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) {
 
 fn is_dag_file(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("yaml" | "yml" | "json")) && path.is_file()
+    matches!(extension, Some("yaml" | "yml" | "json" | "wasm")) && path.is_file()
 }
 
 /// Why a file's DAG is not as the file says (Airflow's import error).
@@ -226,17 +226,18 @@ fn saved(changes: &Receiver<notify::Result<notify::Event>>) -> Option<BTreeSet<P
     }
 }
 
-/// Which file holds which DAG.
+/// Which file holds which DAGs.
 struct Known {
-    dags: BTreeMap<PathBuf, DagId>,
+    dags: BTreeMap<PathBuf, BTreeSet<DagId>>,
 }
 
 impl Known {
     fn of(app: &App) -> Result<Self, UserError> {
-        let dags = app.dags()?.into_iter();
-        let dags = dags
-            .map(|row| (PathBuf::from(row.fileloc), row.dag_id))
-            .collect();
+        let mut dags: BTreeMap<PathBuf, BTreeSet<DagId>> = BTreeMap::new();
+        for row in app.dags()? {
+            let file = PathBuf::from(row.fileloc);
+            dags.entry(file).or_default().insert(row.dag_id);
+        }
         Ok(Self { dags })
     }
 
@@ -260,39 +261,56 @@ impl Known {
     }
 
     fn read_one(&mut self, app: &App, path: &Path, fileloc: &str) -> Result<(), UserError> {
-        let (dag, source, _) = read_dag(path)?;
-        let other = self
+        let read = read_dag_file(&app.plugins, path)?;
+        let ids: BTreeSet<DagId> = read
             .dags
             .iter()
-            .find(|(file, dag_id)| **dag_id == dag.dag_id && *file != path && file.is_file());
+            .map(|read| read.dag.dag_id.clone())
+            .collect();
+        let other = self.dags.iter().find_map(|(file, theirs)| {
+            let both = theirs.intersection(&ids).next()?;
+            (file != path && file.is_file()).then_some((file, both))
+        });
         if let Some((other, dag_id)) = other {
             let message = format!("{fileloc}: dag_id {dag_id} is taken by {}", other.display());
             return Err(UserError::new(ErrorKind::Conflict, message)
                 .hint("give one of the two another dag_id"));
         }
-        let dag_id = dag.dag_id.clone();
-        app.register(dag, source, fileloc)?;
-        app.set_stale(&dag_id, false)?;
-        self.dags.insert(path.to_owned(), dag_id);
+        app.register_file(read, fileloc)?;
+        for dag_id in &ids {
+            app.set_stale(dag_id, false)?;
+        }
+        let before = self.dags.insert(path.to_owned(), ids).unwrap_or_default();
+        for dag_id in before {
+            if !self.holds(&dag_id) {
+                app.set_stale(&dag_id, true)?;
+            }
+        }
         Ok(())
+    }
+
+    fn holds(&self, dag_id: &DagId) -> bool {
+        self.dags.values().any(|ids| ids.contains(dag_id))
     }
 
     /// DAGs of the folders whose file is gone make no more runs; their errors are gone as well.
     fn forget_missing(&mut self, app: &App, folders: &DagFolders) {
-        let gone: Vec<(PathBuf, DagId)> = self
+        let is_gone = |path: &PathBuf| folders.holds(path) && !path.is_file();
+        let gone: Vec<PathBuf> = self
             .dags
-            .iter()
-            .filter(|(path, _)| folders.holds(path) && !path.is_file())
-            .map(|(path, dag_id)| (path.clone(), dag_id.clone()))
+            .keys()
+            .filter(|path| is_gone(path))
+            .cloned()
             .collect();
-        for (path, dag_id) in gone {
-            self.dags.remove(&path);
-            // The DAG may have moved to another file.
-            if self.dags.values().any(|other| *other == dag_id) {
-                continue;
-            }
-            if let Err(error) = app.set_stale(&dag_id, true) {
-                tracing::error!(%dag_id, %error, "a DAG whose file is gone could not be marked");
+        for path in gone {
+            for dag_id in self.dags.remove(&path).unwrap_or_default() {
+                // The DAG may have moved to another file.
+                if self.holds(&dag_id) {
+                    continue;
+                }
+                if let Err(error) = app.set_stale(&dag_id, true) {
+                    tracing::error!(%dag_id, %error, "a DAG whose file is gone could not be marked");
+                }
             }
         }
         let errors = app.import_errors().unwrap_or_default();

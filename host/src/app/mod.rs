@@ -2,43 +2,82 @@
 //! offers requests and queries in Airflow's nouns. It refuses to print, to parse arguments and to know how bytes are stored.
 
 mod assets;
+mod attempts;
+mod audit;
 mod backfills;
 mod callbacks;
 mod changes;
 mod connections;
+mod dag_files;
 mod dag_list;
 mod dag_runs;
+mod dag_versions;
 mod dags;
 mod experiments;
+mod feed;
 mod folders;
 mod gpus;
+mod health;
+mod history;
 mod import;
+mod log_parts;
+mod looks;
 mod models;
 mod open;
+mod plugin_errors;
+mod plugin_life;
+mod plugin_rows;
 mod pools;
 mod questions;
+mod reach;
+mod recent;
 mod retention;
+mod run_inside;
 mod runs;
 mod task_instances;
 mod tokens;
 mod variables;
 
-pub use crate::capability::{StorageConnections, StorageCredentials};
+pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
+pub use crate::executor::LogStream;
+pub use crate::sandbox::Plugin;
+pub use crate::scheduler::{
+    ChangedInstance, DagRow, ReplayedRun, RunRow, Selection, TaskInstanceRow, Version,
+    task_instance_name, task_instance_rows,
+};
+pub(crate) use crate::secrets::random;
+pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
+pub(crate) use crate::store::hex;
+pub use crate::traces::OtlpSettings;
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
+pub use attempts::{AttemptEnd, AttemptFact};
+pub use audit::{AuditDigest, AuditRow, ChangeNote};
 pub use backfills::BackfillRow;
 pub use changes::{ChangedRow, InstanceName, RunChoice};
 pub use connections::ConnectionRow;
+pub use dag_files::{DagFile, ReadDag, is_component, split_dag};
 pub use dag_list::DagOverview;
+pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
 pub use experiments::{ArtifactRow, TrackingRunDetail};
+pub use feed::{CHANGES_KEPT_MAX, Changed, Feed, News, Topic};
 pub use folders::{DagFolders, ImportError, Watch};
+pub use health::{Health, PoolUse};
+pub use history::VersionRow;
 pub use import::{Exported, Imported, OnExisting};
+pub use log_parts::{LOG_PART_BYTES_MAX, LogFile, LogPart};
+pub use looks::{ATTEMPTS_MAX, AttemptRow, Attempts, Cell, cells, worst};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
+pub use plugin_life::{Change, Offer, Verified};
+pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
+pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
+pub use recent::RUNS_KEPT_MAX;
 pub use retention::{Cleaned, RetentionPolicy};
+pub use run_inside::{InstanceRow, RunInside};
 pub use runs::{RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
 pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, TokenRow};
@@ -47,11 +86,13 @@ pub use variables::VariableRow;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStore, Outbox};
 use crate::gpus::GpuSource;
+use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
-use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError};
+use crate::scheduler::{CodecError, RecoveryError, Scheduler, SchedulerError, SeenRuns};
 use crate::secrets::{Secrets, SecretsError};
 use crate::store::{CommitError, Store, StoreError};
+use crate::traces::Unreadable;
 use crate::tracking::{Registry, Tracking};
 use std::sync::Arc;
 
@@ -68,6 +109,11 @@ pub struct App {
     logs: Arc<LogStore>,
     outbox: Arc<Outbox>,
     gpus: Arc<GpuSource>,
+    seen: Arc<SeenRuns>,
+    metrics: Arc<Metrics>,
+    feed: Arc<Feed>,
+    recent: recent::Recent,
+    looks: looks::Looks,
     _scratch: Option<open::Scratch>,
 }
 
@@ -77,9 +123,19 @@ impl App {
         &self.plugins
     }
 
+    /// A plugin by name; it is compiled when it is first asked for.
+    pub fn plugin(&self, name: &str) -> Result<Arc<Plugin>, UserError> {
+        Ok(self.plugins.load(name)?)
+    }
+
     /// The sandbox, for measuring it.
     pub fn sandbox(&self) -> &Sandbox {
         &self.sandbox
+    }
+
+    /// What is counted and measured.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The store, for maintenance.
@@ -90,6 +146,11 @@ impl App {
     /// Experiments and their runs.
     pub fn tracking(&self) -> &Tracking {
         &self.tracking
+    }
+
+    /// What changes, as it becomes durable.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// Registered models.
@@ -154,6 +215,13 @@ impl From<SecretsError> for UserError {
             error @ SecretsError::Sealed { .. } => Self::new(ErrorKind::Store, error),
             error => Self::new(ErrorKind::Usage, error),
         }
+    }
+}
+
+impl From<Unreadable> for UserError {
+    fn from(error: Unreadable) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 sends traces to a collector there; unset it to send none")
     }
 }
 

@@ -2,18 +2,24 @@
 
 use super::App;
 use super::dag_runs::StoredDagRuns;
+use super::feed::Announced;
 use super::pools::pool_sizes;
 use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{Echo, LocalExecutor, LogStore, Outbox, Parts, StoreDagState};
+use crate::executor::{
+    Echo, LocalExecutor, LogStore, Outbox, Parts, Recent, StoreDagState, WorkFolders,
+};
 use crate::gpus::GpuSource;
-use crate::plugins::{PluginError, Plugins};
+use crate::metrics::{Metered, Metrics, OnEnd};
+use crate::native::NativePrograms;
+use crate::plugins::{PluginSources, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
-use crate::scheduler::{Options, SystemClock, prepare};
+use crate::scheduler::{Options, SeenRuns, SystemClock, prepare};
 use crate::secrets::Secrets;
 use crate::store::local::Options as StoreOptions;
 use crate::store::{LocalStore, MemoryStore, Store};
+use crate::traces::{Exporter, OtlpSettings};
 use crate::tracking::{Registry, Tracking};
 use crate::training::{Options as TrainingOptions, Trainers};
 use jiff::Timestamp;
@@ -40,8 +46,8 @@ pub struct Config {
     pub storage_root: PathBuf,
     /// With whose credentials buckets are reached.
     pub storage: StorageConnections,
-    /// Folders with further plugins.
-    pub plugin_folders: Vec<PathBuf>,
+    /// Where plugins are looked for besides those of the program, and the rules for them.
+    pub plugins: PluginSources,
     /// Where compiled components are kept; safe to delete.
     pub cache: PathBuf,
     /// Task instances that hold slots at once.
@@ -58,6 +64,10 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// Where mails are handed in; none are sent without.
     pub smtp: Option<SmtpSettings>,
+    /// Where traces of runs are sent; none are without.
+    pub otlp: Option<OtlpSettings>,
+    /// Programs that tasks may start outside the sandbox.
+    pub native: NativePrograms,
     /// Where log lines go besides their files.
     pub echo: Option<Echo>,
 }
@@ -120,6 +130,17 @@ impl App {
     )]
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
+        let metrics = Arc::new(Metrics::default());
+        let exporter = config.otlp.map(Exporter::start).transpose();
+        let exporter = exporter
+            .map_err(|error| UserError::new(ErrorKind::Usage, error))?
+            .map(Arc::new);
+        if let Some(exporter) = &exporter {
+            exporter.reads(&store);
+        }
+        let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
+        let store = Metered::over(store, metrics.clone(), on_end);
+        let (store, feed) = Announced::over(store);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
             workers: config.threads,
@@ -131,9 +152,8 @@ impl App {
                 format!("the sandbox cannot start: {error}"),
             )
         })?;
-        let plugins = Arc::new(
-            Plugins::open(sandbox.clone(), &config.plugin_folders).map_err(UserError::from)?,
-        );
+        let plugins =
+            Arc::new(Plugins::open(sandbox.clone(), config.plugins).map_err(UserError::from)?);
         let clock: crate::tracking::Clock = Arc::new(|| Timestamp::now().as_millisecond());
         let tracking = Arc::new(Tracking::new(store.clone(), clock.clone()));
         let registry = Arc::new(Registry::new(store.clone(), clock));
@@ -142,6 +162,14 @@ impl App {
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
+        let seen = Arc::new(SeenRuns::new(store.clone()));
+        let folders = WorkFolders::new(folder.join("work")).map_err(|error| {
+            let message = format!(
+                "what programs left in {} cannot be removed: {error}",
+                folder.display()
+            );
+            UserError::new(ErrorKind::Store, message)
+        })?;
         let starter = prepare();
         let executor = LocalExecutor::new(Parts {
             sandbox: sandbox.clone(),
@@ -153,7 +181,7 @@ impl App {
                 gpus: gpus.clone(),
             }),
             store: store.clone(),
-            dag_state: Arc::new(StoreDagState::new(store.clone())),
+            dag_state: Arc::new(StoreDagState::new(store.clone(), seen.clone())),
             secrets: secrets.clone(),
             trainers: Trainers::new(TrainingOptions::default(), gpus.clone()),
             tracking: tracking.clone(),
@@ -163,6 +191,9 @@ impl App {
             mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
             objects: Arc::new(ObjectStorage::new(config.storage, folder.join("spool"))),
+            native: config.native,
+            folders,
+            programs: Recent::default(),
         })
         .map_err(|error| {
             UserError::new(
@@ -201,6 +232,11 @@ impl App {
             secrets,
             logs,
             gpus,
+            seen,
+            metrics,
+            feed,
+            recent: super::recent::Recent::default(),
+            looks: super::looks::Looks::default(),
             _scratch: scratch,
         })
     }
@@ -210,18 +246,5 @@ impl From<EmailError> for UserError {
     fn from(error: EmailError) -> Self {
         Self::new(ErrorKind::Usage, error)
             .hint("AIRLOCK_SMTP_URL and AIRLOCK_SMTP_FROM, or smtp_url and smtp_from in airlock.toml, say where mails go")
-    }
-}
-
-impl From<PluginError> for UserError {
-    fn from(error: PluginError) -> Self {
-        match &error {
-            PluginError::UnknownPlugin { .. } | PluginError::UnknownOperator { .. } => {
-                Self::new(ErrorKind::NotFound, error)
-                    .hint("`airlock plugins list` shows plugins and operators")
-            }
-            PluginError::Load { .. } => Self::new(ErrorKind::Usage, error),
-            PluginError::Read { .. } => Self::new(ErrorKind::NotFound, error),
-        }
     }
 }

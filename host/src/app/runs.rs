@@ -95,6 +95,7 @@ impl App {
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
         check_pools(self.store.as_ref(), &self.gpus, &dag.dag)?;
+        self.check_plugins(&dag.dag)?;
         self.scheduler
             .handle()
             .trigger(dag.dag.clone(), dag.version, header)

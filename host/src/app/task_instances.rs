@@ -97,7 +97,7 @@ impl App {
     }
 }
 
-fn absent(
+pub(super) fn absent(
     dag_id: &DagId,
     run_id: &RunId,
     task_id: &TaskId,

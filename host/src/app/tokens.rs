@@ -1,7 +1,8 @@
-//! Tokens of the API: who may do what over the network. A secret is shown once and never kept: the store has its SHA-256 alone.
-//! It refuses to know HTTP; which role a request needs is the API's to say.
+//! Tokens of the API: who may do what, to which DAGs and until when. A secret is shown once and never kept: the store has its
+//! SHA-256 alone. It refuses to know HTTP; which role a request needs is the API's to say.
 
 use super::App;
+use super::reach::{Reach, TokenLimits};
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{decode_row, encode_row};
 use crate::secrets::random;
@@ -63,6 +64,10 @@ pub struct TokenRow {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The DAGs that it reaches, by patterns; empty: everything.
+    pub dags: Vec<String>,
+    /// From when on nobody gets in with it.
+    pub expires_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Who made it.
@@ -94,6 +99,8 @@ pub struct Caller {
     pub actor: Actor,
     /// What they may do.
     pub role: Role,
+    /// To what.
+    pub reach: Reach,
 }
 
 /// As it is stored.
@@ -101,6 +108,10 @@ pub struct Caller {
 struct Stored {
     name: String,
     role: Role,
+    #[serde(default)]
+    dags: Vec<String>,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
     /// SHA-256 of the secret part.
     sha256: [u8; 32],
     created_at: Timestamp,
@@ -112,6 +123,8 @@ impl From<Stored> for TokenRow {
         Self {
             name: stored.name,
             role: stored.role,
+            dags: stored.dags,
+            expires_at: stored.expires_at,
             created_at: stored.created_at,
             created_by: stored.created_by,
         }
@@ -119,9 +132,17 @@ impl From<Stored> for TokenRow {
 }
 
 impl App {
-    /// Makes a token, durably. The name must be free.
-    pub fn create_token(&self, by: &str, name: &str, role: Role) -> Result<NewToken, UserError> {
+    /// Makes a token, durably. The name must be free, or its token expired.
+    pub fn create_token(
+        &self,
+        by: &str,
+        name: &str,
+        role: Role,
+        limits: TokenLimits,
+    ) -> Result<NewToken, UserError> {
         check_name(name)?;
+        limits.check()?;
+        self.forget_expired(by, name)?;
         let rows = self
             .store
             .scan(Table::State, PREFIX, None, TOKENS_MAX)?
@@ -137,12 +158,14 @@ impl App {
         let stored = Stored {
             name: name.to_owned(),
             role,
+            dags: limits.dags,
+            expires_at: limits.expires_at,
             sha256: Sha256::digest(secret.as_bytes()).into(),
             created_at: Timestamp::now(),
             created_by: by.to_owned(),
         };
         let value = Some(encode_row(&stored)?);
-        let to = json!({"role": role});
+        let to = json!({"role": role, "dags": stored.dags, "expires_at": stored.expires_at});
         if self.change_token(by, name, value, (Value::Null, to))? {
             return Ok(NewToken {
                 token: format!("{MARK}{}_{secret}", token_id(name)),
@@ -201,10 +224,25 @@ impl App {
         };
         let stored: Stored = decode_row(&row.value)?;
         let shown: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-        Ok(is_same(&shown, &stored.sha256).then(|| Caller {
+        let is_valid = is_same(&shown, &stored.sha256) && !is_over(&stored, Timestamp::now());
+        Ok(is_valid.then(|| Caller {
             actor: user(&stored.name),
             role: stored.role,
+            reach: Reach::of(stored.dags),
         }))
+    }
+
+    /// Makes room for a new token where the one with its name has expired.
+    fn forget_expired(&self, by: &str, name: &str) -> Result<(), UserError> {
+        let Some(row) = self.store.get(Table::State, &key(&token_id(name)))? else {
+            return Ok(());
+        };
+        let old: Stored = decode_row(&row.value)?;
+        if is_over(&old, Timestamp::now()) {
+            let from = json!({"role": old.role, "expires_at": old.expires_at});
+            self.change_token(by, name, None, (from, Value::Null))?;
+        }
+        Ok(())
     }
 
     /// Writes (where there is none) or removes (where there is one) the row of a name, with its line in the audit trail.
@@ -246,6 +284,10 @@ impl App {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn is_over(token: &Stored, now: Timestamp) -> bool {
+    token.expires_at.is_some_and(|end| end <= now)
 }
 
 fn user(name: &str) -> Actor {
@@ -308,6 +350,8 @@ mod tests {
         let row = TokenRow {
             name: "ci".to_owned(),
             role: Role::Viewer,
+            dags: Vec::new(),
+            expires_at: None,
             created_at: Timestamp::UNIX_EPOCH,
             created_by: "me".to_owned(),
         };

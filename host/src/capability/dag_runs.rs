@@ -3,12 +3,11 @@
 
 use super::Answer;
 use super::own_run::OwnRun;
-use super::policy::allows_name;
 use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::DagRunsPort;
 use crate::store::hex;
-use airlock_core::grant::{Grants, Request};
+use airlock_core::grant::{Grants, Request, allows_name};
 use airlock_core::ids::{DagId, RunId};
 use async_trait::async_trait;
 use jiff::Timestamp;

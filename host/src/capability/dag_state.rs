@@ -2,11 +2,10 @@
 //! `DagStateSource`.
 
 use super::Answer;
-use super::policy::allows_name;
 use crate::sandbox::bindings::airlock::operator::dag_state::StateCount;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::DagStatePort;
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Grants, allows_name};
 use airlock_core::ids::{DagId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -2,6 +2,9 @@ use super::*;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
 
+#[path = "storage_tricks.rs"]
+mod tricks;
+
 struct House {
     folder: tempfile::TempDir,
     files: Files,

@@ -3,10 +3,9 @@
 //! It follows no redirect, uses no proxy and sends no secret to a host that the secret's grant does not name.
 
 use super::handles::lock;
-use super::policy;
 use super::vault::{Site, Vault};
 use crate::sandbox::ports::{HTTP_BODY_BYTES_MAX, HttpError, HttpPort, HttpRequest, HttpResponse};
-use airlock_core::grant::{Grants, is_global};
+use airlock_core::grant::Grants;
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
@@ -129,7 +128,7 @@ impl Http {
         let invalid = || HttpError::Invalid("the URL has no host".to_owned());
         let host = url.host_str().ok_or_else(invalid)?.to_owned();
         let port = url.port_or_known_default().ok_or_else(invalid)?;
-        if !policy::allows_http(&self.grants, &host, port) {
+        if !self.grants.allows_http(&host, port) {
             return Err(HttpError::Denied(format!(
                 "no grant covers {host}:{port}; it needs `http` with \"{host}:{port}\""
             )));
@@ -147,7 +146,7 @@ impl Http {
         }
         // One private address among public ones is a rebinding name: none of them is used.
         for address in &addresses {
-            if !is_global(*address) && !policy::names_address(&self.grants, *address, port) {
+            if !self.grants.allows_address(*address, port) {
                 return Err(HttpError::Denied(format!(
                     "{host} is at an address that is not public; `http` must name that address and port literally"
                 )));

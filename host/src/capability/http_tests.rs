@@ -5,6 +5,9 @@ use std::net::TcpListener;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[path = "http_tricks.rs"]
+mod tricks;
+
 /// A server that answers every connection with `answer(request)` and keeps what it was sent.
 struct Server {
     address: SocketAddr,

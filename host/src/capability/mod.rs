@@ -8,6 +8,7 @@ mod client;
 mod dag_runs;
 mod dag_state;
 mod dataset;
+mod email;
 mod engine;
 mod files;
 mod handles;
@@ -35,6 +36,7 @@ pub use dag_state::{
     DagStateSource, RUN_DATES_MAX, TASK_DATES_MAX, TASKS_MAX, TaskStateCount, Tasks,
 };
 pub use dataset::DATASET_BYTES_MAX;
+pub use email::{EMAIL_ADDRESSES_MAX, EMAIL_BYTES_MAX, EMAILS_MAX};
 pub use http::{
     HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,

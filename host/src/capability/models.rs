@@ -1,14 +1,13 @@
 //! `airlock:operator/models`: the guest's words for the registry, under the grant on the model.
 
 use super::handles::lock;
-use super::policy::allows_name;
 use super::provenance::Ledger;
 use super::{Answer, HOST_CALL_BYTES_MAX, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::ModelsPort;
 use crate::tracking::{self, Actor, Registry, TrackingError};
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Grants, allows_name};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 

@@ -5,6 +5,7 @@ use super::calendar::Calendar;
 use super::dag_runs::{DagRunTrigger, DagRuns};
 use super::dag_state::{DagState, DagStateSource};
 use super::dataset::{DATASET_BYTES_MAX, Dataset};
+use super::email::Email;
 use super::files::Files;
 use super::http::{Http, Resolver};
 use super::human::Human;
@@ -19,18 +20,19 @@ use super::tracking::TrackingCapability;
 use super::training::{self, Training};
 use super::vault::Vault;
 use super::xcom::{RunPort, Xcom};
+use crate::email::Mailer;
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Effective, Grants};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What the ports of one attempt are made of.
 pub struct SessionContext {
     /// What the attempt may do: policy, plugin and DAG already narrowed to one.
-    pub grants: Grants,
+    pub grants: Effective,
     /// The folder that `file://./` stands for.
     pub base_dir: PathBuf,
     /// Who the audit trail names.
@@ -55,6 +57,8 @@ pub struct SessionContext {
     pub tracking: Tracking,
     /// Models.
     pub registry: Registry,
+    /// Who takes mails; none where the host has no mail server.
+    pub mailer: Option<Arc<Mailer>>,
     /// Values of secrets.
     pub secrets: Arc<dyn SecretSource>,
     /// Connections that remote objects are reached with. No guest sees one.
@@ -71,7 +75,7 @@ pub struct SessionContext {
 
 /// The ports of one attempt. Calls need a tokio runtime with time and IO.
 pub fn session(context: SessionContext) -> Ports {
-    let grants = Arc::new(context.grants);
+    let grants = Arc::new(context.grants.into_grants());
     let vault = context.vault;
     let ledger = Ledger::default();
     let task_instance = context.own_run.task_instance();
@@ -137,6 +141,7 @@ pub fn session(context: SessionContext) -> Ports {
         calendar: Box::new(Calendar {
             own_run: context.own_run,
         }),
+        email: Box::new(Email::new(Arc::clone(&grants), context.mailer)),
         http: Box::new(Http::new(grants, vault, context.resolver)),
     }
 }

@@ -11,7 +11,7 @@ use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{LogLevel, LogSource};
 use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit, Clock};
-use airlock_core::grant::TrainingGrant;
+use airlock_core::grant::{Asks, TrainingGrant, effective};
 use airlock_core::ids::{DagId, RunId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -149,6 +149,10 @@ struct House {
     ports: Ports,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the grants out"
+)]
 fn house(grants: Grants) -> House {
     let folder = tempfile::tempdir().unwrap();
     let outside = Outside::default();
@@ -156,7 +160,7 @@ fn house(grants: Grants) -> House {
     let clock: Clock = Arc::new(|| 1_000);
     let ports = session(SessionContext {
         vault: crate::capability::Vault::default(),
-        grants,
+        grants: effective(&[], &Asks::everything(), &grants, None),
         base_dir: folder.path().to_owned(),
         actor: Actor {
             kind: ActorKind::TaskInstance,
@@ -178,6 +182,7 @@ fn house(grants: Grants) -> House {
         registry: Registry::new(store.clone(), clock),
         secrets: Arc::new(outside.clone()),
         connections: Arc::new(outside.clone()),
+        mailer: None,
         objects: Arc::new(ObjectStorage::new(
             StorageConnections::default(),
             folder.path().join("spool"),

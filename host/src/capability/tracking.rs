@@ -1,13 +1,12 @@
 //! `airlock:operator/tracking`: the guest's words for the tracking room, under the grant on the experiment.
 
-use super::policy::allows_name;
 use super::provenance::Ledger;
 use super::{Answer, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::TrackingPort;
 use crate::tracking::{self, Actor, Run, Tracking};
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Grants, allows_name};
 use async_trait::async_trait;
 use std::sync::Arc;
 

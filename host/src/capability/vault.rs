@@ -2,7 +2,7 @@
 //! the way out and values for placeholders on the way back, and hides values in text that is kept. Values live here and nowhere else.
 
 use super::handles::lock;
-use super::policy;
+use airlock_core::grant::allows_host;
 use std::sync::{Arc, Mutex};
 
 /// Shorter values are not searched for in text: they would be found everywhere.
@@ -106,7 +106,7 @@ impl Vault {
             if !contains(bytes, secret.placeholder.as_bytes()) {
                 continue;
             }
-            if !policy::allows_host(&secret.hosts, host, port) {
+            if !allows_host(&secret.hosts, host, port) {
                 return Err(NotForHost {
                     name: secret.name.clone(),
                 });

@@ -5,12 +5,17 @@
 
 use super::args_admin::{Connections, Pools, Variables};
 use super::args_api::{ListenArgs, Tokens};
+use super::args_build::{PluginsBuild, PluginsNew, PluginsTest};
 use super::args_ml::{Experiments, Models};
+use super::args_plugins::PluginLife;
 use super::args_service::{
     AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
 };
+use super::args_web::Dev;
 use crate::app::StorageConnections;
 use crate::bench::TrainData;
+use crate::native::{Confinement, NativePrograms};
+use crate::registry::Trust;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -124,6 +129,9 @@ pub struct Global {
     /// With whose credentials buckets are reached; only `airlock.toml` says it
     #[arg(skip)]
     pub storage: StorageConnections,
+    /// Programs that tasks may start outside the sandbox; only `airlock.toml` says them
+    #[arg(skip)]
+    pub native: NativePrograms,
     /// Queues of a service; `serve --queues`, `AIRLOCK_QUEUES` and `airlock.toml` say them
     #[arg(skip)]
     pub queues: Vec<String>,
@@ -133,6 +141,9 @@ pub struct Global {
     /// What a service is called; `serve --listen-name`, `AIRLOCK_LISTEN_NAMES` and `airlock.toml` say it
     #[arg(skip)]
     pub listen_names: Vec<String>,
+    /// Rules for plugins; only `airlock.toml` says them
+    #[arg(skip)]
+    pub trust: Trust,
     /// Print one JSON value on stdout
     #[arg(long, global = true, help_heading = "Settings")]
     pub json: bool,
@@ -146,6 +157,8 @@ pub struct Global {
 pub enum Command {
     /// Hold a data folder: make runs when they are due, carry them out, answer the commands of other terminals
     Serve(Serve),
+    /// Try things out on this machine: scheduler, API and pages, and a link that logs in
+    Dev(Dev),
     /// Manage DAGs
     #[command(subcommand)]
     Dags(Dags),
@@ -199,6 +212,9 @@ pub enum Command {
     /// Train for the host at the other end of the standard input; airlock starts this itself
     #[command(hide = true)]
     TrainerWorker(TrainerWorker),
+    /// A native program, before it is that
+    #[command(hide = true)]
+    NativeLauncher(Confinement),
     /// Ask the GPU driver, for the process that started this one
     #[command(hide = true)]
     GpuProbe,
@@ -225,13 +241,15 @@ impl Command {
             Self::Dags(Dags::Test(_)) | Self::Tasks(Tasks::Test { .. }) => global.data.is_some(),
             Self::Dags(Dags::Validate { .. })
             | Self::Serve(_)
+            | Self::Dev(_)
             | Self::Tokens(Tokens::Routes)
             | Self::Bench(_)
             | Self::Plugins(_)
             | Self::Completions { .. }
             | Self::Man
             | Self::GpuProbe
-            | Self::TrainerWorker(_) => false,
+            | Self::TrainerWorker(_)
+            | Self::NativeLauncher(_) => false,
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
             _ => true,
@@ -464,6 +482,15 @@ pub enum Plugins {
         /// A plugin's name, or a component file
         plugin: String,
     },
+    /// Make a folder with an operator in it that builds and passes its own test
+    New(PluginsNew),
+    /// Make a component from sources, with the language's own tools, and show what it is
+    Build(PluginsBuild),
+    /// Run one operator in the sandbox and show how it ends, its log and its XComs
+    Test(PluginsTest),
+    #[expect(missing_docs, reason = "a comment would become help text")]
+    #[command(flatten)]
+    Life(PluginLife),
 }
 
 /// Verbs of `airlock db`.
@@ -544,6 +571,28 @@ pub struct Bench {
     /// Tracking runs that are searched
     #[arg(long, default_value_t = 100_000, requires = "ml")]
     pub ml_runs: u32,
+    /// Measure a task in each language, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear", "ml"])]
+    pub lang: bool,
+    /// Component to measure instead of one that is made for each language: one operator with the config {"name": TEXT}; may be given
+    /// several times
+    #[arg(long = "component", value_name = "FILE", requires = "lang")]
+    pub components: Vec<PathBuf>,
+    /// Measure reads over HTTP on a store full of finished runs, and nothing else
+    #[arg(long, conflicts_with_all = ["size", "train", "linear", "ml"])]
+    pub http: bool,
+    /// Finished runs in the store that is read over HTTP
+    #[arg(long, default_value_t = 100_000, requires = "http")]
+    pub http_runs: usize,
+    /// DAGs in it
+    #[arg(long, default_value_t = 1_000, requires = "http")]
+    pub http_dags: usize,
+    /// Connections that ask at once
+    #[arg(long, default_value_t = 8, requires = "http")]
+    pub http_connections: usize,
+    /// Requests of each connection to each route
+    #[arg(long, default_value_t = 1_000, requires = "http")]
+    pub http_requests: usize,
     /// Finished runs in the full store
     #[arg(long, default_value_t = 100_000, requires = "size")]
     pub runs: usize,

@@ -2,6 +2,7 @@
 //! Documentation comments here are the help texts.
 
 use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -26,6 +27,12 @@ pub enum Tokens {
         /// What it may do
         #[arg(long, value_enum, default_value = "operator", value_name = "ROLE")]
         role: RoleArg,
+        /// A DAG that it reaches, `*` for any text in its id; may be given several times [default: everything]
+        #[arg(long = "dag", value_name = "PATTERN")]
+        dags: Vec<String>,
+        /// From when on nobody gets in with it: a date and time, or how long from now, as in `90d` [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
     },
     /// List tokens; what they are is not kept
     List,
@@ -52,6 +59,24 @@ pub struct ListenArgs {
     /// Listen at an address that other machines can reach, although there is no TLS
     #[arg(long)]
     pub listen_public: bool,
+    /// A PEM file with the certificate of the service and those that signed it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AIRLOCK_TLS_CERT",
+        hide_env_values = true,
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// A PEM file with its private key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "AIRLOCK_TLS_KEY",
+        hide_env_values = true,
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
     /// What the service is called besides its address and localhost, for example by a proxy; may be given several times
     #[arg(
         long = "listen-name",

@@ -24,10 +24,16 @@ pub(super) fn run(global: &Global, args: &Bench) -> Result<(), UserError> {
     if args.size {
         return size(global, args);
     }
+    if args.http {
+        return super::bench_http::run(global, args);
+    }
     if args.train {
         return training(global, args);
     }
     let base = config(global, Need::Execution)?;
+    if args.lang {
+        return super::bench_lang::run(global, args, base);
+    }
     let threads = args.threads.unwrap_or(base.threads);
     // On the disk of the data folder, because the temporary folder may be memory; never among the user's own runs.
     let parent = match &base.data {
@@ -90,7 +96,7 @@ impl PlatformReport {
     }
 }
 
-fn told<T: serde::Serialize>(
+pub(super) fn told<T: serde::Serialize>(
     global: &Global,
     report: &T,
     text: fn(&T) -> String,
@@ -103,7 +109,7 @@ fn told<T: serde::Serialize>(
 }
 
 /// Opens what is measured, with a pool that holds nothing back.
-fn bench<T>(
+pub(super) fn bench<T>(
     config: Config,
     measure: impl AsyncFnOnce(&App) -> Result<T, UserError>,
 ) -> Result<T, UserError> {

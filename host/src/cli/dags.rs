@@ -5,7 +5,10 @@ use super::output::{print, print_json, say, table, time};
 use super::progress;
 use super::session;
 use super::settings::{Need, block_on, conf, open, timestamp};
-use crate::app::{App, DagOverview, RegisteredDag, RunDetail, TriggerRequest, is_file, read_dag};
+use crate::app::{
+    App, DagFile, DagOverview, ReadDag, RegisteredDag, RunDetail, TriggerRequest, is_component,
+    is_file, read_dag, split_dag,
+};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::render;
 use airlock_core::dag::spec::{Dag, Schedule};
@@ -14,6 +17,7 @@ use airlock_core::task_instance::state::DagRunState;
 use airlock_core::timetable;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(super) fn run(global: &Global, command: Dags) -> Result<(), UserError> {
     match command {
@@ -33,30 +37,17 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
     let mut reports = Vec::new();
     let mut failed = Vec::new();
     for path in files {
-        match read_dag(path) {
-            Ok((dag, text, warnings)) => {
-                if !warnings.is_empty() {
-                    say(render(
-                        &warnings,
-                        &path.display().to_string(),
-                        &text,
-                        session::can_draw(),
-                    )
-                    .trim_end());
-                }
-                reports.push(json!({"file": path, "dag_id": dag.dag_id, "tasks": dag.tasks.len(), "valid": true, "diagnostics": warnings}));
-                if !global.json {
-                    print(&format!(
-                        "{}: dag {} with {} tasks is valid\n",
-                        path.display(),
-                        dag.dag_id,
-                        dag.tasks.len()
-                    ))?;
+        match read_file(global, path) {
+            Ok(read) => {
+                for read in read.dags {
+                    valid(global, path, &read)?;
+                    reports.push(json!({"file": path, "dag_id": read.dag.dag_id, "tasks": read.dag.tasks.len(), "valid": true, "diagnostics": read.warnings}));
                 }
             }
             Err(error) if error.kind == ErrorKind::InvalidDag => {
-                let text = std::fs::read_to_string(path).unwrap_or_default();
-                reports.push(json!({"file": path, "valid": false, "diagnostics": airlock_core::dag::parse(&text).diagnostics}));
+                reports.push(
+                    json!({"file": path, "valid": false, "diagnostics": diagnostics(path, &error)}),
+                );
                 failed.push(error);
             }
             Err(error) => return Err(error),
@@ -71,6 +62,56 @@ fn validate(global: &Global, files: &[PathBuf]) -> Result<(), UserError> {
     } else {
         Err(UserError::new(ErrorKind::InvalidDag, messages.join("\n")))
     }
+}
+
+/// Only a component needs the sandbox.
+fn read_file(global: &Global, path: &Path) -> Result<DagFile, UserError> {
+    if is_component(path) {
+        return open_throwaway(global)?.read_dags(path);
+    }
+    let (dag, source, warnings) = read_dag(path)?;
+    let dags = vec![ReadDag {
+        dag,
+        source,
+        warnings,
+    }];
+    Ok(DagFile {
+        dags,
+        component: None,
+    })
+}
+
+fn open_throwaway(global: &Global) -> Result<Arc<App>, UserError> {
+    let throwaway = Global {
+        data: None,
+        ..global.clone()
+    };
+    open(&throwaway, Need::Test)
+}
+
+fn diagnostics(path: &Path, error: &UserError) -> serde_json::Value {
+    if is_component(path) {
+        return json!([{"severity": "error", "message": error.message}]);
+    }
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    json!(airlock_core::dag::parse(&text).diagnostics)
+}
+
+fn valid(global: &Global, path: &Path, read: &ReadDag) -> Result<(), UserError> {
+    if !read.warnings.is_empty() {
+        let path = path.display().to_string();
+        let shown = render(&read.warnings, &path, &read.source, session::can_draw());
+        say(shown.trim_end());
+    }
+    if global.json {
+        return Ok(());
+    }
+    print(&format!(
+        "{}: dag {} with {} tasks is valid\n",
+        path.display(),
+        read.dag.dag_id,
+        read.dag.tasks.len()
+    ))
 }
 
 fn list(global: &Global) -> Result<(), UserError> {
@@ -156,6 +197,9 @@ fn list_import_errors(global: &Global) -> Result<(), UserError> {
 
 /// A DAG for looking at it: a file is only read, never stored.
 pub(super) fn look_up(global: &Global, file_or_id: &str) -> Result<Dag, UserError> {
+    if is_component(Path::new(split_dag(file_or_id).0)) {
+        return Ok(open_throwaway(global)?.read_one_dag(file_or_id)?.0);
+    }
     if is_file(file_or_id) {
         return Ok(read_dag(Path::new(file_or_id))?.0);
     }
@@ -227,7 +271,7 @@ pub(super) fn task_rows(dag: &Dag) -> Vec<Vec<String>> {
         let rule = serde_json::to_value(task.trigger_rule).ok();
         vec![
             task.task_id.to_string(),
-            task.operator.to_string(),
+            super::native::marked(task.operator.as_str()),
             if upstream.is_empty() {
                 "-".to_owned()
             } else {
@@ -304,8 +348,11 @@ fn trigger(global: &Global, need: Need, args: TriggerArgs) -> Result<(), UserErr
     // A mistake in the file is told before anything is opened.
     let dag = if is_file(&dag) {
         let path = session::path(Path::new(&dag));
-        read_dag(&path)?;
-        path.display().to_string()
+        let path = path.display().to_string();
+        if !is_component(Path::new(split_dag(&path).0)) {
+            read_dag(Path::new(&path))?;
+        }
+        path
     } else {
         dag
     };

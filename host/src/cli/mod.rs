@@ -5,23 +5,33 @@ mod admin;
 pub mod args;
 pub mod args_admin;
 pub mod args_api;
+pub mod args_build;
 pub mod args_ml;
+pub mod args_plugins;
 pub mod args_service;
+pub mod args_web;
 mod assets;
 mod backfills;
 mod bench;
+mod bench_http;
+mod bench_lang;
 mod changes;
 mod confirm;
 mod connections;
 mod control;
 mod dags;
 mod db;
+mod dev;
 mod experiments;
 mod gpus;
 mod instances;
 mod models;
+mod native;
 mod output;
+mod plugin_sources;
+mod plugin_test;
 mod plugins;
+mod plugins_life;
 mod pools;
 mod progress;
 mod runs;
@@ -29,6 +39,7 @@ mod serve;
 mod session;
 mod settings;
 mod settings_file;
+mod settings_trust;
 mod task_instance;
 mod tasks;
 mod tokens;
@@ -70,6 +81,10 @@ fn run(cli: Cli) -> Result<u8, UserError> {
     if let Command::TrainerWorker(worker) = command {
         // It has its host's settings in its arguments, and reads no file of the folder it is started in.
         crate::training::worker_main(worker.parent, &worker.device, worker.fault.as_deref())?;
+        return Ok(0);
+    }
+    if let Command::NativeLauncher(told) = &command {
+        crate::native::launcher_main(told)?;
         return Ok(0);
     }
     let global = settings_file::merge(global)?;
@@ -155,7 +170,8 @@ fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
         Command::Db(command) => db::run(global, command),
         Command::Bench(command) => bench::run(global, &command),
         Command::Serve(command) => serve::run(global, command),
+        Command::Dev(command) => dev::run(global, command),
         // Carried out before settings are read.
-        Command::TrainerWorker(_) => Ok(()),
+        Command::TrainerWorker(_) | Command::NativeLauncher(_) => Ok(()),
     }
 }

@@ -2,55 +2,95 @@
 
 use super::args::{Global, Plugins};
 use super::output::{print, print_json, table};
-use super::settings::{Need, open};
+use super::{plugin_sources, plugin_test, plugins_life};
 use crate::error::UserError;
 use crate::sandbox::Plugin;
 use crate::store::Digest;
+use airlock_core::grant::Asks;
 use serde_json::{Value, json};
 use std::path::Path;
 
 pub(super) fn run(global: &Global, command: Plugins) -> Result<(), UserError> {
-    let app = open(
-        &Global {
-            data: None,
-            ..global.clone()
-        },
-        Need::Test,
-    )?;
     match command {
-        Plugins::List => {
-            let mut rows = Vec::new();
-            let mut values = Vec::new();
-            for name in app.plugins().names() {
-                let plugin = app.plugins().load(name)?;
-                values.push(value(&plugin));
-                for operator in plugin.operators() {
-                    rows.push(vec![
-                        format!("{name}.{}", operator.name),
-                        plugin.version().to_owned(),
-                        operator.summary.clone(),
-                    ]);
-                }
+        Plugins::List => list(global),
+        Plugins::Inspect { plugin } => inspect(global, &plugin),
+        Plugins::New(args) => plugin_sources::new(global, &args),
+        Plugins::Build(args) => plugin_sources::make(global, &args),
+        Plugins::Test(args) => plugin_test::run(global, &args),
+        Plugins::Life(command) => plugins_life::run(global, command),
+    }
+}
+
+fn list(global: &Global) -> Result<(), UserError> {
+    let app = plugins_life::app(global)?;
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for name in app.plugins().names() {
+        let origin = app.plugins().origin(&name);
+        let plugin = match app.plugins().load(&name) {
+            Ok(plugin) => plugin,
+            // One that is refused or not here must not hide the others.
+            Err(error) => {
+                values.push(json!({"name": name, "origin": origin, "problem": error.to_string()}));
+                rows.push(vec![name, "-".to_owned(), origin, error.to_string()]);
+                continue;
             }
-            if global.json {
-                return print_json(&values);
-            }
-            print(&table(&["operator", "version", "summary"], &rows))
+        };
+        let mut told = value(&plugin);
+        if let Some(told) = told.as_object_mut() {
+            told.insert("name".to_owned(), name.clone().into());
+            told.insert("origin".to_owned(), origin.clone().into());
         }
-        Plugins::Inspect { plugin } => {
-            let path = Path::new(&plugin);
-            let plugin = if path.is_file() {
-                app.plugins().load_file(path)?
-            } else {
-                app.plugins().load(&plugin)?
-            };
-            if global.json {
-                print_json(&value(&plugin))
-            } else {
-                print(&text(&plugin))
-            }
+        values.push(told);
+        for operator in plugin.operators() {
+            rows.push(vec![
+                format!("{name}.{}", operator.name),
+                plugin.version().to_owned(),
+                origin.clone(),
+                operator.summary.clone(),
+            ]);
         }
     }
+    rows.extend(super::native::rows(&global.native));
+    values.extend(super::native::values(&global.native));
+    if global.json {
+        return print_json(&values);
+    }
+    print(&table(&["operator", "version", "origin", "summary"], &rows))
+}
+
+fn inspect(global: &Global, name: &str) -> Result<(), UserError> {
+    let app = plugins_life::app(global)?;
+    let path = Path::new(name);
+    let (plugin, locked) = if path.is_file() {
+        (app.plugins().load_file(path)?, None)
+    } else {
+        (app.plugins().load(name)?, app.plugins().locked(name))
+    };
+    let asks = Asks::of_imports(plugin.imports());
+    let grants = locked
+        .as_ref()
+        .map_or_else(|| asks.policy(), |locked| locked.grants.clone());
+    if !global.json {
+        let mut shown = text(&plugin);
+        shown.push('\n');
+        shown.push_str(&plugins_life::permissions(&grants, &asks));
+        if let Some(locked) = locked {
+            let signer = locked.signer.as_deref().unwrap_or("nobody");
+            shown.push_str(&format!(
+                "\nairlock.lock: from {}, signed by {signer}\n",
+                locked.source
+            ));
+        }
+        return print(&shown);
+    }
+    let mut told = value(&plugin);
+    if let Some(told) = told.as_object_mut() {
+        told.insert("may".to_owned(), grants.sentences(&asks).into());
+        let origin = locked.map(|locked| json!({"source": locked.source, "signer": locked.signer}));
+        told.insert("locked".to_owned(), origin.unwrap_or_default());
+    }
+    print_json(&told)
 }
 
 fn hex(plugin: &Plugin) -> String {
@@ -67,8 +107,11 @@ fn value(plugin: &Plugin) -> Value {
             json!({"name": operator.name, "summary": operator.summary, "config_schema": schema})
         })
         .collect();
+    let sdk = plugin.stamp().map(|stamp| {
+        json!({"language": stamp.language, "version": stamp.version, "contract": stamp.contract})
+    });
     json!({
-        "name": plugin.name(), "version": plugin.version(), "digest": hex(plugin), "imports": plugin.imports(), "operators": operators,
+        "sdk": sdk, "name": plugin.name(), "version": plugin.version(), "digest": hex(plugin), "imports": plugin.imports(), "operators": operators,
     })
 }
 

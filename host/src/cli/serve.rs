@@ -5,7 +5,7 @@ use super::control::{Frame, Request, read_request, socket_path};
 use super::output::say;
 use super::session::{self, Screen, Session};
 use super::settings::{Need, config, data_folder, retention};
-use crate::api::{Api, LISTEN_DEFAULT, Listen};
+use crate::api::{Api, LISTEN_DEFAULT, Listen, Tls};
 use crate::app::{App, Config, DagFolders, RetentionPolicy};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::ids::TaskId;
@@ -30,6 +30,16 @@ const CLEAN_EVERY: Duration = Duration::from_mins(10);
 const TERMINALS_MAX: usize = 64;
 
 pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
+    start(global, command, &introduce, &|_| Ok(()))
+}
+
+/// The same, with who says where it is and what is done at its end.
+pub(super) fn start(
+    global: &Global,
+    command: Serve,
+    introduce: &dyn Fn(&App, &Api) -> Result<(), UserError>,
+    leave: &dyn Fn(&App) -> Result<(), UserError>,
+) -> Result<(), UserError> {
     let begun = Instant::now();
     let app = Arc::new(App::open(Config {
         queues: queues(global, &command)?,
@@ -41,7 +51,8 @@ pub(super) fn run(global: &Global, command: Serve) -> Result<(), UserError> {
         .enable_all()
         .build()
         .map_err(|error| cannot("start a runtime", &error))?;
-    runtime.block_on(serve(global, app, command, begun))
+    runtime.block_on(serve(global, app.clone(), command, begun, introduce))?;
+    leave(&app)
 }
 
 /// The queues that this host serves; `None` for every queue.
@@ -73,12 +84,27 @@ fn where_to_listen(global: &Global, command: &Serve) -> Result<Option<Listen>, U
         &command.api.listen_names
     };
     let text = given.unwrap_or(LISTEN_DEFAULT);
-    Listen::parse(text, command.api.listen_public, names)
+    let is_public = command.api.listen_public || command.api.tls_cert.is_some();
+    Listen::parse(text, is_public, names)
+}
+
+fn tls(command: &Serve) -> Result<Option<Tls>, UserError> {
+    let files = command
+        .api
+        .tls_cert
+        .as_ref()
+        .zip(command.api.tls_key.as_ref());
+    files
+        .map(|(certificate, key)| Tls::load(certificate, key))
+        .transpose()
 }
 
 /// Says where the API is and, while nobody can use it, how that changes. It never makes a secret by itself.
 fn introduce(app: &App, api: &Api) -> Result<(), UserError> {
-    say(&format!("API for MLflow clients at {}", api.url()));
+    say(&format!(
+        "pages, and the API for Airflow and MLflow clients at {}",
+        api.url()
+    ));
     if app.tokens()?.is_empty() {
         say("nobody has a token yet: `airlock tokens create NAME --role operator` makes one");
     }
@@ -94,6 +120,7 @@ async fn serve(
     app: Arc<App>,
     command: Serve,
     begun: Instant,
+    introduce: &dyn Fn(&App, &Api) -> Result<(), UserError>,
 ) -> Result<(), UserError> {
     let stop = |kind| signal(kind).map_err(|error| cannot("listen to signals", &error));
     let (mut terminate, mut interrupt) = (
@@ -101,7 +128,7 @@ async fn serve(
         stop(SignalKind::interrupt())?,
     );
     let api = match where_to_listen(global, &command)? {
-        Some(place) => Some(Api::bind(place, &data_folder(global)).await?),
+        Some(place) => Some(Api::bind(place, tls(&command)?, &data_folder(global)).await?),
         None => None,
     };
     let folders = DagFolders::new(command.dags);
@@ -115,6 +142,7 @@ async fn serve(
         }
         None => None,
     };
+    warm_plugins(&app);
     let took = begun.elapsed().as_millis();
     say(&format!(
         "airlock {} serves {}: {} DAGs, ready in {took} ms",
@@ -145,6 +173,14 @@ async fn serve(
     // A socket that is gone already is as good.
     let _ = std::fs::remove_file(path);
     Ok(())
+}
+
+/// No run waits for the compiler where the cache of compiled components was cleared; the service itself does not wait either.
+fn warm_plugins(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    let thread = std::thread::Builder::new().name("plugins".to_owned());
+    // Without the thread a plugin is loaded at its first use.
+    let _ = thread.spawn(move || app.plugins().warm());
 }
 
 /// Lets go what the retention settings let go, in small steps, so that commits of runs do not wait.

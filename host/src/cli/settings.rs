@@ -2,9 +2,11 @@
 
 use super::args::Global;
 use super::session;
-use crate::app::{App, Config, Data, RetentionPolicy, SmtpSettings};
+use crate::app::{App, Config, Data, OtlpSettings, RetentionPolicy, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
+use crate::plugins::PluginSources;
+use crate::registry::{Components, LOCK_FILE, LockFile};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,9 +94,14 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
             })?,
         },
         storage: global.storage.clone(),
+        native: global.native.clone(),
         secrets: global.secrets.clone(),
         smtp: smtp(global),
-        plugin_folders: global.plugin_folders.clone(),
+        otlp: match need {
+            Need::Execution => OtlpSettings::from_env(|name| std::env::var(name).ok())?,
+            _ => None,
+        },
+        plugins: plugin_sources(global)?,
         parallelism: global
             .parallelism
             .unwrap_or(crate::app::PARALLELISM_DEFAULT),
@@ -103,6 +110,20 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         gpus: global.gpu_list.clone(),
         recover: need == Need::Execution,
         echo,
+    })
+}
+
+/// The lock file lies beside `airlock.toml`, what it names in the data folder, also for runs that keep nothing.
+pub(super) fn plugin_sources(global: &Global) -> Result<PluginSources, UserError> {
+    let here = std::env::current_dir().map_err(|error| {
+        let message = format!("the current folder cannot be read: {error}");
+        UserError::new(ErrorKind::Usage, message)
+    })?;
+    Ok(PluginSources {
+        folders: global.plugin_folders.clone(),
+        lock: LockFile::at(here.join(LOCK_FILE)),
+        components: Components::below(&here.join(data_folder(global))),
+        trust: global.trust.clone(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `airlock.toml` in the current folder: settings for whoever works there. A flag or an `AIRLOCK_*` variable wins over it.
 
 use super::args::Global;
+use super::settings_trust;
 use crate::app::{StorageConnections, StorageCredentials};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::nearest;
@@ -9,8 +10,8 @@ use std::path::PathBuf;
 
 /// The file's name.
 const FILE: &str = "airlock.toml";
-/// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, which is a table.
-const KEYS: [&str; 14] = [
+/// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, `plugin_policy` and `native`, which are tables.
+const KEYS: [&str; 16] = [
     "data",
     "storage_root",
     "plugins",
@@ -25,6 +26,8 @@ const KEYS: [&str; 14] = [
     "retention_runs",
     "gpu_list",
     "storage",
+    "plugin_policy",
+    "native",
 ];
 
 /// Fills what neither a flag nor the environment said.
@@ -64,6 +67,12 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
                 global.retention_runs = global.retention_runs.or(Some(number(&key, &value)?));
             }
             "storage" => global.storage = storage(value)?,
+            "plugin_policy" => {
+                global.trust = settings_trust::trust(value).map_err(|what| wrong(&what))?;
+            }
+            "native" => {
+                global.native = super::native::settings(value).map_err(|why| wrong(&why))?;
+            }
             other => return Err(unknown(other)),
         }
     }

@@ -38,7 +38,7 @@ fn text(detail: &TaskInstanceDetail) -> String {
         detail.dag_id, detail.run_id, row.state
     );
     let facts = [
-        ("operator", detail.operator.clone()),
+        ("operator", super::native::marked(&detail.operator)),
         (
             "tries",
             format!("{} of {}", row.try_number, u64::from(detail.retries) + 1),

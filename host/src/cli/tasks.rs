@@ -6,11 +6,10 @@ use super::output::{print, print_json, table};
 use super::progress;
 use super::settings::{Need, block_on, conf, open, timestamp};
 use super::{changes, instances};
-use crate::app::{TriggerRequest, is_file, read_dag};
+use crate::app::{TriggerRequest, is_file};
 use crate::error::{ErrorKind, UserError};
 use airlock_core::dag::spec::{Dag, TriggerRule};
 use airlock_core::task_instance::state::TaskInstanceState;
-use std::path::Path;
 
 pub(super) fn run(global: &Global, command: Tasks) -> Result<(), UserError> {
     match command {
@@ -72,19 +71,20 @@ fn test(
     task_id: &str,
     request: TriggerRequest,
 ) -> Result<(), UserError> {
-    let (dag, source) = if is_file(file_or_id) {
-        let (dag, source, _) = read_dag(Path::new(file_or_id))?;
-        (dag, source)
+    let stored = if is_file(file_or_id) {
+        None
     } else {
         let stored = open(global, Need::State)?.dag(file_or_id)?;
-        ((*stored.dag).clone(), stored.source)
+        Some(((*stored.dag).clone(), stored.source))
     };
-    let dag = alone(dag, task_id)?;
     let throwaway = Global {
         data: None,
         ..global.clone()
     };
     let app = open(&throwaway, Need::Test)?;
+    // A component is read by the one that runs it, so that it is loaded once.
+    let (dag, source) = stored.map_or_else(|| app.read_one_dag(file_or_id), Ok)?;
+    let dag = alone(dag, task_id)?;
     let dag = app.register(dag, source, file_or_id)?;
     let detail = block_on(async {
         app.create_missing_pools(&dag.dag).await?;

@@ -5,6 +5,7 @@ use super::attempt_secrets::AttemptSecrets;
 use super::run_port::CallbackRunPort;
 use super::{Parts, Shared, redacted, resolve, shared_session, unrunnable, with_denials};
 use crate::capability::Vault;
+use crate::plugins::Found;
 use crate::render::{self, OF_THE_RUN};
 use crate::sandbox::ports::{LogLevel, LogPort, LogSource};
 use crate::sandbox::{AttemptLimits, CancelSignal, InterfaceSet, TaskRequest};
@@ -110,8 +111,12 @@ async fn prepare(
     run: &Arc<RunView>,
     vault: &Vault,
 ) -> Result<TaskRequest, AttemptError> {
-    let (plugin, operator) = resolve(parts, &callback.operator).await?;
-    let grants = run.dag.grants.clone();
+    let Found {
+        plugin,
+        operator,
+        allowed,
+    } = resolve(parts, &run.dag, &callback.operator).await?;
+    let grants = allowed.effective(&run.dag.grants, None);
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let of = task_instance(call, run);

@@ -1,80 +1,35 @@
-//! Other DAGs' runs as sensors may see them. A run that a sensor looks at again is not read again from its beginning: what is new
-//! in its stream is added to what was seen. It refuses to check grants: `capability` does.
+//! Other DAGs' runs as sensors may see them. It refuses to check grants: `capability` does.
 
 use crate::capability::{DagStateSource, TaskStateCount, Tasks};
-use crate::scheduler::{ReplayedRun, RunRow, current_version, replay_run, run_at};
+use crate::scheduler::{ReplayedRun, RunRow, SeenRuns, current_version, run_at};
 use crate::store::Store;
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, GroupIndex, TaskId, TaskIndex};
 use airlock_core::task_instance::state::TaskInstanceState;
 use async_trait::async_trait;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Runs that are kept as they were seen; a run holds its task instances and XComs.
-const SEEN_RUNS_MAX: usize = 8;
-
-type Seen = Arc<Mutex<ReplayedRun>>;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Runs of every DAG, as the store has them.
 pub struct StoreDagState {
     store: Arc<dyn Store>,
-    /// The one that was looked at last is at the end.
-    seen: Mutex<VecDeque<Seen>>,
+    seen: Arc<SeenRuns>,
 }
 
 impl StoreDagState {
-    /// Reads from `store`.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self {
-            store,
-            seen: Mutex::default(),
-        }
+    /// Reads from `store`, and keeps what was seen in `seen`.
+    pub fn new(store: Arc<dyn Store>, seen: Arc<SeenRuns>) -> Self {
+        Self { store, seen }
     }
 
     fn run_at(&self, dag_id: &DagId, logical_date: Timestamp) -> Result<Option<RunRow>, String> {
         run_at(self.store.as_ref(), dag_id, logical_date).map_err(|error| error.to_string())
     }
 
-    /// Looks at a run as it is now.
     fn look<T>(&self, row: &RunRow, look: impl FnOnce(&ReplayedRun) -> T) -> Result<T, String> {
-        let told = |error: crate::scheduler::RecoveryError| error.to_string();
-        let store = self.store.as_ref();
-        if let Some(seen) = self.take(row) {
-            let mut run = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if run.follow(store).map_err(told)? {
-                let answer = look(&run);
-                drop(run);
-                self.keep(seen);
-                return Ok(answer);
-            }
-        }
-        let run = replay_run(store, &row.dag_id, &row.run_id).map_err(told)?;
-        let answer = look(&run);
-        self.keep(Arc::new(Mutex::new(run)));
-        Ok(answer)
-    }
-
-    /// Takes out what was seen of a run. One that was removed and made anew since has another time of its own.
-    fn take(&self, row: &RunRow) -> Option<Seen> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = seen.iter().position(|one| {
-            // Somebody who looks at it now has taken it out.
-            one.try_lock().is_ok_and(|run| {
-                (&run.row.dag_id, &run.row.run_id, run.row.queued_at)
-                    == (&row.dag_id, &row.run_id, row.queued_at)
-            })
-        });
-        seen.remove(place?)
-    }
-
-    fn keep(&self, run: Seen) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push_back(run);
-        if seen.len() > SEEN_RUNS_MAX {
-            seen.pop_front();
-        }
+        let looked = self.seen.look(row, look);
+        looked.map_err(|error| error.to_string())
     }
 }
 
@@ -243,7 +198,7 @@ mod tests {
             let store = Arc::new(MemoryStore::default());
             let (live, queued) = queued(at(0));
             let mut house = Self {
-                state: StoreDagState::new(store.clone()),
+                state: StoreDagState::new(store.clone(), Arc::new(SeenRuns::new(store.clone()))),
                 store,
                 live,
                 head: 0,
@@ -345,9 +300,7 @@ mod tests {
         assert_eq!(house.seen(), [["success"], ["scheduled"]]);
         house.succeed(1);
         assert_eq!(house.seen(), [["success"], ["success"]]);
-        let kept = house.state.seen.lock().unwrap();
-        let heads: Vec<u64> = kept.iter().map(|run| run.lock().unwrap().head).collect();
-        assert_eq!(heads, [house.head]);
+        assert_eq!(house.state.seen.heads(), [house.head]);
     }
 
     #[test]

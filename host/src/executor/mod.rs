@@ -3,16 +3,19 @@
 
 mod attempt_secrets;
 mod callbacks;
+mod commands;
 mod dag_state;
 mod limits;
 mod log_file;
 mod mails;
 mod outbox;
 mod reporting;
+mod resolving;
 mod reuse;
 mod run_port;
 
 pub use callbacks::CALLBACK_TIMEOUT;
+pub use commands::{Recent, WorkFolders};
 pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
@@ -20,6 +23,7 @@ pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
+use resolving::resolve;
 use reuse::Reuse;
 
 use crate::capability::{
@@ -27,7 +31,8 @@ use crate::capability::{
     SystemResolver, Vault,
 };
 use crate::email::Mailer;
-use crate::plugins::Plugins;
+use crate::native::NativePrograms;
+use crate::plugins::{Found, Plugins};
 use crate::render::{self, Outside};
 use crate::sandbox::ports::{LogPort, Ports};
 use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRequest};
@@ -36,10 +41,10 @@ use crate::secrets::Secrets;
 use crate::store::Store;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::dag::spec::Cache;
+use airlock_core::dag::spec::{Cache, Dag};
 use airlock_core::dispatch::RunNumber;
-use airlock_core::grant::Grants;
-use airlock_core::ids::{OperatorName, TaskInstanceKey};
+use airlock_core::grant::{Asks, Effective, Grants, effective};
+use airlock_core::ids::{OperatorName, TaskId, TaskInstanceKey};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Fence, Outcome};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -79,6 +84,12 @@ pub struct Parts {
     pub storage_root: PathBuf,
     /// What attempts share about objects in buckets.
     pub objects: Arc<ObjectStorage>,
+    /// Programs that may be started outside the sandbox.
+    pub native: NativePrograms,
+    /// Where programs work.
+    pub folders: WorkFolders,
+    /// WASI programs that ran last.
+    pub programs: Recent,
 }
 
 type Live = Mutex<HashMap<Key, CancelSignal>>;
@@ -217,11 +228,15 @@ async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSigna
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
     let vault = Vault::default();
     let outcome = match prepare(parts, attempt, cancel, &vault).await {
-        Ok((request, Some(reuse))) => {
-            return reuse.carry_out(parts, attempt, request, &vault).await;
+        Ok(Prepared::Operator(request, Some(reuse))) => {
+            return reuse.carry_out(parts, attempt, *request, &vault).await;
         }
-        Ok((request, None)) => {
-            let report = parts.sandbox.run(request).await;
+        Ok(Prepared::Operator(request, None)) => {
+            let report = parts.sandbox.run(*request).await;
+            with_denials(report.outcome, &report.denied)
+        }
+        Ok(Prepared::Program(program)) => {
+            let report = program.carry_out(parts).await;
             with_denials(report.outcome, &report.denied)
         }
         Err(error) => Outcome::Error(error),
@@ -257,24 +272,6 @@ fn with_denials(outcome: Outcome, denied: &[Denial]) -> Outcome {
     Outcome::Error(error)
 }
 
-/// A plugin that is loaded comes at once; the first use compiles, off the threads that others wait for.
-async fn resolve(
-    parts: &Arc<Parts>,
-    operator: &OperatorName,
-) -> Result<(Arc<Plugin>, String), AttemptError> {
-    let refused = |error| unrunnable(AttemptErrorKind::Unrunnable, &error);
-    if let Some(resolved) = parts.plugins.resolve_loaded(operator) {
-        return resolved.map_err(refused);
-    }
-    let (parts, operator) = (parts.clone(), operator.clone());
-    let loading = tokio::task::spawn_blocking(move || parts.plugins.resolve(&operator));
-    let interrupted = "loading the plugin was interrupted";
-    let resolved = loading.await;
-    resolved
-        .map_err(|_| unrunnable(AttemptErrorKind::Transient, interrupted))?
-        .map_err(refused)
-}
-
 /// Who the audit trail names for what the attempt changes.
 fn actor(attempt: &Attempt) -> Actor {
     let name = attempt.run.task_instance_name(attempt.ti);
@@ -301,26 +298,75 @@ fn unrunnable(kind: AttemptErrorKind, message: &(impl ToString + ?Sized)) -> Att
     }
 }
 
+/// What an attempt runs.
+enum Work {
+    Operator(Found),
+    Program(commands::Kind),
+}
+
+impl Work {
+    async fn of(
+        parts: &Arc<Parts>,
+        dag: &Dag,
+        operator: &OperatorName,
+    ) -> Result<Self, AttemptError> {
+        if let Some(kind) = commands::Kind::of(operator) {
+            return Ok(Self::Program(kind));
+        }
+        Ok(Self::Operator(resolve(parts, dag, operator).await?))
+    }
+
+    /// What the attempt may do. A program is no plugin, so no policy speaks of it: the DAG and the task do.
+    fn effective(&self, dag: &Grants, task: Option<&Grants>) -> Effective {
+        match self {
+            Self::Operator(found) => found.allowed.effective(dag, task),
+            Self::Program(_) => effective(&[], &Asks::everything(), dag, task),
+        }
+    }
+
+    /// Its name in its plugin.
+    fn operator(&self, name: &OperatorName) -> String {
+        match self {
+            Self::Operator(found) => found.operator.clone(),
+            Self::Program(_) => name.to_string(),
+        }
+    }
+
+    /// A program reaches no port that writes down where something came from.
+    fn provenance(&self, operator: &OperatorName) -> Provenance {
+        match self {
+            Self::Operator(found) => provenance(&found.plugin, &found.operator),
+            Self::Program(_) => Provenance {
+                component: String::new(),
+                plugin: operator.to_string(),
+                operator: operator.to_string(),
+            },
+        }
+    }
+}
+
+/// An attempt that is ready to run.
+enum Prepared {
+    Operator(Box<TaskRequest>, Option<Reuse>),
+    Program(Box<commands::Program>),
+}
+
 async fn prepare(
     parts: &Arc<Parts>,
     attempt: &Attempt,
     cancel: CancelSignal,
     vault: &Vault,
-) -> Result<(TaskRequest, Option<Reuse>), AttemptError> {
+) -> Result<Prepared, AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag
         .task(attempt.ti.task)
         .ok_or_else(|| unrunnable(AttemptErrorKind::Unrunnable, "the task is not in the DAG"))?;
-    let (plugin, operator) = resolve(parts, &task.operator).await?;
-    let grants = match &task.grants {
-        Some(own) => dag.grants.narrow(own),
-        None => dag.grants.clone(),
-    };
+    let work = Work::of(parts, dag, &task.operator).await?;
+    let grants = work.effective(&dag.grants, task.grants.as_ref());
     let secrets = AttemptSecrets::new(parts.secrets.clone(), &grants, vault.clone());
     let secrets = Arc::new(secrets);
     let outside = outside(parts, &attempt.run, &secrets);
-    let operator_name = operator.clone();
-    let rendered = render::task_context(attempt, task, operator, outside)
+    let rendered = render::task_context(attempt, task, work.operator(&task.operator), outside)
         .map_err(|error| unrunnable(AttemptErrorKind::InvalidInput, &error))?;
     if let Some(fields) = rendered.fields {
         let (run, ti, fence) = (attempt.run.number, attempt.ti, attempt.fence);
@@ -329,31 +375,20 @@ async fn prepare(
     }
     let limits = limits::attempt_limits(task, &grants.limits);
     let granted = InterfaceSet::from_grants(&grants);
-    let log = parts.logs.open(
-        &attempt.run.dag.dag_id,
-        &attempt.run.header.run_id,
-        &task.task_id,
-        attempt,
-    );
-    let log = Reporting::new(log, parts.handle.clone(), attempt.run.number, attempt.ti);
+    let log = log_of(parts, attempt, &task.task_id);
     let own_run = Arc::new(run_port::AttemptRunPort::new(
         parts.handle.clone(),
         attempt.clone(),
     ));
     let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
-    let (run_port, own_run) = match &reuse {
-        Some(reuse) => reuse.run_ports(),
-        None => (
-            own_run.clone() as Arc<dyn RunPort>,
-            own_run as Arc<dyn OwnRun>,
-        ),
-    };
+    let (run_port, own_run) = run_ports(reuse.as_ref(), own_run);
+    let scratch_bytes = grants.scratch_bytes;
     let session = shared_session(
         parts,
         Shared {
             grants,
             actor: actor(attempt),
-            provenance: provenance(&plugin, &operator_name),
+            provenance: work.provenance(&task.operator),
             run_port,
             own_run,
             secrets,
@@ -362,15 +397,47 @@ async fn prepare(
             log: Box::new(log),
         },
     );
-    let request = TaskRequest {
-        plugin,
-        context: rendered.context,
-        limits,
-        ports: session,
-        granted,
-        cancel,
-    };
-    Ok((request, reuse))
+    let context = rendered.context;
+    Ok(match work {
+        Work::Operator(found) => {
+            let request = TaskRequest {
+                plugin: found.plugin,
+                context,
+                limits,
+                ports: session,
+                granted,
+                cancel,
+            };
+            Prepared::Operator(Box::new(request), reuse)
+        }
+        Work::Program(kind) => Prepared::Program(Box::new(commands::Program {
+            kind,
+            about: commands::about(&context),
+            config: context.config,
+            limits,
+            scratch_bytes,
+            granted,
+            ports: Arc::new(session),
+            cancel,
+        })),
+    })
+}
+
+fn log_of(parts: &Parts, attempt: &Attempt, task_id: &TaskId) -> Reporting {
+    let (dag_id, run_id) = (&attempt.run.dag.dag_id, &attempt.run.header.run_id);
+    let log = parts.logs.open(dag_id, run_id, task_id, attempt);
+    Reporting::new(log, parts.handle.clone(), attempt.run.number, attempt.ti)
+}
+
+/// The attempt's own run; where its result may be reused, what it asks is written down.
+fn run_ports(
+    reuse: Option<&Reuse>,
+    own_run: Arc<run_port::AttemptRunPort>,
+) -> (Arc<dyn RunPort>, Arc<dyn OwnRun>) {
+    match reuse {
+        Some(reuse) => reuse.run_ports(),
+        None => (own_run.clone(), own_run),
+    }
 }
 
 /// What templates read that the run itself does not hold.
@@ -383,7 +450,7 @@ fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> 
 
 /// What the ports of an attempt and of a callback differ in.
 struct Shared {
-    grants: Grants,
+    grants: Effective,
     actor: Actor,
     provenance: Provenance,
     run_port: Arc<dyn RunPort>,
@@ -411,6 +478,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         registry: Registry::clone(&parts.registry),
         connections: shared.secrets.clone(),
         objects: parts.objects.clone(),
+        mailer: parts.mailer.clone(),
         secrets: shared.secrets,
         vault: shared.vault,
         resolver: Arc::new(SystemResolver),

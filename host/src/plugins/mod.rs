@@ -1,119 +1,318 @@
-//! Plugins: which component an operator's name means. Bundled ones are part of the binary; others are files in a folder.
-//! It owns names and bytes. It refuses to run anything: the sandbox loads, the executor runs.
+//! Plugins: which component an operator's name means, and what it may do at most. Bundled ones are part of the binary; others
+//! are what `airlock.lock` names, and files in a folder. It owns names, bytes and the rules for them. It refuses to run
+//! anything: the sandbox loads, the executor runs.
 
 mod bundled;
+mod error;
+mod known;
+mod pinned;
 
-use crate::sandbox::{LoadError, Plugin, Sandbox};
+pub use error::{PluginError, Refusal};
+
+use crate::registry::{Components, LockFile, Locked, Signature, Trust};
+use crate::sandbox::{Plugin, Sandbox};
+use crate::store::Digest;
+use airlock_core::dag::spec::Component;
+use airlock_core::grant::{Asks, Effective, Grants, Policy, effective, shut_imports};
 use airlock_core::ids::OperatorName;
+use known::{Entry, Known, Source};
+use pinned::Pinned;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-/// Why an operator cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum PluginError {
-    /// No plugin of that name.
-    #[error("no plugin is called {name:?}; there are: {known}")]
-    UnknownPlugin {
-        /// As asked for.
-        name: String,
-        /// What there is.
-        known: String,
-    },
-    /// The plugin has no such operator.
-    #[error("plugin {plugin:?} has no operator {operator:?}; it has: {known}")]
-    UnknownOperator {
-        /// Which plugin.
-        plugin: String,
-        /// As asked for.
-        operator: String,
-        /// What it has.
-        known: String,
-    },
-    /// The component cannot be loaded.
-    #[error("plugin {name:?} cannot be loaded from {from}: {source}")]
-    Load {
-        /// Which plugin.
-        name: String,
-        /// File, or `the airlock binary`.
-        from: String,
-        /// What is wrong with it.
-        source: LoadError,
-    },
-    /// The file or folder cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+/// Where plugins are looked for, and the rules for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSources {
+    /// Folders with components, each named by its file.
+    pub folders: Vec<PathBuf>,
+    /// What was agreed to.
+    pub lock: LockFile,
+    /// What the lock file names.
+    pub components: Components,
+    /// Rules for every plugin that is not part of the program.
+    pub trust: Trust,
 }
 
-/// Where a plugin's bytes are.
+/// What a plugin may do at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    policies: Vec<Policy>,
+    asks: Asks,
+}
+
+impl Allowed {
+    /// What an attempt of it may do: the one place where policy, request and DAG meet.
+    pub fn effective(&self, dag: &Grants, task: Option<&Grants>) -> Effective {
+        let policies: Vec<&Policy> = self.policies.iter().collect();
+        effective(&policies, &self.asks, dag, task)
+    }
+}
+
+/// An operator that can be run.
 #[derive(Debug, Clone)]
-enum Source {
-    Bundled(&'static [u8]),
-    File(PathBuf),
+pub struct Found {
+    /// Its plugin.
+    pub plugin: Arc<Plugin>,
+    /// Its name in the plugin.
+    pub operator: String,
+    /// What it may do at most.
+    pub allowed: Arc<Allowed>,
 }
 
-/// All plugins of this process; each is compiled when first used.
+#[derive(Clone)]
+struct Loaded {
+    plugin: Arc<Plugin>,
+    allowed: Arc<Allowed>,
+}
+
+/// All plugins of this process; each is compiled when first used, unless it was when it was added.
 pub struct Plugins {
     sandbox: Sandbox,
-    sources: BTreeMap<String, Source>,
-    loaded: Mutex<BTreeMap<String, Arc<Plugin>>>,
+    sources: PluginSources,
+    known: RwLock<Arc<Known>>,
+    loaded: Mutex<BTreeMap<String, Loaded>>,
+    pinned: Pinned,
 }
 
 impl Plugins {
-    /// The bundled plugins, and every `*.wasm` of the folders, which win over bundled ones of the same name.
-    pub fn open(sandbox: Sandbox, folders: &[PathBuf]) -> Result<Self, PluginError> {
-        let mut sources: BTreeMap<String, Source> = bundled::PLUGINS
-            .iter()
-            .map(|(name, bytes)| ((*name).to_owned(), Source::Bundled(bytes)))
-            .collect();
-        for folder in folders {
-            for (name, path) in components_in(folder)? {
-                sources.insert(name, Source::File(path));
-            }
-        }
+    /// The bundled plugins, those of the lock file, and every `*.wasm` of the folders; a later kind wins over an earlier one.
+    pub fn open(sandbox: Sandbox, sources: PluginSources) -> Result<Self, PluginError> {
         Ok(Self {
             sandbox,
+            known: RwLock::new(Arc::new(Known::read(&sources)?)),
             sources,
             loaded: Mutex::default(),
+            pinned: Pinned::default(),
         })
     }
 
     /// Names of all plugins.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.sources.keys().map(String::as_str)
+    pub fn names(&self) -> Vec<String> {
+        self.known().names()
+    }
+
+    /// Where they are looked for.
+    pub fn sources(&self) -> &PluginSources {
+        &self.sources
+    }
+
+    /// What was agreed about a plugin; none for what the lock file does not name.
+    pub fn locked(&self, name: &str) -> Option<Locked> {
+        self.known().entries.get(name)?.locked.clone()
+    }
+
+    /// Whether a plugin of this name is part of the program.
+    pub fn is_bundled(name: &str) -> bool {
+        known::is_bundled(name)
+    }
+
+    /// Where a plugin is from, in words: `bundled`, a file, or where the lock file says that it came from.
+    pub fn origin(&self, name: &str) -> String {
+        match self.known().entries.get(name) {
+            Some(Entry {
+                source: Source::File(path),
+                ..
+            }) => path.display().to_string(),
+            Some(Entry {
+                locked: Some(locked),
+                ..
+            }) => locked.source.clone(),
+            _ => "bundled".to_owned(),
+        }
+    }
+
+    /// Reads lock file and folders again. What changed is loaded now, so that no run waits for it; what is gone is let go, and
+    /// attempts that run keep what they have. Yields the names of what changed.
+    pub fn reload(&self) -> Result<Vec<String>, PluginError> {
+        let new = Arc::new(Known::read(&self.sources)?);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *known, new.clone());
+        drop(known);
+        let mut changed = new.names();
+        changed.extend(old.names());
+        changed.sort();
+        changed.dedup();
+        changed.retain(|name| old.entries.get(name) != new.entries.get(name));
+        self.loaded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|name, _| !changed.contains(name));
+        for name in &changed {
+            if new.entries.contains_key(name) {
+                self.load(name)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Loads what the lock file names, so that no run waits for it. What cannot be loaded is told when it is used.
+    pub fn warm(&self) {
+        for (name, entry) in &self.known().entries {
+            if entry.source == Source::Locked
+                && let Err(error) = self.load(name)
+            {
+                tracing::warn!(%error, "a plugin cannot be used");
+            }
+        }
+    }
+
+    /// Whether what the lock file says about this operator's plugin holds; what it does not name is not looked at.
+    pub fn check(&self, operator: &OperatorName) -> Result<(), PluginError> {
+        let (name, _) = split(operator);
+        match self.locked(name) {
+            Some(_) => self.load(name).map(|_| ()),
+            None => Ok(()),
+        }
     }
 
     /// Loads a plugin, once.
     pub fn load(&self, name: &str) -> Result<Arc<Plugin>, PluginError> {
-        if let Some(plugin) = self
-            .loaded
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-        {
-            return Ok(plugin.clone());
+        self.loaded(name).map(|loaded| loaded.plugin)
+    }
+
+    fn known(&self) -> Arc<Known> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&known)
+    }
+
+    fn if_loaded(&self, name: &str) -> Option<Loaded> {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.get(name).cloned()
+    }
+
+    fn loaded(&self, name: &str) -> Result<Loaded, PluginError> {
+        if let Some(loaded) = self.if_loaded(name) {
+            return Ok(loaded);
         }
-        let source = self
-            .sources
+        let known = self.known();
+        let entry = known
+            .entries
             .get(name)
             .ok_or_else(|| PluginError::UnknownPlugin {
                 name: name.to_owned(),
-                known: self.names().collect::<Vec<_>>().join(", "),
+                known: known.names().join(", "),
             })?;
-        let plugin = match source {
-            Source::Bundled(bytes) => self.load_bytes(name, bytes, "the airlock binary")?,
-            Source::File(path) => {
-                let bytes = read(path)?;
-                self.load_bytes(name, &bytes, &path.display().to_string())?
+        let made = self.make(name, entry)?;
+        let current = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, &known) {
+            // Under the lock, so that a reload cannot have looked through what is loaded already.
+            let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(loaded.entry(name.to_owned()).or_insert(made).clone());
+        }
+        Ok(made)
+    }
+
+    fn make(&self, name: &str, entry: &Entry) -> Result<Loaded, PluginError> {
+        let locked = entry.locked.as_ref();
+        let (bytes, from, signature) = match &entry.source {
+            Source::Bundled(bytes) => {
+                let plugin = self.load_bytes(name, bytes, "the airlock binary")?;
+                let asks = Asks::of_imports(plugin.imports());
+                let allowed = Allowed {
+                    asks,
+                    ..Allowed::default()
+                };
+                return Ok(Loaded {
+                    plugin,
+                    allowed: Arc::new(allowed),
+                });
+            }
+            Source::File(path) => (read(path)?, path.clone(), known::signature_beside(path)?),
+            Source::Locked => {
+                let digest = locked.map_or(Digest([0; 32]), |locked| locked.digest);
+                let components = &self.sources.components;
+                let path = components.path(&digest);
+                let bytes = self.locked_bytes(name, &digest)?;
+                (bytes, path, components.signature(&digest)?)
             }
         };
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(loaded.entry(name.to_owned()).or_insert(plugin).clone())
+        let from = from.display().to_string();
+        self.admit(name, &bytes, (&from, locked), signature.as_ref())?;
+        let plugin = self.load_bytes(name, &bytes, &from)?;
+        let allowed = self.allowed(name, &plugin, locked)?;
+        Ok(Loaded {
+            plugin,
+            allowed: Arc::new(allowed),
+        })
+    }
+
+    fn locked_bytes(&self, name: &str, digest: &Digest) -> Result<Vec<u8>, PluginError> {
+        let not_here = |what: String| PluginError::NotHere {
+            name: name.to_owned(),
+            lock: self.sources.lock.path().to_owned(),
+            what,
+        };
+        match self.sources.components.get(digest) {
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(not_here(format!(
+                "{} is missing",
+                self.sources.components.path(digest).display()
+            ))),
+            Err(error) => Err(not_here(error.to_string())),
+        }
+    }
+
+    /// Whether these bytes may run under this name, before anybody looks into them.
+    fn admit(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        (from, locked): (&str, Option<&Locked>),
+        signature: Option<&Signature>,
+    ) -> Result<(), PluginError> {
+        let refused = |refusal| PluginError::Refused {
+            name: name.to_owned(),
+            refusal,
+        };
+        let found = Digest(Sha256::digest(bytes).into());
+        if let Some(locked) = locked.filter(|locked| locked.digest != found) {
+            return Err(refused(Refusal::OtherComponent {
+                from: from.to_owned(),
+                found: found.to_string(),
+                agreed: locked.digest.to_string(),
+            }));
+        }
+        let judged = self.sources.trust.judge(bytes, signature);
+        judged.map_err(|error| refused(error.into()))?;
+        Ok(())
+    }
+
+    /// What a plugin may do at most. One that imports what is shut altogether is refused here, before it is ever linked.
+    fn allowed(
+        &self,
+        name: &str,
+        plugin: &Plugin,
+        locked: Option<&Locked>,
+    ) -> Result<Allowed, PluginError> {
+        let own = locked.map(|locked| {
+            (
+                &locked.grants,
+                self.sources.lock.path().display().to_string(),
+            )
+        });
+        let most = self.sources.trust.at_most.as_ref();
+        let most = most.map(|most| (most, "plugin_policy in airlock.toml".to_owned()));
+        let mut policies = Vec::new();
+        for (policy, by) in own.into_iter().chain(most) {
+            if let Some((import, capability)) = shut_imports(plugin.imports(), policy).pop() {
+                let refusal = Refusal::NotGranted {
+                    import,
+                    capability: capability.name(),
+                    by,
+                };
+                return Err(PluginError::Refused {
+                    name: name.to_owned(),
+                    refusal,
+                });
+            }
+            policies.push(policy.clone());
+        }
+        Ok(Allowed {
+            policies,
+            asks: Asks::of_imports(plugin.imports()),
+        })
     }
 
     fn load_bytes(&self, name: &str, bytes: &[u8], from: &str) -> Result<Arc<Plugin>, PluginError> {
@@ -133,22 +332,47 @@ impl Plugins {
         self.load_bytes(&name, &read(path)?, &path.display().to_string())
     }
 
-    /// The plugin and the name of the operator in it: `plugin.operator`, or `plugin` where both are equal or it has one only.
-    pub fn resolve(&self, operator: &OperatorName) -> Result<(Arc<Plugin>, String), PluginError> {
+    /// Loads a component that brings DAGs, and keeps it at hand for their runs. The rules for plugins are its rules; `path` is its
+    /// file, beside which a signature may lie. What comes from the store was judged when it was registered.
+    pub fn load_component(
+        &self,
+        bytes: &[u8],
+        path: Option<&Path>,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        let from = path.map_or_else(|| "the store".to_owned(), |path| path.display().to_string());
+        if let Some(path) = path {
+            let signature = known::signature_beside(path)?;
+            self.admit(&from, bytes, (&from, None), signature.as_ref())?;
+        }
+        let plugin = self.load_bytes("", bytes, &from)?;
+        let allowed = Arc::new(self.allowed(&from, &plugin, None)?);
+        self.pinned.keep(Loaded {
+            plugin: plugin.clone(),
+            allowed,
+        });
+        Ok(plugin)
+    }
+
+    /// An operator of the component that a DAG's version is pinned to; none where the component is not loaded.
+    pub fn resolve_pinned(
+        &self,
+        component: &Component,
+        operator: &OperatorName,
+    ) -> Option<Result<Found, PluginError>> {
+        let loaded = self.pinned.find(&component.sha256)?;
+        Some(select(loaded, &component.name, split(operator).1))
+    }
+
+    /// The plugin and the operator in it: `plugin.operator`, or `plugin` where both are equal or it has one only.
+    pub fn resolve(&self, operator: &OperatorName) -> Result<Found, PluginError> {
         let (plugin_name, wanted) = split(operator);
-        select(self.load(plugin_name)?, plugin_name, wanted)
+        select(self.loaded(plugin_name)?, plugin_name, wanted)
     }
 
     /// The same if the plugin is loaded; never blocks.
-    pub fn resolve_loaded(
-        &self,
-        operator: &OperatorName,
-    ) -> Option<Result<(Arc<Plugin>, String), PluginError>> {
+    pub fn resolve_loaded(&self, operator: &OperatorName) -> Option<Result<Found, PluginError>> {
         let (plugin_name, wanted) = split(operator);
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let plugin = loaded.get(plugin_name)?.clone();
-        drop(loaded);
-        Some(select(plugin, plugin_name, wanted))
+        Some(select(self.if_loaded(plugin_name)?, plugin_name, wanted))
     }
 }
 
@@ -159,11 +383,8 @@ fn split(operator: &OperatorName) -> (&str, Option<&str>) {
     }
 }
 
-fn select(
-    plugin: Arc<Plugin>,
-    plugin_name: &str,
-    wanted: Option<&str>,
-) -> Result<(Arc<Plugin>, String), PluginError> {
+fn select(loaded: Loaded, plugin_name: &str, wanted: Option<&str>) -> Result<Found, PluginError> {
+    let Loaded { plugin, allowed } = loaded;
     let operators = plugin.operators();
     let named = operators
         .iter()
@@ -173,7 +394,11 @@ fn select(
         _ => None,
     });
     match found.map(|info| info.name.clone()) {
-        Some(name) => Ok((plugin, name)),
+        Some(operator) => Ok(Found {
+            plugin,
+            operator,
+            allowed,
+        }),
         None => Err(PluginError::UnknownOperator {
             plugin: plugin_name.to_owned(),
             operator: wanted.unwrap_or(plugin_name).to_owned(),
@@ -191,25 +416,4 @@ fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn components_in(folder: &Path) -> Result<Vec<(String, PathBuf)>, PluginError> {
-    let error = |source| PluginError::Read {
-        path: folder.to_owned(),
-        source,
-    };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(error)? {
-        let path = entry.map_err(error)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-        {
-            let name = path
-                .file_stem()
-                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-            found.push((name, path));
-        }
-    }
-    Ok(found)
 }

@@ -1,7 +1,8 @@
 //! One attempt, from admission to its report. It owns the order of things: admit, instantiate, call, tell to stop, stop,
 //! drop the store. It refuses to reuse a store, and to let a guest decide when it is over.
 
-use super::bindings::airlock::operator::types::{Outcome as Returned, TaskContext, TaskError};
+use super::admission::{Permit, Share};
+use super::bindings::airlock::operator::types::TaskContext;
 use super::cancel::CancelSignal;
 use super::config::AttemptLimits;
 use super::engine::Shared;
@@ -9,7 +10,7 @@ use super::interface::{Interface, InterfaceSet};
 use super::limiter::LimitError;
 use super::plugin::Plugin;
 use super::ports::Ports;
-use super::state::{self, AttemptState};
+use super::state::{self, AttemptState, Given};
 use super::{outcome, trap};
 use airlock_core::run::event::{AttemptError, AttemptErrorKind, Outcome};
 use std::pin::Pin;
@@ -70,15 +71,21 @@ pub struct Denial {
     pub message: String,
 }
 
-type Call = wasmtime::Result<Result<Returned, TaskError>>;
-
 /// Starts an attempt on the guests' threads.
 pub(super) fn spawn(
     shared: &Arc<Shared>,
     guests: Option<&Handle>,
     request: TaskRequest,
 ) -> impl Future<Output = AttemptReport> + Send + use<> {
-    let task = guests.map(|guests| StopOnDrop(guests.spawn(run(Arc::clone(shared), request))));
+    spawn_report(guests, run(Arc::clone(shared), request))
+}
+
+/// Carries `work` out on the guests' threads; a panic in it is a report too.
+pub(super) fn spawn_report<F: Future<Output = AttemptReport> + Send + 'static>(
+    guests: Option<&Handle>,
+    work: F,
+) -> impl Future<Output = AttemptReport> + Send + use<F> {
+    let task = guests.map(|guests| StopOnDrop(guests.spawn(work)));
     async move {
         match task {
             None => ended(AttemptErrorKind::Cancelled, SHUTTING_DOWN.to_owned()),
@@ -104,6 +111,24 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Waits for a slot and memory; the report where there will be none.
+pub(super) async fn admit(
+    shared: &Shared,
+    share: &Share,
+    limits: &AttemptLimits,
+    cancel: &CancelSignal,
+) -> Result<Permit, AttemptReport> {
+    tokio::select! {
+        biased;
+        reason = cancel.cancelled() => Err(ended(AttemptErrorKind::Cancelled, cancelled(reason))),
+        admitted = shared.admission.admit(share, limits) => match admitted {
+            Ok(Some(permit)) => Ok(permit),
+            Ok(None) => Err(ended(AttemptErrorKind::Cancelled, SHUTTING_DOWN.to_owned())),
+            Err(error) => Err(ended(AttemptErrorKind::Unrunnable, error.to_string())),
+        },
+    }
+}
+
 async fn run(shared: Arc<Shared>, request: TaskRequest) -> AttemptReport {
     let TaskRequest {
         plugin,
@@ -113,19 +138,23 @@ async fn run(shared: Arc<Shared>, request: TaskRequest) -> AttemptReport {
         granted,
         cancel,
     } = request;
-    let _permit = tokio::select! {
-        biased;
-        reason = cancel.cancelled() => return ended(AttemptErrorKind::Cancelled, cancelled(reason)),
-        admitted = shared.admission.admit(&plugin.share, &limits) => match admitted {
-            Ok(Some(permit)) => permit,
-            Ok(None) => return ended(AttemptErrorKind::Cancelled, SHUTTING_DOWN.to_owned()),
-            Err(error) => return ended(AttemptErrorKind::Unrunnable, error.to_string()),
-        },
+    let _permit = match admit(&shared, &plugin.share, &limits, &cancel).await {
+        Ok(permit) => permit,
+        Err(report) => return report,
     };
     let _live = shared.ticker.live();
     let started = Instant::now();
-    let attempt = Arc::new(AttemptState::new(Some(ports), granted, limits.log_bytes));
-    let mut store = state::store(&shared.engine, Arc::clone(&attempt), &limits);
+    let attempt = Arc::new(AttemptState::new(
+        Some(Arc::new(ports)),
+        granted,
+        limits.log_bytes,
+    ));
+    let mut store = state::store(
+        &shared.engine,
+        Arc::clone(&attempt),
+        &limits,
+        Given::default(),
+    );
     let mut cpu = Duration::ZERO;
     let end = {
         let call = async {
@@ -133,11 +162,8 @@ async fn run(shared: Arc<Shared>, request: TaskRequest) -> AttemptReport {
             let guest = instance.airlock_operator_guest();
             guest.call_run(&mut store, &context).await
         };
-        let metered = Metered {
-            call: std::pin::pin!(call),
-            cpu: &mut cpu,
-            limit: limits.cpu,
-        };
+        let call = std::pin::pin!(call);
+        let metered = Metered::new(call, &mut cpu, limits.cpu);
         supervise(metered, &attempt, &limits, &cancel).await
         // The call is dropped here, wherever the guest was: its frames are unwound and it never runs again.
     };
@@ -164,14 +190,15 @@ async fn run(shared: Arc<Shared>, request: TaskRequest) -> AttemptReport {
     }
 }
 
-enum End {
-    Returned(Result<Returned, TaskError>),
+/// How a call ended.
+pub(super) enum End<T> {
+    Returned(T),
     Trapped(wasmtime::Error),
     Stopped(AttemptErrorKind, String),
 }
 
-impl From<Call> for End {
-    fn from(call: Call) -> Self {
+impl<T> From<wasmtime::Result<T>> for End<T> {
+    fn from(call: wasmtime::Result<T>) -> Self {
         match call {
             Ok(returned) => Self::Returned(returned),
             Err(error) => Self::Trapped(error),
@@ -180,12 +207,12 @@ impl From<Call> for End {
 }
 
 /// Waits for the call; when it must stop, tells the guest, waits for its grace, and gives up on it.
-async fn supervise(
-    mut call: Metered<'_, impl Future<Output = Call>>,
+pub(super) async fn supervise<T>(
+    mut call: Metered<'_, impl Future<Output = wasmtime::Result<T>>>,
     attempt: &AttemptState,
     limits: &AttemptLimits,
     cancel: &CancelSignal,
-) -> End {
+) -> End<T> {
     // The call comes first: a short one ends at its first poll, before any timer is registered.
     let (kind, why) = tokio::select! {
         biased;
@@ -225,16 +252,26 @@ async fn expire(timeout: Option<Duration>) -> Duration {
 }
 
 /// A call whose time on the worker is counted and limited. A guest yields at every tick, so the limit is exact to one tick.
-struct Metered<'a, F> {
+pub(super) struct Metered<'a, F> {
     call: Pin<&'a mut F>,
     cpu: &'a mut Duration,
     limit: Option<Duration>,
 }
 
-impl<F: Future<Output = Call>> Future for Metered<'_, F> {
-    type Output = Call;
+impl<'a, F> Metered<'a, F> {
+    pub(super) fn new(
+        call: Pin<&'a mut F>,
+        cpu: &'a mut Duration,
+        limit: Option<Duration>,
+    ) -> Self {
+        Self { call, cpu, limit }
+    }
+}
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Call> {
+impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Metered<'_, F> {
+    type Output = wasmtime::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let begun = Instant::now();
         let polled = self.call.as_mut().poll(context);
         *self.cpu += begun.elapsed();
@@ -251,12 +288,12 @@ fn cancelled(reason: &str) -> String {
     format!("the task was cancelled: {reason}")
 }
 
-fn failed(kind: AttemptErrorKind, message: String) -> Outcome {
+pub(super) fn failed(kind: AttemptErrorKind, message: String) -> Outcome {
     Outcome::Error(AttemptError { kind, message })
 }
 
 /// The report of an attempt that never began, or of which nothing is known.
-fn ended(kind: AttemptErrorKind, message: String) -> AttemptReport {
+pub(super) fn ended(kind: AttemptErrorKind, message: String) -> AttemptReport {
     AttemptReport {
         outcome: failed(kind, message),
         usage: Usage::default(),

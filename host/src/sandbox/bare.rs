@@ -6,7 +6,7 @@ use super::bindings::airlock::operator::types::TaskContext;
 use super::config::AttemptLimits;
 use super::interface::InterfaceSet;
 use super::plugin::Plugin;
-use super::state::{self, AttemptState};
+use super::state::{self, AttemptState, Given};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,8 @@ impl Sandbox {
             let begun = Instant::now();
             for _ in 0..runs {
                 let attempt = Arc::new(AttemptState::new(None, InterfaceSet::NONE, 0));
-                let mut store = state::store(&self.shared.engine, attempt, &limits);
+                let mut store =
+                    state::store(&self.shared.engine, attempt, &limits, Given::default());
                 let instance = plugin.pre.instantiate_async(&mut store).await?;
                 let guest = instance.airlock_operator_guest();
                 // What it answers is its own affair; that it answers is what is measured.

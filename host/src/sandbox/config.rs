@@ -79,6 +79,8 @@ pub struct SandboxConfig {
     pub memory_bytes: u64,
     /// Where instances live.
     pub allocation: Allocation,
+    /// How long a component's `describe` may compute.
+    pub describe_timeout: Duration,
 }
 
 impl Default for SandboxConfig {
@@ -89,6 +91,7 @@ impl Default for SandboxConfig {
             attempts_max: 128,
             memory_bytes: 8 << 30,
             allocation: Allocation::Auto,
+            describe_timeout: DESCRIBE_TIMEOUT,
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::admission::Admission;
 use super::attempt::{self, AttemptReport, TaskRequest};
 use super::bindings::Operator;
+use super::command::{self, Command};
 use super::config::{
     ASYNC_STACK_BYTES, Allocation, COMPILATIONS_MAX, CORE_INSTANCES_MAX, MEMORIES_MAX,
     MEMORY_BYTES_MAX, SandboxConfig, TABLE_ELEMENTS_MAX, TABLES_MAX, WASM_STACK_BYTES_MAX,
@@ -15,6 +16,7 @@ use airlock_aot::{Cache, CacheError};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
@@ -54,13 +56,18 @@ pub struct Sandbox {
 pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<GuestState>,
+    /// For command-line programs: WASI, and nothing of `wit/`.
+    pub(super) command_linker: Linker<GuestState>,
     pub(super) ticker: Ticker,
     pub(super) admission: Admission,
     pub(super) cache: Option<Cache>,
     pub(super) compilations: Semaphore,
     /// Plugins that somebody holds, so that the same bytes are the same plugin and share its slots.
     pub(super) plugins: Mutex<HashMap<[u8; 32], Weak<Plugin>>>,
+    /// The same for programs.
+    pub(super) commands: Mutex<HashMap<[u8; 32], Weak<Command>>>,
     pub(super) pooled: bool,
+    pub(super) describe_timeout: Duration,
 }
 
 /// Guests have threads of their own, so that they never starve the rest of the host.
@@ -79,8 +86,9 @@ impl Sandbox {
     /// Starts an engine, its clock and the threads of guests.
     pub fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
         let (engine, pooled) = make_engine(config)?;
-        let linker =
-            make_linker(&engine).map_err(|error| SandboxError::Linker(format!("{error:#}")))?;
+        let unoffered = |error: wasmtime::Error| SandboxError::Linker(format!("{error:#}"));
+        let linker = make_linker(&engine).map_err(unoffered)?;
+        let command_linker = make_command_linker(&engine).map_err(unoffered)?;
         let workers = config.workers.max(1);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
@@ -93,10 +101,13 @@ impl Sandbox {
             admission: Admission::new(config.attempts_max, config.memory_bytes),
             compilations: Semaphore::new(COMPILATIONS_MAX),
             plugins: Mutex::default(),
+            commands: Mutex::default(),
             engine,
             linker,
+            command_linker,
             cache,
             pooled,
+            describe_timeout: config.describe_timeout,
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -154,7 +165,8 @@ fn wasmtime_config(config: &SandboxConfig, pooled: bool) -> Config {
         .max_wasm_stack(WASM_STACK_BYTES_MAX)
         .async_stack_size(ASYNC_STACK_BYTES)
         .concurrency_support(false)
-        .wasm_multi_memory(false)
+        // wasmtime's own adapters between the parts of a composed component have two; without this they panic.
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_backtrace_max_frames(NonZeroUsize::new(super::config::TRAP_FRAMES_READ))
         // Names come from the name section; files and lines would need debug information in every plugin.
@@ -200,5 +212,14 @@ fn make_linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     Operator::add_to_linker::<_, HasSelf<GuestState>>(&mut linker, |state| state)?;
     super::imports::wasi::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// What a command-line program may import. Its sockets reach nothing: no address and no name is allowed.
+fn make_command_linker(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    command::add_to_linker(&mut linker)?;
     Ok(linker)
 }

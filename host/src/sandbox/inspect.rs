@@ -2,6 +2,7 @@
 //! exported instead of a guest.
 
 use super::config::COMPONENT_BYTES_MAX;
+use super::contract::{self, Contract};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -42,15 +43,27 @@ pub enum LoadError {
     )]
     TooLarge(usize),
     /// No WebAssembly at all.
-    #[error(
-        "this is not WebAssembly: it does not begin with `\\0asm`; give the .wasm file that your build made"
-    )]
-    NotWasm,
+    #[error("this is not WebAssembly but {0}; give the .wasm file that your build made")]
+    NotWasm(&'static str),
     /// A core module.
     #[error(
         "this is a core WebAssembly module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
     )]
     CoreModule,
+    /// Built against a contract that came after this host.
+    #[error(
+        "the component was built{sdk} against airlock:operator@{asked}, and this host runs {}; use a newer Airlock, or build it with an older SDK",
+        version()
+    )]
+    NewerContract {
+        /// The contract's version.
+        asked: String,
+        /// Which SDK built it, where it says so.
+        sdk: String,
+    },
+    /// A component of another kind.
+    #[error("the component has no operators: it is {0}")]
+    AnotherWorld(&'static str),
     /// Broken, or uses a proposal that is off here.
     #[error("the component is not valid here: {0}")]
     Invalid(String),
@@ -70,6 +83,14 @@ pub enum LoadError {
         "the component's {GUEST_EXPORT} has another shape: {0}; rebuild it against this host's wit/"
     )]
     WrongGuest(String),
+    /// No program.
+    #[error(
+        "this is no command-line program: {0}; build one with a `main` for wasm32-wasip1 or wasm32-wasip2"
+    )]
+    NoCommand(String),
+    /// Compiling it could take the host's memory or time.
+    #[error("the component is too large to compile: {0}; split it, or build it with optimisation")]
+    TooHeavy(String),
     /// `describe` did not answer.
     #[error(
         "the component does not describe itself: {0}; `describe` must work without any capability"
@@ -81,6 +102,42 @@ pub enum LoadError {
     /// The sandbox is shutting down.
     #[error("the host is shutting down")]
     ShuttingDown,
+}
+
+fn version() -> String {
+    contract::CONTRACT
+        .map(|number| number.to_string())
+        .join(".")
+}
+
+/// Worlds that people give instead of operators, by what they export, and what they are.
+const OTHER_WORLDS: [(&str, &str); 3] = [
+    (
+        "wasi:cli/run",
+        "a command-line program; build it as a library against wit/, or run it with an operator that runs programs",
+    ),
+    (
+        "wasi:http/incoming-handler",
+        "an HTTP server of the wasi:http/proxy world; build it against wit/",
+    ),
+    (
+        "wasi:http/handler",
+        "an HTTP server of WASI 0.3; build it against wit/",
+    ),
+];
+
+/// Checks what a component says about itself, without compiling it.
+pub(super) fn check_contract(bytes: &[u8]) -> Result<Contract, LoadError> {
+    let contract = contract::read(bytes)?;
+    let exports = |name: &str| {
+        let mut exports = contract.exports.iter();
+        exports.any(|export| export.split('@').next() == Some(name))
+    };
+    let other = OTHER_WORLDS.iter().find(|(export, _)| exports(export));
+    match other {
+        Some((_, what)) if !exports("airlock:operator/guest") => Err(LoadError::AnotherWorld(what)),
+        _ => Ok(contract),
+    }
 }
 
 fn exported(names: &[String]) -> String {
@@ -99,12 +156,36 @@ pub(super) fn check_bytes(bytes: &[u8]) -> Result<(), LoadError> {
     match bytes.get(..8) {
         Some(b"\0asm\x01\0\0\0") => Err(LoadError::CoreModule),
         Some(head) if head.starts_with(b"\0asm") => Ok(()),
-        _ => Err(LoadError::NotWasm),
+        _ => Err(LoadError::NotWasm(contract::other_file(bytes))),
     }
 }
 
 /// Names of everything that the component imports, if the host knows them all.
 pub(super) fn imports(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadError> {
+    known_imports(engine, component, is_known)
+}
+
+/// The same for a command-line program, which gets WASI and nothing of `wit/`.
+pub(super) fn command_imports(
+    engine: &Engine,
+    component: &Component,
+) -> Result<Vec<String>, LoadError> {
+    known_imports(engine, component, |import| {
+        let Some((name, version)) = import.split_once('@') else {
+            return false;
+        };
+        let of_a_command = WASI.contains(&name)
+            || name.starts_with("wasi:sockets/")
+            || name == "wasi:http/outgoing-handler";
+        of_a_command && version.starts_with("0.2.")
+    })
+}
+
+fn known_imports(
+    engine: &Engine,
+    component: &Component,
+    is_known: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, LoadError> {
     let names: Vec<String> = component
         .component_type()
         .imports(engine)
@@ -167,8 +248,11 @@ mod tests {
 
     #[test]
     fn headers_tell_components_modules_and_other_things_apart() {
-        assert_eq!(check_bytes(b""), Err(LoadError::NotWasm));
-        assert_eq!(check_bytes(b"\x7fELF0000"), Err(LoadError::NotWasm));
+        assert_eq!(check_bytes(b""), Err(LoadError::NotWasm("empty")));
+        assert!(matches!(
+            check_bytes(b"\x7fELF0000"),
+            Err(LoadError::NotWasm(_))
+        ));
         assert_eq!(check_bytes(b"\0asm\x01\0\0\0"), Err(LoadError::CoreModule));
         assert_eq!(check_bytes(b"\0asm\x0d\0\x01\0"), Ok(()));
         let large = vec![0; COMPONENT_BYTES_MAX + 1];

@@ -34,11 +34,13 @@ pub enum Interface {
     Human,
     /// `airlock:operator/calendar`.
     Calendar,
+    /// `airlock:operator/email`.
+    Email,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Log,
         Self::Progress,
         Self::Xcom,
@@ -53,6 +55,7 @@ impl Interface {
         Self::DagRuns,
         Self::Human,
         Self::Calendar,
+        Self::Email,
     ];
 
     /// The component model's name, without a version.
@@ -72,6 +75,7 @@ impl Interface {
             Self::DagRuns => "airlock:operator/dag-runs",
             Self::Human => "airlock:operator/human",
             Self::Calendar => "airlock:operator/calendar",
+            Self::Email => "airlock:operator/email",
         }
     }
 
@@ -87,6 +91,7 @@ impl Interface {
             Self::Secrets => "secrets",
             Self::Http => "http",
             Self::DagRuns => "trigger_dags",
+            Self::Email => "email",
         }
     }
 }
@@ -129,6 +134,7 @@ impl InterfaceSet {
             (Interface::DagRuns, dag_runs),
             (Interface::Secrets, !grants.secrets.is_empty()),
             (Interface::Http, !grants.http.is_empty()),
+            (Interface::Email, !grants.email.is_empty()),
         ]
         .into_iter()
         .filter(|(_, open)| *open)

@@ -3,15 +3,15 @@
 use super::admission::Share;
 use super::bindings::OperatorPre;
 use super::bindings::airlock::operator::types::{OperatorKind, PluginInfo};
-use super::config::{
-    AttemptLimits, DESCRIBE_MEMORY_BYTES, DESCRIBE_TIMEOUT, MESSAGE_BYTES_MAX, OPERATORS_MAX,
-};
+use super::config::{AttemptLimits, DESCRIBE_MEMORY_BYTES, MESSAGE_BYTES_MAX, OPERATORS_MAX};
+use super::contract::Stamp;
 use super::engine::Shared;
 use super::inspect::{self, LoadError};
 use super::interface::InterfaceSet;
-use super::state::{self, AttemptState, GuestState};
-use super::{text, trap};
+use super::state::{self, AttemptState, Given, GuestState};
+use super::{text, trap, weigh};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use tokio::runtime::Handle;
 use wasmtime::component::Component;
@@ -37,6 +37,7 @@ pub struct Plugin {
     operators: Vec<OperatorInfo>,
     dags: Vec<String>,
     imports: Vec<String>,
+    stamp: Option<Stamp>,
     pub(super) pre: OperatorPre<GuestState>,
     pub(super) share: Share,
 }
@@ -67,6 +68,11 @@ impl Plugin {
         &self.dags
     }
 
+    /// What its SDK says about itself, if it was built with one.
+    pub fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+
     /// Everything that it imports, with versions: its request for capabilities.
     pub fn imports(&self) -> &[String] {
         &self.imports
@@ -86,27 +92,14 @@ pub(super) fn load(
     bytes: &[u8],
 ) -> Result<Arc<Plugin>, LoadError> {
     inspect::check_bytes(bytes)?;
+    let contract = inspect::check_contract(bytes)?;
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     if let Some(known) = known(shared, &digest) {
         return Ok(known);
     }
     let guests = guests.ok_or(LoadError::ShuttingDown)?;
-    // One turn for compiling and describing: both need memory that no admission counts.
-    let _turn = wait(guests, {
-        let shared = Arc::clone(shared);
-        async move {
-            shared
-                .compilations
-                .acquire()
-                .await
-                .map(tokio::sync::SemaphorePermit::forget)
-                .is_ok()
-        }
-    })
-    .filter(|taken| *taken)
-    .map(|_| Turn(shared))
-    .ok_or(LoadError::ShuttingDown)?;
-    let component = compile(shared, bytes, &digest)?;
+    let _turn = turn(shared, guests)?;
+    let component = compile(shared, &digest, bytes, || Ok(Cow::Borrowed(bytes)))?;
     let imports = inspect::imports(&shared.engine, &component)?;
     inspect::check_exports(&shared.engine, &component)?;
     let pre = shared.linker.instantiate_pre(&component).map_err(|error| {
@@ -117,13 +110,11 @@ pub(super) fn load(
     })?;
     let info = wait(guests, describe(Arc::clone(shared), pre.clone()))
         .ok_or_else(|| LoadError::Describe("the host failed while it was asked".to_owned()))??;
-    let plugin = Arc::new(checked(
-        digest,
-        info,
-        imports,
-        pre,
-        shared.admission.plugin_share(),
-    )?);
+    let plugin = Plugin {
+        stamp: contract.stamp,
+        ..checked(digest, info, imports, pre, shared.admission.plugin_share())?
+    };
+    let plugin = Arc::new(plugin);
     let mut plugins = shared
         .plugins
         .lock()
@@ -133,8 +124,20 @@ pub(super) fn load(
     Ok(plugin)
 }
 
+/// One turn for compiling and describing: both need memory that no admission counts.
+pub(super) fn turn<'a>(shared: &'a Arc<Shared>, guests: &Handle) -> Result<Turn<'a>, LoadError> {
+    let waiting = Arc::clone(shared);
+    wait(guests, async move {
+        let turn = waiting.compilations.acquire().await;
+        turn.map(tokio::sync::SemaphorePermit::forget).is_ok()
+    })
+    .filter(|taken| *taken)
+    .map(|_| Turn(shared))
+    .ok_or(LoadError::ShuttingDown)
+}
+
 /// Gives the turn back.
-struct Turn<'a>(&'a Shared);
+pub(super) struct Turn<'a>(&'a Shared);
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
@@ -163,12 +166,20 @@ fn known(shared: &Shared, digest: &[u8; 32]) -> Option<Arc<Plugin>> {
     plugins.get(digest)?.upgrade()
 }
 
-fn compile(shared: &Shared, bytes: &[u8], digest: &[u8; 32]) -> Result<Component, LoadError> {
+/// The compiled form of `bytes`, which `component` makes a component of where they are none. Kept under `digest`.
+pub(super) fn compile<'a>(
+    shared: &Shared,
+    digest: &[u8; 32],
+    bytes: &[u8],
+    component: impl FnOnce() -> Result<Cow<'a, [u8]>, LoadError>,
+) -> Result<Component, LoadError> {
     let cached = shared.cache.as_ref();
     if let Some(component) = cached.and_then(|cache| cache.load(&shared.engine, digest)) {
         return Ok(component);
     }
-    let component = Component::from_binary(&shared.engine, bytes).map_err(|error| {
+    weigh::check(bytes)?;
+    let component = component()?;
+    let component = Component::from_binary(&shared.engine, &component).map_err(|error| {
         LoadError::Invalid(text::message(&format!("{error:#}"), MESSAGE_BYTES_MAX))
     })?;
     if let Some(Err(error)) = cached.map(|cache| cache.store(&shared.engine, digest, &component)) {
@@ -187,7 +198,7 @@ async fn describe(
     };
     let _live = shared.ticker.live();
     let attempt = Arc::new(AttemptState::new(None, InterfaceSet::NONE, 0));
-    let mut store = state::store(&shared.engine, attempt, &limits);
+    let mut store = state::store(&shared.engine, attempt, &limits, Given::default());
     let call = async {
         let instance = pre.instantiate_async(&mut store).await?;
         instance
@@ -195,14 +206,13 @@ async fn describe(
             .call_describe(&mut store)
             .await
     };
-    match tokio::time::timeout(DESCRIBE_TIMEOUT, call).await {
+    let limit = shared.describe_timeout;
+    match tokio::time::timeout(limit, call).await {
         Ok(Ok(info)) => Ok(info),
         Ok(Err(error)) => Err(LoadError::Describe(
             trap::explain(&error, &store.data().stderr.tail()).message,
         )),
-        Err(_) => Err(LoadError::Describe(format!(
-            "no answer within {DESCRIBE_TIMEOUT:?}"
-        ))),
+        Err(_) => Err(LoadError::Describe(format!("no answer within {limit:?}"))),
     }
 }
 
@@ -256,6 +266,7 @@ fn checked(
         digest,
         operators,
         imports,
+        stamp: None,
         pre,
         share,
     })

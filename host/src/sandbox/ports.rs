@@ -6,7 +6,7 @@
 
 use super::bindings::airlock::operator::types::CapabilityError;
 use super::bindings::airlock::operator::{
-    calendar, dag_runs, dag_state, dataset, models, storage, tracking, training,
+    calendar, dag_runs, dag_state, dataset, email, models, storage, tracking, training,
 };
 use async_trait::async_trait;
 
@@ -342,6 +342,13 @@ pub trait HumanPort: Send + Sync {
     async fn ask(&self, request: String) -> Answer<Option<String>>;
 }
 
+/// `airlock:operator/email`.
+#[async_trait]
+pub trait EmailPort: Send + Sync {
+    /// Hands a mail in.
+    async fn send(&self, message: email::Message) -> Answer<()>;
+}
+
 /// `airlock:operator/calendar`.
 #[async_trait]
 #[expect(
@@ -452,4 +459,6 @@ pub struct Ports {
     pub human: Box<dyn HumanPort>,
     /// Local time.
     pub calendar: Box<dyn CalendarPort>,
+    /// Mails.
+    pub email: Box<dyn EmailPort>,
 }

@@ -3,6 +3,7 @@
 
 use super::attempt::Denial;
 use super::bindings::airlock::operator::types::CapabilityError;
+use super::command::Quota;
 use super::config::{
     AttemptLimits, DENIALS_MAX, HANDLES_MAX, HOSTCALL_BYTES_MAX, HTTP_FIELDS_BYTES_MAX,
     MESSAGE_BYTES_MAX, RANDOM_BYTES_MAX,
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// The data of a store.
@@ -26,6 +27,8 @@ pub(super) struct GuestState {
     pub(super) attempt: Arc<AttemptState>,
     pub(super) stdout: GuestStream,
     pub(super) stderr: GuestStream,
+    /// Of the scratch folder that a command-line program may have.
+    pub(super) quota: Option<Arc<Quota>>,
     budget: Budget,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -43,8 +46,7 @@ pub(super) struct AttemptState {
 }
 
 impl AttemptState {
-    pub(super) fn new(ports: Option<Ports>, granted: InterfaceSet, log_bytes: u64) -> Self {
-        let ports = ports.map(Arc::new);
+    pub(super) fn new(ports: Option<Arc<Ports>>, granted: InterfaceSet, log_bytes: u64) -> Self {
         Self {
             log: Arc::new(LogSink::new(ports.clone(), log_bytes)),
             ports,
@@ -122,16 +124,29 @@ impl GuestState {
     }
 }
 
+/// What a store holds besides: nothing for an operator.
+#[derive(Default)]
+pub(super) struct Given {
+    /// Arguments, environment, standard input and folder.
+    pub(super) wasi: WasiCtxBuilder,
+    /// Of the folder.
+    pub(super) quota: Option<Arc<Quota>>,
+    /// The longest last line of stdout that is kept, bytes.
+    pub(super) result_bytes: usize,
+}
+
 /// A fresh store with every limit set.
 pub(super) fn store(
     engine: &Engine,
     attempt: Arc<AttemptState>,
     limits: &AttemptLimits,
+    given: Given,
 ) -> Store<GuestState> {
-    let stream = |level, source| GuestStream::new(Arc::clone(&attempt.log), level, source);
-    let stdout = stream(LogLevel::Info, LogSource::Stdout);
-    let stderr = stream(LogLevel::Warn, LogSource::Stderr);
-    let mut wasi = WasiCtx::builder();
+    let stream =
+        |level, source, keep| GuestStream::new(Arc::clone(&attempt.log), level, source, keep);
+    let stdout = stream(LogLevel::Info, LogSource::Stdout, given.result_bytes);
+    let stderr = stream(LogLevel::Warn, LogSource::Stderr, 0);
+    let mut wasi = given.wasi;
     wasi.max_random_size(RANDOM_BYTES_MAX)
         .stdout(stdout.clone())
         .stderr(stderr.clone());
@@ -146,6 +161,7 @@ pub(super) fn store(
         attempt,
         stdout,
         stderr,
+        quota: given.quota,
         http,
         table,
     };

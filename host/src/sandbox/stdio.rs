@@ -1,6 +1,7 @@
 //! stdout and stderr of a guest as log lines. It owns the unfinished line and refuses to hold more than one.
 
 use super::config::LINE_BYTES_MAX;
+use super::last_line::{LastLine, Told};
 use super::log_sink::LogSink;
 use super::ports::{LogLevel, LogSource};
 use bytes::Bytes;
@@ -34,23 +35,36 @@ struct Line {
     /// A part of this line went out already because it was too long.
     cut: bool,
     tail: Vec<u8>,
+    /// For the result of a command-line program; none elsewhere.
+    last: Option<LastLine>,
 }
 
 impl GuestStream {
-    pub(super) fn new(sink: Arc<LogSink>, level: LogLevel, source: LogSource) -> Self {
+    /// `result_bytes` is the longest last line that is kept; 0 keeps none.
+    pub(super) fn new(
+        sink: Arc<LogSink>,
+        level: LogLevel,
+        source: LogSource,
+        result_bytes: usize,
+    ) -> Self {
+        let last = (result_bytes > 0).then(|| LastLine::new(result_bytes));
         Self(Arc::new(Shared {
             sink,
             level,
             source,
-            line: Mutex::new(Line::default()),
+            line: Mutex::new(Line {
+                last,
+                ..Line::default()
+            }),
         }))
     }
 
-    /// The attempt is over: what is left is a line too.
-    pub(super) fn finish(&self) {
+    /// The attempt is over: what is left is a line too. The last line, where one is kept.
+    pub(super) fn finish(&self) -> Option<Told> {
         let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = std::mem::take(&mut line.unfinished);
         self.emit(&rest);
+        line.last.as_mut().and_then(LastLine::finish)
     }
 
     /// The last that was written, for the message of a trap.
@@ -59,8 +73,12 @@ impl GuestStream {
         String::from_utf8_lossy(&line.tail).into_owned()
     }
 
-    fn take(&self, bytes: &[u8]) {
+    /// The next bytes.
+    pub(super) fn take(&self, bytes: &[u8]) {
         let mut line = self.0.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &mut line.last {
+            last.take(bytes);
+        }
         line.tail.extend_from_slice(tail_of(bytes));
         let surplus = line.tail.len().saturating_sub(TAIL_BYTES_MAX);
         line.tail.drain(..surplus);

@@ -72,7 +72,7 @@ impl RunHistory for RunsAround {
 }
 
 fn previous(store: &dyn Store, row: &RunRow) -> Result<PreviousRun, RecoveryError> {
-    let header = first_header(store, row)?;
+    let header = run_header(store, row)?;
     Ok(PreviousRun {
         data_interval_start: header.data_interval_start,
         data_interval_end: header.data_interval_end,
@@ -82,7 +82,10 @@ fn previous(store: &dyn Store, row: &RunRow) -> Result<PreviousRun, RecoveryErro
 }
 
 /// What is fixed about a run: its first event holds it.
-fn first_header(store: &dyn Store, row: &RunRow) -> Result<RunHeader, RecoveryError> {
+///
+/// # Errors
+/// When the store does not answer, or the event is not there.
+pub fn run_header(store: &dyn Store, row: &RunRow) -> Result<RunHeader, RecoveryError> {
     let place = || format!("run {} of dag {}", row.run_id, row.dag_id);
     let first = store.read(&run_stream(&row.dag_id, &row.run_id), 0, 1)?;
     let first = first.first().map(|stored| decode_event(&stored.payload));

@@ -16,6 +16,7 @@ mod records;
 mod recovery;
 mod rendered;
 mod rows;
+mod seen;
 mod stored;
 mod view;
 
@@ -27,7 +28,7 @@ pub use callbacks::{
 };
 pub use codec::{CodecError, decode_event, decode_row, encode_event, encode_row};
 pub use handle::Handle;
-pub use history::RunsAround;
+pub use history::{RunsAround, run_header};
 pub use message::{
     Attempt, BackfillChange, BackfillReply, Change, ChangedInstance, Clock, Executor, GpuUse,
     Message, Notice, PoolSize, Removal, Reply, SchedulerError, Selection, SystemClock,
@@ -42,6 +43,7 @@ pub use records::{
 pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;
 pub use rows::{Times, task_instance_rows};
+pub use seen::SeenRuns;
 pub use stored::{CurrentVersion, current_version};
 pub use view::{RunView, task_instance_name};
 

@@ -77,6 +77,11 @@ impl Audit {
         self.page(&StreamId(STREAM.to_owned()), from, max)
     }
 
+    /// How many events there are.
+    pub fn head(&self) -> Result<Seq, TrackingError> {
+        Ok(self.store.head(&StreamId(STREAM.to_owned()))?)
+    }
+
     fn page(
         &self,
         stream: &StreamId,

@@ -1,6 +1,7 @@
 //! Guests that try to take more than they were given. Each is stopped with the name of its limit, and a neighbour that runs
 //! at the same time ends well.
 
+use crate::corpus::resident_bytes;
 use crate::support::*;
 use airlock::sandbox::{
     AttemptLimits, AttemptReport, InterfaceSet, Plugin, Sandbox, SandboxConfig,
@@ -245,18 +246,4 @@ fn a_thousand_attempts_leave_nothing_behind() {
         growth < 48 << 20,
         "{growth} bytes more after 1,000 attempts"
     );
-}
-
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        << 10
 }

@@ -11,6 +11,8 @@
 )]
 
 mod bench;
+mod commands;
+mod corpus;
 mod hostile;
 mod interrupt;
 mod load;

@@ -2,7 +2,7 @@
 
 use airlock::sandbox::bindings::airlock::operator::types::{CapabilityError, TaskContext};
 use airlock::sandbox::bindings::airlock::operator::{
-    calendar, dag_runs, dag_state, dataset, models, storage, tracking, training,
+    calendar, dag_runs, dag_state, dataset, email, models, storage, tracking, training,
 };
 use airlock::sandbox::ports::*;
 use airlock::sandbox::{
@@ -23,18 +23,27 @@ pub use guests::GUESTS;
 /// A guest in WAT: `imports` and `body` are a core module's content beside what every guest must have; `run` gets the address of its
 /// arguments and returns that of its result.
 pub fn wat_guest(imports: &str, body: &str) -> Vec<u8> {
+    let realloc =
+        r#"(func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))"#;
+    let describe =
+        r#"(func (export "airlock:operator/guest@0.1.0#describe") (result i32) (i32.const 64))"#;
+    wat_guest_of(
+        imports,
+        &format!("(memory (export \"memory\") 1){realloc}{describe}{body}"),
+    )
+}
+
+/// The same without memory, `cabi_realloc` and `describe`, which `body` must hold.
+pub fn wat_guest_of(imports: &str, body: &str) -> Vec<u8> {
     let text = format!(
         r#"(module
             {imports}
-            (memory (export "memory") 1)
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
             ;; plugin-info: name "wat", version "1", one operator ("wat", "", operator, "{{}}"), no DAGs
             (data (i32.const 64) "\00\02\00\00\03\00\00\00\10\02\00\00\01\00\00\00\80\00\00\00\01\00\00\00\00\00\00\00\00\00\00\00")
             (data (i32.const 128) "\00\02\00\00\03\00\00\00\00\02\00\00\00\00\00\00\00\00\00\00\20\02\00\00\02\00\00\00")
             (data (i32.const 512) "wat")
             (data (i32.const 528) "1")
             (data (i32.const 544) "{{}}")
-            (func (export "airlock:operator/guest@0.1.0#describe") (result i32) (i32.const 64))
             {body})"#
     );
     let mut module = wat::parse_str(text).expect("the WAT parses");
@@ -174,7 +183,8 @@ pub fn ports(seen: &Arc<Seen>, lines: mpsc::UnboundedSender<String>) -> Ports {
         http: Box::new(port.clone()),
         dag_runs: Box::new(port.clone()),
         human: Box::new(port.clone()),
-        calendar: Box::new(port),
+        calendar: Box::new(port.clone()),
+        email: Box::new(port),
     }
 }
 
@@ -492,6 +502,13 @@ impl CalendarPort for TestPort {
     }
     async fn is_latest_interval(&self) -> Answer<bool> {
         Ok(true)
+    }
+}
+
+#[async_trait]
+impl EmailPort for TestPort {
+    async fn send(&self, _: email::Message) -> Answer<()> {
+        denied()
     }
 }
 

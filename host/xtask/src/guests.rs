@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
+/// The tests build command-line programs for it.
+const MODULE_TARGET: &str = "wasm32-wasip1";
 /// What the components are made of, relative to the repository's root.
 const SOURCES: [&str; 3] = ["plugins", "sdk-guest/rust", "wit"];
 /// Beside the components: the digest of what they were made of.
@@ -20,8 +22,8 @@ pub(crate) fn run() -> Result<()> {
     let output = root.join("target/guests");
     let digest = digest(&root)?;
     let names = plugins(&root)?;
+    ensure_targets(&root)?;
     if !is_current(&output, &digest, &names) {
-        ensure_target(&root)?;
         build(&root)?;
         collect(&root, &output, &names)?;
         fs::write(output.join(STAMP), &digest)?;
@@ -105,8 +107,14 @@ fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Adds the target where rustup is there and the target is not.
-fn ensure_target(root: &Path) -> Result<()> {
+/// Adds the targets where rustup is there and they are not.
+fn ensure_targets(root: &Path) -> Result<()> {
+    [TARGET, MODULE_TARGET]
+        .iter()
+        .try_for_each(|target| ensure_target(root, target))
+}
+
+fn ensure_target(root: &Path, target: &str) -> Result<()> {
     let sysroot = Command::new("rustc")
         .args(["--print", "sysroot"])
         .current_dir(root)
@@ -115,20 +123,20 @@ fn ensure_target(root: &Path) -> Result<()> {
     let sysroot = String::from_utf8(sysroot.stdout)?;
     if Path::new(sysroot.trim())
         .join("lib/rustlib")
-        .join(TARGET)
+        .join(target)
         .is_dir()
     {
         return Ok(());
     }
-    eprintln!("adding the Rust target {TARGET}");
+    eprintln!("adding the Rust target {target}");
     let added = Command::new("rustup")
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .current_dir(root)
         .status();
     match added {
         Ok(status) if status.success() => Ok(()),
         _ => bail!(
-            "the Rust target {TARGET} is missing and could not be added: run `rustup target add {TARGET}` in this folder"
+            "the Rust target {target} is missing and could not be added: run `rustup target add {target}` in this folder"
         ),
     }
 }

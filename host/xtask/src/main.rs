@@ -1,5 +1,7 @@
 //! The repository's own commands. Each does all its own set-up on a fresh machine with rustup, git and a C compiler.
 
+mod bindings;
+mod browser;
 mod component;
 mod demo;
 mod guests;
@@ -18,6 +20,7 @@ const HELP: &str = "cargo xtask COMMAND
   simulate         play random worlds against the core: --seeds N --first S --threads T --trace;
                    --planted [NAME] shows that it finds bugs that were put in on purpose
   guests           build the plugins into target/guests (cached by content)
+  bindings         generate the C face of wit/ into sdk-guest/c/generated, to be committed
   kernels          compile the GPU kernels into host/trainer/kernels/bin, to be committed; needs no GPU";
 
 fn main() -> Result<()> {
@@ -26,6 +29,7 @@ fn main() -> Result<()> {
         Some("demo") => demo::run(),
         Some("test") => test::run_all(),
         Some("guests") => guests::run(),
+        Some("bindings") => bindings::run(),
         Some("kernels") => kernels::run_all(),
         Some("simulate") => simulate::run_with(&arguments.collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") | None => {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test there is. What a missing tool leaves out is said, and with `CI=true` is a failure.
 
+use crate::browser;
 use crate::guests;
 use crate::shell::{cargo, has, root, run, say};
 use crate::simulate;
@@ -8,8 +9,17 @@ use std::process::Command;
 
 /// Scripts that compare with other people's packages, run with a Python of their own under `target`.
 const PYTHON: &[&str] = &[
+    "tests/python/check_airflow_client.py",
     "tests/python/check_exports.py",
     "tests/python/check_mlflow.py",
+];
+
+/// Tools that `tests/languages` needs beside those that Airlock fetches itself.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("python3", "Python and C"),
+    ("make", "C"),
+    ("node", "TypeScript"),
+    ("npm", "TypeScript"),
 ];
 
 pub(crate) fn run_all() -> Result<()> {
@@ -43,6 +53,14 @@ pub(crate) fn run_all() -> Result<()> {
     // Builds the `airlock` program too, which the tests start; a build of its own would compile wasmtime once more, because
     // tests ask for other features of what they share.
     run(&mut cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    if has("python3") {
+        say("the Python SDK's own tests");
+        let mut unittest = Command::new("python3");
+        unittest.args(["-m", "unittest", "discover", "-s", "tests"]);
+        run(unittest
+            .current_dir(root().join("sdk-guest/python"))
+            .env("PYTHONDONTWRITEBYTECODE", "1"))?;
+    }
     say("simulated worlds");
     simulate::test()?;
     for script in PYTHON {
@@ -57,6 +75,16 @@ pub(crate) fn run_all() -> Result<()> {
             left_out.push(format!("{script}: python3 is missing"));
         }
     }
+    // The tests of languages pass over one whose tool is missing.
+    for (tool, language) in LANGUAGES {
+        if !has(tool) {
+            left_out.push(format!("operators in {language}: {tool} is missing"));
+        }
+    }
+    if !has("docker-registry") {
+        left_out.push("plugins from an OCI registry: docker-registry is missing".to_owned());
+    }
+    left_out.extend(browser::test()?);
     report(&left_out)
 }
 

@@ -2,10 +2,12 @@
 //! and the host puts the value in after the request has left the guest.
 
 mod incident;
+mod mail;
 mod sending;
 
 use airlock_sdk::prelude::*;
 use incident::pagerduty;
+use mail::email;
 use sending::send;
 use std::collections::BTreeMap;
 
@@ -92,7 +94,7 @@ fn log(config: Log) -> Result<String, TaskError> {
     Ok(config.message)
 }
 
-airlock_sdk::plugin!(operators: [webhook, slack, pagerduty, log]);
+airlock_sdk::plugin!(operators: [webhook, slack, pagerduty, email, log]);
 
 #[cfg(test)]
 mod tests;

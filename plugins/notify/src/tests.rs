@@ -164,3 +164,27 @@ fn m18_an_incident_has_the_key_of_its_run_and_task() {
     let long = host.run::<pagerduty>(json!({"summary": "s", "dedup_key": "k".repeat(256)}));
     assert!(matches!(long, Err(TaskError::InvalidInput { field, .. }) if field == "dedup_key"));
 }
+
+#[test]
+fn m18_a_mail_goes_to_each_address_once_however_they_are_written() {
+    for to in [json!(["a@b.c", " d@e.f "]), json!("a@b.c; d@e.f")] {
+        let host = Host::new();
+        host.run::<email>(json!({"to": to, "subject": "weekly", "body": "all well"}))
+            .unwrap();
+        let mails = host.mails();
+        assert_eq!(mails.len(), 1);
+        assert_eq!(mails[0].to, ["a@b.c", "d@e.f"]);
+        assert_eq!(
+            (mails[0].subject.as_str(), mails[0].body.as_str()),
+            ("weekly", "all well")
+        );
+    }
+}
+
+#[test]
+fn a_mail_to_nobody_names_the_member_that_is_wrong() {
+    let host = Host::new();
+    let ended = host.run::<email>(json!({"to": " ; ", "subject": "s"}));
+    assert!(matches!(ended, Err(TaskError::InvalidInput { field, .. }) if field == "to"));
+    assert!(host.mails().is_empty());
+}

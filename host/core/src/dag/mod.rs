@@ -3,10 +3,12 @@
 //! It refuses files, clocks and plugins: whether an operator exists is checked where plugins are known.
 
 mod check_templates;
+pub mod commands;
 pub mod diagnostic;
 pub mod digest;
 mod edges;
 pub mod graph;
+pub mod layout;
 mod names;
 mod params;
 mod quantity;
@@ -33,7 +35,7 @@ mod yaml;
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use digest::digest;
 pub use params::{check_params, check_values};
-pub use quantity::DURATION_MAX;
+pub use quantity::{DURATION_MAX, size};
 pub use suggest::nearest;
 pub use templates::TEMPLATE_BYTES_MAX;
 pub use yaml::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};

@@ -20,6 +20,8 @@ pub(super) struct Names {
     by_id: HashMap<String, (Name, u32)>,
     /// Of each group, its full id and the group that it is in.
     groups: Vec<(String, Option<GroupIndex>)>,
+    /// Whether every name is a full id, also inside a group.
+    full_ids: bool,
 }
 
 impl Names {
@@ -27,12 +29,14 @@ impl Names {
     pub(super) fn new(
         groups: &[GroupDraft<'_, '_>],
         drafts: &[Draft<'_, '_>],
+        full_ids: bool,
         sink: &mut Sink,
     ) -> Self {
         let parent = |one: &GroupDraft<'_, '_>| (one.id_text.clone(), one.group.parent);
         let mut names = Self {
             by_id: HashMap::with_capacity(groups.len() + drafts.len()),
             groups: groups.iter().map(parent).collect(),
+            full_ids,
         };
         for (place, one) in (0_u32..).zip(groups) {
             names.add(&one.id_text, Name::Group(GroupIndex(place)), one.span, sink);
@@ -98,6 +102,7 @@ impl Names {
         text: &'s str,
         scope: Option<GroupIndex>,
     ) -> impl Iterator<Item = String> + 's {
+        let scope = scope.filter(|_| !self.full_ids);
         self.enclosing(scope)
             .filter_map(|group| self.groups.get(group.get()))
             .map(move |(prefix, _)| format!("{prefix}.{text}"))

@@ -58,7 +58,7 @@ pub(super) fn seconds(number: &Number) -> Option<SignedDuration> {
 }
 
 /// `512MiB` and the like, in bytes.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let (count, unit, rest) = part(text.trim())?;
     if !rest.is_empty() {
         return None;

@@ -1,6 +1,7 @@
 //! Callbacks: operators that are called when something happened, one or a list.
 //! It refuses a callback without an operator, and one event under two keys.
 
+use super::commands;
 use super::diagnostic::{Sink, quoted};
 use super::read::{Fields, FromNode, members, wrong_type};
 use super::spec::Callback;
@@ -17,6 +18,7 @@ impl FromNode for Callback {
         let empty = Value::Object(Map::new());
         if node.as_str().is_some() {
             let operator = OperatorName::from_node(node, "operator", sink)?;
+            commands::no_callback(&operator, node.span, sink);
             return Some(Self {
                 operator,
                 config: empty,
@@ -32,8 +34,11 @@ impl FromNode for Callback {
         if let Some(config) = config.filter(|config| config.as_mapping().is_none()) {
             wrong_type(config, "config", "a mapping: what the operator reads", sink);
         }
+        let operator: OperatorName = fields.get("operator", sink)?;
+        let span = fields.node("operator").map_or(node.span, |name| name.span);
+        commands::no_callback(&operator, span, sink);
         Some(Self {
-            operator: fields.get("operator", sink)?,
+            operator,
             config: config.map_or(empty, Node::to_json),
         })
     }

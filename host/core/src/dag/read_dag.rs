@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use std::collections::HashSet;
 
 /// The keys of a DAG.
-pub(super) const KEYS: [&str; 29] = [
+pub(super) const KEYS: [&str; 30] = [
     "dag_id",
     "description",
     "schedule",
@@ -46,6 +46,7 @@ pub(super) const KEYS: [&str; 29] = [
     "max_consecutive_failed_dag_runs",
     "sla_miss_callback",
     "deadlines",
+    "full_ids",
     "$schema",
 ];
 const TIMETABLES: [(&str, TimetableKind); 2] = [
@@ -148,6 +149,7 @@ fn header(fields: Fields<'_, '_>, sink: &mut Sink) -> Option<Dag> {
         on_failure: callbacks(fields, "on_failure_callback", sink),
         on_success: callbacks(fields, "on_success_callback", sink),
         deadlines: read_deadline::read(fields, &zone, sink),
+        component: None,
         task_groups: Vec::new(),
         schedule,
         timezone,

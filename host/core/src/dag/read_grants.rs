@@ -8,7 +8,7 @@ use super::yaml::{Kind, Node};
 use crate::grant::{Grants, Limits, TrainingGrant};
 use std::collections::BTreeMap;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "http",
     "storage",
     "storage_read",
@@ -18,6 +18,8 @@ const KEYS: [&str; 10] = [
     "dag_state",
     "trigger_dags",
     "secrets",
+    "email",
+    "scratch",
     "limits",
 ];
 /// The schemes of storage that the host knows.
@@ -41,6 +43,8 @@ impl FromNode for Grants {
                 .node("secrets")
                 .map(|node| secrets(node, sink))
                 .unwrap_or_default(),
+            email: texts(&fields, "email", sink),
+            scratch_bytes: size(&fields, "scratch", sink),
             limits: fields
                 .node("limits")
                 .map(|node| limits(node, sink))

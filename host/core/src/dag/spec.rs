@@ -81,6 +81,9 @@ pub struct Dag {
     /// Points in time by which a run should have ended; missing one calls its callbacks and changes nothing else.
     #[serde(default)]
     pub deadlines: Vec<Deadline>,
+    /// The component that brought it. Its digest is part of the DAG's version: other bytes are another version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<Component>,
     /// Named parts of the graph; `GroupIndex` is the place in this list. A group comes after the group it is in.
     #[serde(default)]
     pub task_groups: Vec<TaskGroup>,
@@ -119,6 +122,23 @@ impl Dag {
             .iter()
             .position(|task| task.task_id.as_str() == task_id)?;
         u32::try_from(place).ok().map(TaskIndex)
+    }
+}
+
+/// The component that a DAG came in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// What it calls itself: operators whose name begins so are its own.
+    pub name: String,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+}
+
+impl Component {
+    /// Whether an operator is this component's: its name, or its name and a dot before the rest.
+    pub fn has(&self, operator: &OperatorName) -> bool {
+        let plugin = operator.as_str().split('.').next();
+        plugin == Some(self.name.as_str())
     }
 }
 

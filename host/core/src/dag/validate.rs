@@ -9,7 +9,7 @@ use super::read_group::GroupDraft;
 use super::read_task::Draft;
 use super::spec::{Cache, Dag, Schedule, Task, TaskGroup, TriggerRule};
 use super::yaml::{Kind, Node};
-use super::{check_templates, edges};
+use super::{check_templates, commands, edges};
 use crate::ids::TaskIndex;
 
 /// Checks of the DAG's own settings against each other.
@@ -57,7 +57,8 @@ pub(super) fn join(
     text: &str,
     sink: &mut Sink,
 ) -> (Vec<TaskGroup>, Vec<Task>) {
-    let names = Names::new(groups, &drafts, sink);
+    let full_ids = fields.or("full_ids", false, sink);
+    let names = Names::new(groups, &drafts, full_ids, sink);
     edges::resolve(&names, groups, &mut drafts, sink);
     for draft in &drafts {
         settings(dag, draft, sink);
@@ -91,6 +92,7 @@ fn cache(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
         ("secrets", grants.secrets.is_empty()),
         ("dag_state", grants.dag_state.is_empty()),
         ("trigger_dags", grants.trigger_dags.is_empty()),
+        ("email", grants.email.is_empty()),
     ];
     let granted: Vec<&str> = granted
         .iter()
@@ -129,6 +131,7 @@ fn settings(dag: &Dag, draft: &Draft<'_, '_>, sink: &mut Sink) {
         sink.error_hint(span, "fail-fast-rule", message, hint);
     }
     cache(dag, draft, sink);
+    commands::check(draft, sink);
     for key in ["email_on_failure", "email_on_retry"] {
         let asked = draft.fields.entry(key);
         let asked = asked.filter(|entry| matches!(entry.value.kind, Kind::Bool(true)));

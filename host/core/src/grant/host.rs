@@ -78,7 +78,7 @@ pub struct HostPattern {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Name {
-    /// Every name, but no literal address.
+    /// Every name, but no literal address and no name of a cloud's metadata.
     Any,
     /// Every name below this domain, not the domain itself.
     Below(String),

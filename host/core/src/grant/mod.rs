@@ -2,16 +2,24 @@
 //! It refuses to resolve names, open files or look at the environment.
 
 mod address;
+mod capability;
 mod host;
+mod mailbox;
 mod narrow;
+mod policy;
+#[cfg(test)]
+mod policy_tests;
 mod request;
 mod storage;
 #[cfg(test)]
 mod tests;
 
 pub use address::{is_global, is_metadata};
+pub use capability::{Asks, Capability, shut_imports};
 pub use host::{HostError, HostPattern, canonical_host};
-pub use request::{Denied, GrantError, PATTERNS_MAX, Request};
+pub use mailbox::{AddressError, AddressPattern};
+pub use policy::{Effective, Policy, PolicyError, Reach, effective};
+pub use request::{Denied, GrantError, PATTERNS_MAX, Request, allows_host, allows_name};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +47,11 @@ pub struct Grants {
     pub trigger_dags: Vec<String>,
     /// Secrets by name, each with the hosts it may be sent to.
     pub secrets: BTreeMap<String, Vec<String>>,
+    /// Addresses that mails may go to: `ml@example.com`, `*@example.com`, or `*` for any.
+    pub email: Vec<String>,
+    /// Bytes of the scratch folder that a command-line program may have; absent is no folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<u64>,
     /// Limits of one attempt; absent members take the host's defaults and can only lower them.
     pub limits: Limits,
 }

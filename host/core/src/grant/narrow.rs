@@ -1,6 +1,7 @@
 //! The intersection of two grants. Invariant: the result allows nothing that either of them denies.
 
 use super::host::HostPattern;
+use super::mailbox::AddressPattern;
 use super::storage::normalise_prefix;
 use super::{Grants, Limits, TrainingGrant};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,11 @@ impl Grants {
             dag_state: names(&self.dag_state, &other.dag_state),
             trigger_dags: names(&self.trigger_dags, &other.trigger_dags),
             secrets: secrets(&self.secrets, &other.secrets),
+            email: addresses(&self.email, &other.email),
+            scratch_bytes: self
+                .scratch_bytes
+                .zip(other.scratch_bytes)
+                .map(|(one, two)| one.min(two)),
             limits: Limits {
                 memory_bytes: lower(self.limits.memory_bytes, other.limits.memory_bytes),
                 log_bytes: lower(self.limits.log_bytes, other.limits.log_bytes),
@@ -96,6 +102,18 @@ fn prefixes(one: &[String], two: &[String]) -> Vec<String> {
         .filter(|prefix| !covered(prefix))
         .cloned()
         .collect()
+}
+
+fn addresses(one: &[String], two: &[String]) -> Vec<String> {
+    let parse = |texts: &[String]| -> Vec<AddressPattern> {
+        let parsed = texts.iter().map(|text| AddressPattern::parse(text));
+        parsed.filter_map(Result::ok).collect()
+    };
+    let (one, two) = (parse(one), parse(two));
+    let both = one
+        .iter()
+        .flat_map(|left| two.iter().filter_map(|right| left.intersect(right)));
+    sorted(both.map(|pattern| pattern.to_string()))
 }
 
 fn names(one: &[String], two: &[String]) -> Vec<String> {

@@ -3,6 +3,7 @@
 use super::Grants;
 use super::address::is_global;
 use super::host::{HostError, HostPattern, canonical_host};
+use super::mailbox::{AddressError, AddressPattern};
 use super::storage::{UriError, normalise_prefix, normalise_uri};
 use std::net::IpAddr;
 
@@ -31,6 +32,8 @@ pub enum Request<'a> {
     DagState(&'a str),
     /// A DAG whose runs are triggered.
     TriggerDag(&'a str),
+    /// A mail to an address.
+    Email(&'a str),
     /// To train.
     Training,
     /// A secret's value in a request to a host.
@@ -66,6 +69,9 @@ pub enum GrantError {
         /// What is wrong.
         source: HostError,
     },
+    /// In `email`.
+    #[error("grants.email: {0}")]
+    Email(#[from] AddressError),
     /// A list is too long.
     #[error(
         "grants.{place} has more than {PATTERNS_MAX} patterns; use a shorter prefix or *.domain"
@@ -108,6 +114,7 @@ impl Request<'_> {
             Self::Model(name) => format!("models: [{}]", quoted(name)),
             Self::DagState(name) => format!("dag_state: [{}]", quoted(name)),
             Self::TriggerDag(name) => format!("trigger_dags: [{}]", quoted(name)),
+            Self::Email(address) => format!("email: [{}]", quoted(address)),
             Self::Training => "training: {}".to_owned(),
             Self::Secret { name, host } => {
                 format!("secrets: {{{}: [{}]}}", quoted(name), quoted(host))
@@ -124,6 +131,7 @@ impl Request<'_> {
             Self::Model(name) => format!("changing model {name}"),
             Self::DagState(name) => format!("reading the run states of DAG {name}"),
             Self::TriggerDag(name) => format!("triggering runs of DAG {name}"),
+            Self::Email(address) => format!("mailing {address}"),
             Self::Training => "training".to_owned(),
             Self::Secret { name, host } => format!("sending secret {name} to {host}"),
         }
@@ -140,6 +148,7 @@ impl Grants {
             Request::Model(name) => self.allows_model(name),
             Request::DagState(name) => self.allows_dag_state(name),
             Request::TriggerDag(name) => self.allows_trigger(name),
+            Request::Email(address) => self.allows_email(address),
             Request::Training => self.training.is_some(),
             Request::Secret { name, host } => self.allows_secret(name, host),
         };
@@ -154,12 +163,12 @@ impl Grants {
 
     /// Whether `port` of `host` may be called. The address it resolves to is a second question: [`Grants::allows_address`].
     pub fn allows_http(&self, host: &str, port: u16) -> bool {
-        any_matches(&self.http, host, port)
+        allows_host(&self.http, host, port)
     }
 
     /// Whether `ip` may be connected to, once the host was allowed. An address outside the public internet must be
-    /// named literally by a grant; `localhost` may be named by its name.
-    pub fn allows_address(&self, host: &str, ip: IpAddr, port: u16) -> bool {
+    /// named literally by a grant: a name, `localhost` too, means what its resolver says today.
+    pub fn allows_address(&self, ip: IpAddr, port: u16) -> bool {
         if is_global(ip) {
             return true;
         }
@@ -167,17 +176,10 @@ impl Grants {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),
         };
-        let local = ip.to_canonical().is_loopback()
-            && canonical_host(host).is_ok_and(|host| host == "localhost");
         self.http
             .iter()
             .filter_map(|text| HostPattern::parse(text).ok())
-            .any(|pattern| {
-                (pattern.is_exactly(&literal) && pattern.matches(&literal, port))
-                    || (local
-                        && pattern.is_exactly("localhost")
-                        && pattern.matches("localhost", port))
-            })
+            .any(|pattern| pattern.is_exactly(&literal) && pattern.matches(&literal, port))
     }
 
     /// Whether `uri` may be read, or written. A URI outside the normal form is never allowed.
@@ -193,22 +195,30 @@ impl Grants {
 
     /// Whether the experiment called `name` may be logged to.
     pub fn allows_experiment(&self, name: &str) -> bool {
-        has(&self.tracking, name)
+        allows_name(&self.tracking, name)
     }
 
     /// Whether the registered model called `name` may be changed.
     pub fn allows_model(&self, name: &str) -> bool {
-        has(&self.models, name)
+        allows_name(&self.models, name)
     }
 
     /// Whether the run states of the DAG called `name` may be read.
     pub fn allows_dag_state(&self, name: &str) -> bool {
-        has(&self.dag_state, name)
+        allows_name(&self.dag_state, name)
     }
 
     /// Whether runs of the DAG called `name` may be triggered.
     pub fn allows_trigger(&self, name: &str) -> bool {
-        has(&self.trigger_dags, name)
+        allows_name(&self.trigger_dags, name)
+    }
+
+    /// Whether a mail may go to `address`, a bare `name@host`.
+    pub fn allows_email(&self, address: &str) -> bool {
+        self.email
+            .iter()
+            .filter_map(|text| AddressPattern::parse(text).ok())
+            .any(|pattern| pattern.matches(address))
     }
 
     /// The host patterns that secret `name` may be sent to; `None`: the secret is not granted.
@@ -223,7 +233,7 @@ impl Grants {
             _ => (host, 443),
         };
         self.secret_hosts(name)
-            .is_some_and(|hosts| any_matches(hosts, host, port))
+            .is_some_and(|hosts| allows_host(hosts, host, port))
     }
 
     /// Whether every pattern is well-formed; one that is not would silently allow nothing.
@@ -241,7 +251,11 @@ impl Grants {
                 })?;
             }
         }
+        for text in &self.email {
+            AddressPattern::parse(text)?;
+        }
         for (place, names) in [
+            ("email", &self.email),
             ("tracking", &self.tracking),
             ("models", &self.models),
             ("dag_state", &self.dag_state),
@@ -293,6 +307,10 @@ impl Grants {
                 training.threads
             )
         }));
+        all.extend(self.scratch_bytes.iter().map(|bytes| {
+            let mib = bytes.div_ceil(1 << 20);
+            format!("may give a program a scratch folder of up to {mib} MiB")
+        }));
         all.extend(each(
             &self.dag_state,
             "may read the run states of DAG",
@@ -303,6 +321,7 @@ impl Grants {
             "may trigger runs of DAG",
             "may trigger runs of any DAG",
         ));
+        all.extend(each(&self.email, "may mail", "may mail anybody"));
         all.extend(self.secrets.iter().map(|(name, hosts)| {
             format!(
                 "may send secret {name} to {} (and never sees its value)",
@@ -322,7 +341,8 @@ fn check_length(place: &str, patterns: &[String]) -> Result<(), GrantError> {
     })
 }
 
-fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {
+/// Whether one of these host patterns covers a port of a host. What is no pattern covers nothing.
+pub fn allows_host(patterns: &[String], host: &str, port: u16) -> bool {
     let Ok(host) = canonical_host(host) else {
         return false;
     };
@@ -331,6 +351,7 @@ fn any_matches(patterns: &[String], host: &str, port: u16) -> bool {
         .any(|text| HostPattern::parse(text).is_ok_and(|pattern| pattern.matches(&host, port)))
 }
 
-fn has(list: &[String], name: &str) -> bool {
+/// Whether a list of names covers a name; `*` is any.
+pub fn allows_name(list: &[String], name: &str) -> bool {
     list.iter().any(|own| own == "*" || own == name)
 }

@@ -288,25 +288,25 @@ fn a_private_address_is_reached_only_when_named_literally() {
         "mlflow.internal:5000",
         "10.0.0.5:5000",
         "localhost:8080",
+        "[::1]:8080",
         "*",
     ]);
-    assert!(grants.allows_address("example.com", ip("8.8.8.8"), 443));
-    assert!(grants.allows_address("mlflow.internal", ip("10.0.0.5"), 5000));
-    assert!(grants.allows_address("mlflow.internal", ip("::ffff:10.0.0.5"), 5000));
-    assert!(grants.allows_address("localhost", ip("127.0.0.1"), 8080));
-    assert!(grants.allows_address("localhost", ip("::1"), 8080));
-    for (host, address, port) in [
-        ("mlflow.internal", "10.0.0.6", 5000),
-        ("mlflow.internal", "10.0.0.5", 443),
-        ("example.com", "127.0.0.1", 443),
-        ("example.com", "127.0.0.1", 8080),
-        ("localhost", "127.0.0.1", 8081),
-        ("localhost", "10.0.0.1", 8080),
-        ("example.com", "169.254.169.254", 443),
+    assert!(grants.allows_address(ip("8.8.8.8"), 443));
+    assert!(grants.allows_address(ip("10.0.0.5"), 5000));
+    assert!(grants.allows_address(ip("::ffff:10.0.0.5"), 5000));
+    assert!(grants.allows_address(ip("::1"), 8080));
+    for (address, port) in [
+        ("10.0.0.6", 5000),
+        ("10.0.0.5", 443),
+        ("127.0.0.1", 443),
+        ("127.0.0.1", 8080),
+        ("::1", 8081),
+        ("10.0.0.1", 8080),
+        ("169.254.169.254", 443),
     ] {
         assert!(
-            !grants.allows_address(host, ip(address), port),
-            "{host} {address}:{port}"
+            !grants.allows_address(ip(address), port),
+            "{address}:{port}"
         );
     }
 }
@@ -454,6 +454,8 @@ fn permissions_read_as_sentences() {
         dag_state: vec!["daily".into()],
         trigger_dags: vec!["child".into()],
         secrets: [("hf".to_owned(), vec!["hf.co".to_owned()])].into(),
+        email: vec!["*@example.com".into(), "*".into()],
+        scratch_bytes: Some(64 << 20),
         limits: Limits::default(),
     };
     assert_eq!(
@@ -466,8 +468,11 @@ fn permissions_read_as_sentences() {
             "may log to any experiment",
             "may change model churn",
             "may train on this host, with up to 1 threads and 2048 MiB",
+            "may give a program a scratch folder of up to 64 MiB",
             "may read the run states of DAG daily",
             "may trigger runs of DAG child",
+            "may mail *@example.com",
+            "may mail anybody",
             "may send secret hf to hf.co (and never sees its value)",
         ]
     );
@@ -478,7 +483,9 @@ fn some_of(choices: &'static [&'static str]) -> impl Strategy<Value = Vec<String
     prop::collection::vec(prop::sample::select(choices).prop_map(str::to_owned), 0..4)
 }
 
-const HOSTS: &[&str] = &[
+pub(super) const HOSTS: &[&str] = &[
+    "localhost",
+    "localhost:8080",
     "a.com",
     "a.com:8080",
     "a.com:443",
@@ -495,7 +502,7 @@ const HOSTS: &[&str] = &[
     "bad host",
     "192.168.1.*",
 ];
-const PREFIXES: &[&str] = &[
+pub(super) const PREFIXES: &[&str] = &[
     "s3://d/",
     "s3://d/a/",
     "s3://d/a/b/",
@@ -506,27 +513,30 @@ const PREFIXES: &[&str] = &[
     "s3://d",
     "x",
 ];
-const NAMES: &[&str] = &["*", "one", "two"];
+pub(super) const NAMES: &[&str] = &["*", "one", "two"];
+pub(super) const ADDRESSES: &[&str] = &["*", "*@a.com", "*@b.org", "x@a.com", "y@a.com", "x", "*@"];
 
 prop_compose! {
-    fn any_grants()(
+    pub(super) fn any_grants()(
         http in some_of(HOSTS), storage in some_of(PREFIXES), storage_read in some_of(PREFIXES),
         tracking in some_of(NAMES), models in some_of(NAMES), dag_state in some_of(NAMES),
-        trigger_dags in some_of(NAMES),
+        trigger_dags in some_of(NAMES), email in some_of(ADDRESSES),
         threads in prop::option::of(1..9_u32), memory in prop::option::of(1..9_u64),
-        secret in prop::option::of(some_of(HOSTS)),
+        secret in prop::option::of(some_of(HOSTS)), scratch in prop::option::of(1..9_u64),
     ) -> Grants {
         Grants {
-            http, storage, storage_read, tracking, models, dag_state, trigger_dags,
+            http, storage, storage_read, tracking, models, dag_state, trigger_dags, email,
             training: threads.map(|threads| TrainingGrant { threads, memory_bytes: u64::from(threads) }),
             secrets: secret.map(|hosts| ("s".to_owned(), hosts)).into_iter().collect(),
+            scratch_bytes: scratch,
             limits: Limits { memory_bytes: memory, log_bytes: None, output_bytes: memory },
         }
     }
 }
 
-fn questions() -> Vec<Request<'static>> {
+pub(super) fn questions() -> Vec<Request<'static>> {
     let mut all = vec![Request::Training];
+    all.extend(["x@a.com", "y@a.com", "x@b.org", "z@c.net", "x"].map(Request::Email));
     for host in [
         "a.com",
         "b.a.com",
@@ -534,6 +544,7 @@ fn questions() -> Vec<Request<'static>> {
         "x.org",
         "10.0.0.1",
         "[::1]",
+        "localhost",
         "metadata",
     ] {
         all.extend([80, 443, 8080].map(|port| Request::Http { host, port }));
@@ -571,12 +582,22 @@ proptest! {
         }
         prop_assert!(both.limits.memory_bytes.unwrap_or(99) <= one.limits.memory_bytes.unwrap_or(99));
         prop_assert!(both.limits.output_bytes.unwrap_or(99) <= two.limits.output_bytes.unwrap_or(99));
+        let scratch = one.scratch_bytes.zip(two.scratch_bytes).map(|(one, two)| one.min(two));
+        prop_assert_eq!(both.scratch_bytes, scratch);
         if let Some(training) = &both.training {
             prop_assert!(training.threads <= one.training.as_ref().unwrap().threads);
             prop_assert!(training.threads <= two.training.as_ref().unwrap().threads);
         }
         prop_assert_eq!(&both, &two.narrow(&one));
         prop_assert_eq!(&both, &both.narrow(&both));
+        for host in ["a.com", "localhost", "10.0.0.1"] {
+            for (address, port) in [("10.0.0.1", 80), ("10.0.0.1", 8080), ("127.0.0.1", 8080), ("::1", 443)] {
+                let allows = |grants: &Grants| {
+                    grants.allows_http(host, port) && grants.allows_address(ip(address), port)
+                };
+                prop_assert!(!allows(&both) || (allows(&one) && allows(&two)), "{host} {address}:{port}");
+            }
+        }
     }
 
     #[test]

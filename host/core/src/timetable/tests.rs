@@ -35,6 +35,7 @@ fn dag(schedule: Schedule, zone: &str, kind: TimetableKind, start: Option<&str>)
         on_failure: Vec::new(),
         on_success: Vec::new(),
         deadlines: Vec::new(),
+        component: None,
         task_groups: Vec::new(),
         tasks: Vec::new(),
     }

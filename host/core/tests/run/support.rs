@@ -161,6 +161,7 @@ pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
         on_failure: Vec::new(),
         on_success: Vec::new(),
         deadlines: Vec::new(),
+        component: None,
         task_groups: Vec::new(),
         tasks,
     }

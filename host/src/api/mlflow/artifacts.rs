@@ -10,18 +10,8 @@ use serde_json::{Value, json};
 const BYTES: &str = "/api/2.0/mlflow-artifacts/artifacts/{*path}";
 
 pub(super) const ROUTES: &[Route] = &[
-    Route {
-        method: "PUT",
-        path: BYTES,
-        role: Operator,
-        action: Action::Upload(upload),
-    },
-    Route {
-        method: "GET",
-        path: BYTES,
-        role: Viewer,
-        action: Action::Download(download),
-    },
+    Route::bytes("PUT", BYTES, Operator, Action::Upload(upload)),
+    Route::bytes("GET", BYTES, Viewer, Action::Download(download)),
     Route::json("DELETE", BYTES, Operator, delete),
     Route::json("GET", "/api/2.0/mlflow-artifacts/artifacts", Viewer, list),
     Route::json("GET", "/api/2.0/mlflow/artifacts/list", Viewer, list_of_run),

@@ -16,7 +16,7 @@ use crate::tracking::ViewType;
 use serde_json::{Map, Value, json};
 
 /// Every route that needs a token, by noun.
-pub const ROUTES: [&[Route]; 7] = [
+pub(super) const ROUTES: [&[Route]; 7] = [
     experiments::ROUTES,
     runs::ROUTES,
     items::ROUTES,

@@ -5,6 +5,7 @@ mod calendar;
 mod dag_runs;
 mod dag_state;
 mod dataset;
+mod email;
 pub(super) mod http;
 mod human;
 mod log;

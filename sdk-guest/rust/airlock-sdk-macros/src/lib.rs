@@ -1,5 +1,7 @@
-//! The `#[operator]` attribute: turns a function into a type that `airlock_sdk::plugin!` can list.
+//! The attributes `#[operator]`, `#[task]` and `#[dag]`: turn functions into types that `airlock_sdk::plugin!` can list.
 //! It refuses signatures that the SDK cannot call, with the sentence that says what is expected.
+
+mod taskflow;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -16,6 +18,33 @@ pub fn operator(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let options = parse_macro_input!(arguments as Options);
     let function = parse_macro_input!(item as ItemFn);
     expand(&options, &function)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Makes a task of `fn name(argument: Type, ..., task: &Task) -> Result<T, TaskError>`.
+///
+/// Called inside a `#[dag]` it becomes a task of that DAG; what it returns there is a `Handle`, which other tasks can be given.
+/// Arguments are values, handles, or `template("{{ ... }}")`. Options are settings of a DAG file's task, `retries = 2`, which each
+/// call can change with `.set(...)`, and `name = "..."`. The first line of its doc comment is the summary.
+#[proc_macro_attribute]
+pub fn task(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let settings = parse_macro_input!(arguments as taskflow::Settings);
+    let function = parse_macro_input!(item as ItemFn);
+    taskflow::task(&settings, &function)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
+}
+
+/// Makes a DAG of `fn name()`, which calls tasks.
+///
+/// Options are settings of a DAG file as JSON: `schedule = "@daily"`, `tags = ["ml"]`, `params = {"rows": {"type": "integer"}}`,
+/// and `dag_id = "..."` (default: the function's name).
+#[proc_macro_attribute]
+pub fn dag(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let settings = parse_macro_input!(arguments as taskflow::Settings);
+    let function = parse_macro_input!(item as ItemFn);
+    taskflow::dag(&settings, &function)
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

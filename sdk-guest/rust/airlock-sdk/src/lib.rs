@@ -32,9 +32,11 @@
 pub mod bindings;
 
 pub mod calendar;
+pub mod dag;
 pub mod dag_runs;
 pub mod dag_state;
 pub mod dataset;
+pub mod email;
 mod error;
 pub mod http;
 pub mod human;
@@ -59,7 +61,7 @@ use bindings::airlock::operator as sys;
 #[cfg(not(target_family = "wasm"))]
 use testing::imports as sys;
 
-pub use airlock_sdk_macros::operator;
+pub use airlock_sdk_macros::{dag, operator, task};
 pub use bindings::airlock::operator::types::{CapabilityError, OperatorKind};
 pub use error::TaskError;
 pub use operator::{Operator, Registration, describe, run};
@@ -69,29 +71,56 @@ pub use {schemars, serde, serde_json};
 
 /// What nearly every operator needs.
 pub mod prelude {
-    pub use crate::{Outcome, Task, TaskError, debug, error, info, operator, warn};
+    pub use crate::dag::template;
+    pub use crate::{Outcome, Task, TaskError, dag, debug, error, info, operator, task, warn};
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};
     pub use serde_json::{Value, json};
 }
 
-/// Makes a component of the listed operators: `plugin!(operators: [hello])`, with `name: "..."` and `version: "..."` before
-/// them where they differ from the package's.
+/// The version of `airlock:operator` that this SDK is built against.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// What a component says about the SDK that built it: language, version of the SDK, version of the contract. The host reads it
+/// before it compiles anything.
+#[doc(hidden)]
+pub const STAMP_TEXT: &str = concat!("rust ", env!("CARGO_PKG_VERSION"), " ", "0.1.0");
+
+/// [`STAMP_TEXT`] as a section holds it.
+#[doc(hidden)]
+pub const STAMP: [u8; STAMP_TEXT.len()] = match STAMP_TEXT.as_bytes().first_chunk() {
+    Some(bytes) => *bytes,
+    None => [0; STAMP_TEXT.len()],
+};
+
+/// Makes a component of the listed operators and DAGs: `plugin!(operators: [hello], dags: [nightly])`, either of them alone, with
+/// `name: "..."` and `version: "..."` before them where they differ from the package's.
 #[macro_export]
 macro_rules! plugin {
-    (operators: [$($operator:path),+ $(,)?] $(,)?) => {
-        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: [$($operator),+]);
+    (operators: $($rest:tt)*) => {
+        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: $($rest)*);
     };
-    (name: $name:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
-        $crate::plugin!(name: $name, version: env!("CARGO_PKG_VERSION"), operators: [$($operator),+]);
+    (dags: $($rest:tt)*) => {
+        $crate::plugin!(name: env!("CARGO_PKG_NAME"), operators: [], dags: $($rest)*);
     };
-    (name: $name:expr, version: $version:expr, operators: [$($operator:path),+ $(,)?] $(,)?) => {
+    (name: $name:expr, operators: $($rest:tt)*) => {
+        $crate::plugin!(name: $name, version: env!("CARGO_PKG_VERSION"), operators: $($rest)*);
+    };
+    (name: $name:expr, version: $version:expr, operators: [$($operator:path),* $(,)?] $(,)?) => {
+        $crate::plugin!(name: $name, version: $version, operators: [$($operator),*], dags: []);
+    };
+    (name: $name:expr, version: $version:expr, operators: [$($operator:path),* $(,)?], dags: [$($dag:path),* $(,)?] $(,)?) => {
         #[doc(hidden)]
         pub struct AirlockPlugin;
 
         impl $crate::bindings::exports::airlock::operator::guest::Guest for AirlockPlugin {
             fn describe() -> $crate::bindings::airlock::operator::types::PluginInfo {
-                $crate::describe($name, $version, &[$($crate::Registration::of::<$operator>()),+])
+                $crate::describe(
+                    $name,
+                    $version,
+                    &[$($crate::Registration::of::<$operator>()),*],
+                    &[$($crate::dag::DagRegistration::of::<$dag>()),*],
+                )
             }
 
             fn run(
@@ -100,7 +129,11 @@ macro_rules! plugin {
                 $crate::bindings::airlock::operator::types::Outcome,
                 $crate::bindings::airlock::operator::types::TaskError,
             > {
-                $crate::run(context, &[$($crate::Registration::of::<$operator>()),+])
+                $crate::run(
+                    context,
+                    &[$($crate::Registration::of::<$operator>()),*],
+                    &[$($crate::dag::DagRegistration::of::<$dag>()),*],
+                )
             }
         }
 
@@ -109,6 +142,24 @@ macro_rules! plugin {
         mod airlock_exports {
             $crate::bindings::export_operator!(AirlockPlugin with_types_in $crate::bindings);
             use super::AirlockPlugin;
+
+            #[used]
+            #[unsafe(link_section = "airlock:sdk-version")]
+            static STAMP: [u8; $crate::STAMP.len()] = $crate::STAMP;
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stamp_names_the_contract_that_is_in_wit() {
+        let wit = include_str!("../../../../wit/world.wit");
+        let package = format!("package airlock:operator@{CONTRACT_VERSION};");
+        assert!(wit.starts_with(&package), "{package}");
+        assert!(STAMP_TEXT.ends_with(&format!(" {CONTRACT_VERSION}")));
+        assert_eq!(STAMP, STAMP_TEXT.as_bytes());
+    }
 }

@@ -1,6 +1,7 @@
 //! From a WIT call to a typed function and back. It refuses configs that do not fit, naming the member.
 
 use crate::bindings::airlock::operator::types as wit;
+use crate::dag::DagRegistration;
 use crate::{OperatorKind, Outcome, Task, TaskError};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -37,6 +38,11 @@ impl Registration {
             run: run_json::<O>,
         }
     }
+
+    /// The operator's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
 }
 
 fn info<O: Operator>() -> wit::OperatorInfo {
@@ -68,13 +74,35 @@ fn parse<T: DeserializeOwned>(config: &str) -> Result<T, TaskError> {
     })
 }
 
+/// The operators of a plugin, and those that the tasks of its DAGs run, each once.
+fn all(operators: &[Registration], dags: &[DagRegistration]) -> Vec<Registration> {
+    let mut all = operators.to_vec();
+    for operator in dags.iter().flat_map(|dag| dag.operators()) {
+        if !all.iter().any(|known| known.name == operator.name) {
+            all.push(operator);
+        }
+    }
+    all
+}
+
 /// What the component exports as `describe`.
-pub fn describe(name: &str, version: &str, operators: &[Registration]) -> wit::PluginInfo {
+pub fn describe(
+    name: &str,
+    version: &str,
+    operators: &[Registration],
+    dags: &[DagRegistration],
+) -> wit::PluginInfo {
     wit::PluginInfo {
         name: name.to_owned(),
         version: version.to_owned(),
-        operators: operators.iter().map(|operator| (operator.info)()).collect(),
-        dags: Vec::new(),
+        operators: all(operators, dags)
+            .iter()
+            .map(|operator| (operator.info)())
+            .collect(),
+        dags: dags
+            .iter()
+            .map(|dag| dag.document(name).to_string())
+            .collect(),
     }
 }
 
@@ -82,8 +110,10 @@ pub fn describe(name: &str, version: &str, operators: &[Registration]) -> wit::P
 pub fn run(
     context: wit::TaskContext,
     operators: &[Registration],
+    dags: &[DagRegistration],
 ) -> Result<wit::Outcome, wit::TaskError> {
     let (name, config, task) = Task::from_context(context)?;
+    let operators = all(operators, dags);
     let Some(operator) = operators.iter().find(|operator| operator.name == name) else {
         let known: Vec<&str> = operators.iter().map(|operator| operator.name).collect();
         return Err(TaskError::permanent(format!(

@@ -505,6 +505,18 @@ pub mod human {
     }
 }
 
+pub mod email {
+    use super::{Answer, answer};
+    use crate::email::Message;
+
+    pub fn send(message: &Message) -> Answer<()> {
+        answer("email", |state| {
+            state.mails.push(message.clone());
+            Ok(())
+        })
+    }
+}
+
 pub mod calendar {
     use super::{Answer, CapabilityError, answer, with};
     use crate::calendar::LocalTime;

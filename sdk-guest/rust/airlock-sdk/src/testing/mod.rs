@@ -12,6 +12,7 @@ pub use training::{TrainRequest, Trained};
 use crate::bindings::airlock::operator::types as wit;
 use crate::dag_runs::TriggerRequest;
 use crate::dataset::{Column, ColumnData};
+use crate::email::Message;
 use crate::http::{HttpError, Request, Response};
 use crate::log::Level;
 use crate::models::{ModelVersion, Stage};
@@ -50,6 +51,7 @@ pub(crate) struct State {
     dag_runs: BTreeMap<(String, String), String>,
     triggered: Vec<TriggerRequest>,
     questions: Vec<String>,
+    mails: Vec<Message>,
     answer: Option<String>,
     utc_offset: i64,
     not_latest: bool,
@@ -334,6 +336,11 @@ impl Host {
             .iter()
             .map(|text| serde_json::from_str(text));
         parsed.map(Result::unwrap_or_default).collect()
+    }
+
+    /// The mails that were handed in, in order.
+    pub fn mails(&self) -> Vec<Message> {
+        self.state.borrow().mails.clone()
     }
 
     /// Answers the next question.

@@ -1,0 +1,159 @@
+//! The log of a task instance: a part of one attempt's, the last one first, whatever its size. What a guest wrote is text and nothing
+//! else: escape sequences are taken out.
+
+use super::instance::Instance;
+use crate::app::{LogFile, LogPart};
+use crate::web::answer::{Answer, Refusal};
+use crate::web::visit::Visit;
+use crate::web::{ansi, layout, link, show};
+use maud::{Markup, html};
+
+/// Lines that a search shows.
+const FOUND_MAX: usize = 2_000;
+
+/// The file that is looked at, with its place in the list.
+fn chosen<'a>(
+    visit: &Visit,
+    files: &'a [LogFile],
+) -> Result<Option<(usize, &'a LogFile)>, Refusal> {
+    let number: u32 = visit.number("try", 0)?;
+    let place: usize = visit.number("file", usize::MAX)?;
+    if place != usize::MAX {
+        return Ok(files.get(place).map(|file| (place, file)));
+    }
+    let fits = |file: &LogFile| number == 0 || file.try_number == number;
+    Ok(files.iter().enumerate().rev().find(|(_, file)| fits(file)))
+}
+
+/// Where to read: nothing in the address is the end.
+fn begin(visit: &Visit) -> Result<Option<u64>, Refusal> {
+    match visit.option("from") {
+        "" => Ok(None),
+        _ => Ok(Some(visit.number("from", 0)?)),
+    }
+}
+
+pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
+    let instance = Instance::at(visit)?;
+    let files = visit.app.log_files(&instance.stream())?;
+    let body = match chosen(visit, &files)? {
+        None => layout::empty("Nothing was logged.", "A log is made with its first line."),
+        Some((place, file)) => {
+            let part = visit
+                .app
+                .log_part(&instance.stream(), file, begin(visit)?)?;
+            html! {
+                (choice(visit, &files, place))
+                (controls(visit, &instance, place, &part))
+                (lines(visit, &part))
+            }
+        }
+    };
+    Ok(instance.page(visit, "Log", &body)?.into())
+}
+
+/// The same part as plain text, for programs and for saving.
+pub(in crate::web) fn text(visit: &Visit) -> Result<Answer, Refusal> {
+    let instance = Instance::at(visit)?;
+    let files = visit.app.log_files(&instance.stream())?;
+    let Some((_, file)) = chosen(visit, &files)? else {
+        return Ok(Answer::Text(String::new()));
+    };
+    let part = visit
+        .app
+        .log_part(&instance.stream(), file, begin(visit)?)?;
+    Ok(Answer::Text(ansi::plain(&part.text).into_owned()))
+}
+
+fn choice(visit: &Visit, files: &[LogFile], current: usize) -> Markup {
+    html! {
+        nav.choices aria-label="Attempts" {
+            @for (place, file) in files.iter().enumerate() {
+                a href=(visit.with("file", &place.to_string())) aria-current=[(place == current).then_some("true")] {
+                    "try " (file.try_number) @if file.part != "1" { " · " (file.part) } " "
+                    span.faint { (show::bytes(file.bytes)) }
+                }
+            }
+        }
+    }
+}
+
+fn controls(visit: &Visit, instance: &Instance, place: usize, part: &LogPart) -> Markup {
+    let step = crate::app::LOG_PART_BYTES_MAX;
+    let before = part.from.saturating_sub(step).to_string();
+    let index = if instance.map_index < 0 {
+        String::new()
+    } else {
+        instance.map_index.to_string()
+    };
+    let text = link::query(
+        &format!("{}/log.txt", visit.path.trim_end_matches("/log")),
+        &[
+            ("map_index", &index),
+            ("file", &place.to_string()),
+            ("from", &part.from.to_string()),
+        ],
+    );
+    html! {
+        div.bar {
+            form.filters method="get" action=(visit.path) role="search" {
+                input type="hidden" name="map_index" value=(index);
+                input type="hidden" name="file" value=(place);
+                @if !visit.option("from").is_empty() { input type="hidden" name="from" value=(visit.option("from")); }
+                input type="search" name="q" value=(visit.option("q")) placeholder="Search this part" aria-label="Search this part of the log" data-search;
+                select name="level" aria-label="Level" data-submit {
+                    @for (level, name) in [("", "Every line"), ("WARN", "Warnings and errors"), ("ERROR", "Errors")] {
+                        option value=(level) selected[visit.option("level") == level] { (name) }
+                    }
+                }
+                button type="submit" { "Search" }
+            }
+            span.choices {
+                @if part.from > 0 {
+                    a href=(visit.with("from", "0")) { "Beginning" }
+                    a href=(visit.with("from", &before)) { "Earlier" }
+                }
+                @if part.to < part.bytes {
+                    a href=(visit.with("from", &part.to.to_string())) { "Later" }
+                    a href=(visit.with("from", "")) { "End" }
+                }
+                a href=(text) { "As text" }
+            }
+            span.faint { "bytes " (part.from) " to " (part.to) " of " (part.bytes) }
+        }
+    }
+}
+
+fn lines(visit: &Visit, part: &LogPart) -> Markup {
+    let (wanted, level) = (visit.option("q").to_lowercase(), visit.option("level"));
+    let text = ansi::plain(&part.text);
+    let fits = |line: &&str| {
+        let own = class(line);
+        let has_level = match level {
+            "WARN" => matches!(own, "warn" | "error"),
+            "ERROR" => own == "error",
+            _ => true,
+        };
+        has_level && (wanted.is_empty() || line.to_lowercase().contains(&wanted))
+    };
+    let is_search = !wanted.is_empty() || !level.is_empty();
+    let found: Vec<&str> = text.lines().filter(fits).collect();
+    html! {
+        @if is_search { p.count { (show::count(found.len(), "line")) " found in this part" @if found.len() > FOUND_MAX { ", the first " (FOUND_MAX) " are shown" } } }
+        pre.log tabindex="0" role="log" aria-label="Log" data-tail=[(part.to == part.bytes && !is_search).then_some("1")] {
+            @for line in found.iter().take(if is_search { FOUND_MAX } else { usize::MAX }) {
+                span class={"l l-" (class(line))} { (line) "\n" }
+            }
+        }
+    }
+}
+
+/// The level of a line, as the executor writes it behind the time.
+fn class(line: &str) -> &'static str {
+    match line.split_whitespace().nth(1) {
+        Some("ERROR") => "error",
+        Some("WARN") => "warn",
+        Some("DEBUG") => "debug",
+        _ => "info",
+    }
+}

@@ -1,0 +1,1 @@
+export { log } from "airlock:operator/log@0.1.0";

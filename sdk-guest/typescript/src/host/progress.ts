@@ -1,0 +1,1 @@
+export { isCancelled, report } from "airlock:operator/progress@0.1.0";
