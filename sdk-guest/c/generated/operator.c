@@ -248,6 +248,11 @@ extern void __wasm_import_airlock_operator_calendar_from_local(uint8_t *, size_t
 __attribute__((__import_module__("airlock:operator/calendar@0.1.0"), __import_name__("is-latest-interval")))
 extern void __wasm_import_airlock_operator_calendar_is_latest_interval(uint8_t *);
 
+// Imported Functions from `airlock:operator/email@0.1.0`
+
+__attribute__((__import_module__("airlock:operator/email@0.1.0"), __import_name__("send")))
+extern void __wasm_import_airlock_operator_email_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
 // Exported Functions from `airlock:operator/guest@0.1.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_airlock:operator/guest@0.1.0#describe")))
@@ -1702,6 +1707,23 @@ void airlock_operator_calendar_result_bool_capability_error_free(airlock_operato
   if (!ptr->is_err) {
   } else {
     airlock_operator_calendar_capability_error_free(&ptr->val.err);
+  }
+}
+
+void airlock_operator_email_capability_error_free(airlock_operator_email_capability_error_t *ptr) {
+  airlock_operator_types_capability_error_free(ptr);
+}
+
+void airlock_operator_email_message_free(airlock_operator_email_message_t *ptr) {
+  operator_list_string_free(&ptr->to);
+  operator_string_free(&ptr->subject);
+  operator_string_free(&ptr->body);
+}
+
+void airlock_operator_email_result_void_capability_error_free(airlock_operator_email_result_void_capability_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    airlock_operator_email_capability_error_free(&ptr->val.err);
   }
 }
 
@@ -5667,6 +5689,60 @@ bool airlock_operator_calendar_is_latest_interval(bool *ret, airlock_operator_ca
   }
   if (!result.is_err) {
     *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool airlock_operator_email_send(airlock_operator_email_message_t *message, airlock_operator_email_capability_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_airlock_operator_email_send((uint8_t *) ((*message).to).ptr, ((*message).to).len, (uint8_t *) ((*message).subject).ptr, ((*message).subject).len, (uint8_t *) ((*message).body).ptr, ((*message).body).len, ptr);
+  airlock_operator_email_result_void_capability_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      airlock_operator_types_capability_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.not_found = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.invalid = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.too_large = (uint64_t) (*((int64_t*) (ptr + 16)));
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.unavailable = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
     return 1;
   } else {
     *err = result.val.err;

@@ -1304,6 +1304,25 @@ typedef struct {
   } val;
 } airlock_operator_calendar_result_bool_capability_error_t;
 
+typedef airlock_operator_types_capability_error_t airlock_operator_email_capability_error_t;
+
+// A mail of plain text. The host says who sends it.
+typedef struct airlock_operator_email_message_t {
+  // Bare addresses, `name@host`; at most 50.
+  operator_list_string_t   to;
+  // One line; what is beyond 200 characters is cut.
+  operator_string_t   subject;
+  // At most 256 KiB.
+  operator_string_t   body;
+} airlock_operator_email_message_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    airlock_operator_email_capability_error_t err;
+  } val;
+} airlock_operator_email_result_void_capability_error_t;
+
 typedef airlock_operator_types_plugin_info_t exports_airlock_operator_guest_plugin_info_t;
 
 typedef airlock_operator_types_task_context_t exports_airlock_operator_guest_task_context_t;
@@ -1486,6 +1505,11 @@ extern bool airlock_operator_calendar_from_local(operator_string_t *date_time, o
 // Whether the run's data interval is the newest: the next one has not ended. A manual run, a run without an interval and one
 // whose interval has no length always are.
 extern bool airlock_operator_calendar_is_latest_interval(bool *ret, airlock_operator_calendar_capability_error_t *err);
+
+// Imported Functions from `airlock:operator/email@0.1.0`
+// Hands a mail in; returns when the server has taken it. An attempt may hand in 100 mails. `not-found`: the host has no mail
+// server; `unavailable`: the server may take it later. A mail that was handed in twice is sent twice.
+extern bool airlock_operator_email_send(airlock_operator_email_message_t *message, airlock_operator_email_capability_error_t *err);
 
 // Exported Functions from `airlock:operator/guest@0.1.0`
 void exports_airlock_operator_guest_describe(exports_airlock_operator_guest_plugin_info_t *ret);
@@ -1840,6 +1864,12 @@ void airlock_operator_calendar_result_local_time_capability_error_free(airlock_o
 void airlock_operator_calendar_result_datetime_capability_error_free(airlock_operator_calendar_result_datetime_capability_error_t *ptr);
 
 void airlock_operator_calendar_result_bool_capability_error_free(airlock_operator_calendar_result_bool_capability_error_t *ptr);
+
+void airlock_operator_email_capability_error_free(airlock_operator_email_capability_error_t *ptr);
+
+void airlock_operator_email_message_free(airlock_operator_email_message_t *ptr);
+
+void airlock_operator_email_result_void_capability_error_free(airlock_operator_email_result_void_capability_error_t *ptr);
 
 void exports_airlock_operator_guest_plugin_info_free(exports_airlock_operator_guest_plugin_info_t *ptr);
 
