@@ -65,13 +65,14 @@ pub fn read_dag(path: &Path) -> Result<(Dag, String, Vec<Diagnostic>), UserError
 }
 
 impl App {
-    /// Stores the DAG's version, and makes it the current one of its id.
+    /// Stores the DAG's version, pinned to its plugins as they are now, and makes it the current one of its id.
     pub fn register(
         &self,
-        dag: Dag,
+        mut dag: Dag,
         source: String,
         fileloc: &str,
     ) -> Result<RegisteredDag, UserError> {
+        dag.pins = self.pins(&dag);
         let version = digest(&dag);
         let old = self.dag_row(&dag.dag_id)?;
         let row = DagRow {
@@ -96,6 +97,7 @@ impl App {
         if is_known {
             return Ok(registered);
         }
+        self.keep_pinned(&dag)?;
         let version_row = DagVersionRow { dag, source };
         let version_write = RowWrite {
             key: version.to_vec(),

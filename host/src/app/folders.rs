@@ -111,6 +111,12 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
 }
 
+impl Watch {
+    pub(super) fn over(watcher: RecommendedWatcher) -> Self {
+        Self { _watcher: watcher }
+    }
+}
+
 impl App {
     /// Reads every file of the folders, then again whenever one is saved, until the `Watch` is dropped.
     pub fn follow_dags(self: &Arc<Self>, folders: DagFolders) -> Result<Watch, UserError> {
@@ -138,6 +144,8 @@ impl App {
         let mut known = Known::of(self)?;
         known.read(self, &folders, folders.files());
         known.forget_missing(self, &folders);
+        // Those that came from elsewhere.
+        self.renew_dags()?;
         let app = Arc::downgrade(self);
         let work = move || {
             while let Some(paths) = saved(&changes) {
@@ -150,7 +158,7 @@ impl App {
             .name("dag-folders".to_owned())
             .spawn(work)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?;
-        Ok(Watch { _watcher: watcher })
+        Ok(Watch::over(watcher))
     }
 
     /// Every file that could not be read, by path.
@@ -209,7 +217,9 @@ impl App {
 }
 
 /// The next files that were saved, moved or removed; none when the watcher is gone.
-fn saved(changes: &Receiver<notify::Result<notify::Event>>) -> Option<BTreeSet<PathBuf>> {
+pub(super) fn saved(
+    changes: &Receiver<notify::Result<notify::Event>>,
+) -> Option<BTreeSet<PathBuf>> {
     let mut paths = BTreeSet::new();
     let mut take = |event: notify::Result<notify::Event>| match event {
         Ok(event) if !matches!(event.kind, EventKind::Access(_)) => paths.extend(event.paths),

@@ -91,6 +91,7 @@ impl App {
         dag: &RegisteredDag,
         request: TriggerRequest,
     ) -> Result<RunId, UserError> {
+        let dag = &self.renewed(dag)?;
         let header = header(dag, request)?;
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
