@@ -22,6 +22,7 @@ mod pools;
 mod query;
 mod task_instances;
 mod tasks;
+mod tracking;
 mod tries;
 mod variables;
 mod xcoms;
@@ -59,6 +60,7 @@ pub(super) const ROUTES: &[&[Route]] = &[
     import_errors::ROUTES,
     event_logs::ROUTES,
     extras::ROUTES,
+    tracking::ROUTES,
 ];
 
 /// The map index of a task instance that is not mapped.
