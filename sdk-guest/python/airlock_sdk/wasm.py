@@ -7,6 +7,7 @@ import logging
 
 from componentize_py_types import Err
 from wit_world import exports
+from wit_world.imports import monotonic_clock, wall_clock
 from wit_world.imports import log as log_interface
 from wit_world.imports import progress as progress_interface
 from wit_world.imports import types
@@ -127,13 +128,24 @@ class _Handler(logging.Handler):
         _HOST.log(level if record.levelno >= logging.INFO else "debug", self.format(record))
 
 
+def _wall() -> int:
+    now = wall_clock.now()
+    return now.seconds * 1_000_000_000 + now.nanoseconds
+
+
+def _wait(nanoseconds: int) -> None:
+    with monotonic_clock.subscribe_duration(nanoseconds) as over:
+        over.block()
+
+
+_CLOCK = clocks.Clock(_wall, monotonic_clock.now, _wait)
 _HOST = WasmHost()
 _OUT, _ERR = _Lines("info"), _Lines("warn")
 
 
 def _begin(attempt) -> None:
     import sys
-    clocks.begin(attempt)
+    clocks.begin(attempt, _CLOCK)
     sys.stdout, sys.stderr = _OUT, _ERR
     logging.root.handlers[:] = [_Handler()]
     logging.root.setLevel(logging.INFO)
