@@ -21,32 +21,6 @@ REFUSED = 3
 """Exit code where the message on standard error is one for the author."""
 SKIPPED = ("vendor", "build", "dist", "node_modules", "venv", "tests", "__pycache__")
 MARK = "AIRLOCK-ERROR "
-CLOCKS = {
-    "io": """package wasi:io@0.2.0;
-
-interface poll {
-  resource pollable {
-    block: func();
-  }
-}
-""",
-    "clocks": """package wasi:clocks@0.2.0;
-
-interface wall-clock {
-  record datetime { seconds: u64, nanoseconds: u32 }
-  now: func() -> datetime;
-}
-
-interface monotonic-clock {
-  use wasi:io/poll@0.2.0.{pollable};
-  type instant = u64;
-  type duration = u64;
-  now: func() -> instant;
-  subscribe-duration: func(when: duration) -> pollable;
-}
-""",
-}
-"""WASI 0.2's clocks, as far as a task needs them; the rest of WASI is left out."""
 
 
 def files_of(path: pathlib.Path) -> tuple:
@@ -80,9 +54,7 @@ def read(folder: pathlib.Path, files: list) -> Found:
 
 def world(interfaces: set) -> str:
     """What the component imports: what every task may do, and what its files ask for."""
-    names = ["types", "log", "progress", "xcom", *sorted(interfaces)]
-    names += ["wasi:clocks/wall-clock@0.2.0", "wasi:clocks/monotonic-clock@0.2.0"]
-    lines = [f"  import {name};" for name in names]
+    lines = [f"  import {name};" for name in ("types", "log", "progress", "clock", "xcom", *sorted(interfaces))]
     return "package airlock:operator@0.1.0;\n\nworld python {\n" + "\n".join(lines) + "\n  export guest;\n}\n"
 
 
@@ -123,9 +95,6 @@ def build(source: pathlib.Path, out: pathlib.Path, name: str, contract: pathlib.
         sdk = pathlib.Path(__file__).resolve().parent.parent
         shutil.copytree(contract, stage / "wit")
         (stage / "wit" / "python.wit").write_text(world(found.interfaces))
-        for name, text in CLOCKS.items():
-            (stage / "wit" / "deps" / name).mkdir(parents=True)
-            (stage / "wit" / "deps" / name / f"{name}.wit").write_text(text)
         (stage / "app").mkdir()
         here = pathlib.PurePosixPath("source")
         shutil.copytree(folder, stage / here, ignore=_left_out) if source.is_dir() else _copy_beside(folder, stage / here, found, files)

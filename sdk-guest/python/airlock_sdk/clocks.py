@@ -1,5 +1,5 @@
-"""Clocks and chance in the component. Its Python has no system behind it: the time comes from WASI's clocks, which the component
-imports beside Airlock's interfaces, and `random` is seeded from the attempt, so that a retry differs and a replay does not. While the
+"""Clocks and chance in the component. Its Python has no system behind it: the time comes from the host's
+`clock`, and `random` is seeded from the attempt, so that a retry differs and a replay does not. While the
 component is built it is the time of the building."""
 
 import datetime as _datetime
@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import random as _random
+import tempfile
 import time as _time
 import types
 
@@ -106,6 +107,8 @@ def patch() -> None:
     logging.time = types.SimpleNamespace(time=time, time_ns=time_ns, strftime=_time.strftime, localtime=_time.localtime,
                                          gmtime=_time.gmtime, monotonic=monotonic)
     logging.Formatter.converter = staticmethod(_time.gmtime)
+    # A name that files may mention while they are loaded; there is no such folder.
+    tempfile.tempdir = "/tmp"
 
 
 def begin(attempt, clock: Clock) -> None:
@@ -119,11 +122,18 @@ def _no_files(path=None, *_, **__):
     raise FileNotFoundError(2, "there are no files in the sandbox; use airlock_sdk.storage", path)
 
 
-def close() -> None:
-    """The end of the building: from now on nothing is looked for in files."""
+def close(sources=()) -> None:
+    """The end of the building: from now on nothing is looked for in files. Tracebacks show the lines of `sources`."""
     import builtins
     import io
+    import linecache
     import sys
+    import tokenize
+    for path in sources:
+        lines = linecache.getlines(path)
+        # Without a time nobody looks whether the file has changed.
+        linecache.cache[path] = (len(lines), None, lines, path)
+    tokenize._builtin_open = _no_files
     for name in ("stat", "lstat", "listdir", "scandir", "open", "getcwd", "mkdir", "remove"):
         setattr(os, name, _no_files)
     builtins.open = io.open = io.open_code = _no_files

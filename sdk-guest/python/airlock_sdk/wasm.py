@@ -7,7 +7,7 @@ import logging
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.imports import monotonic_clock, wall_clock
+from wit_world.imports import clock as clock_interface
 from wit_world.imports import log as log_interface
 from wit_world.imports import progress as progress_interface
 from wit_world.imports import types
@@ -128,17 +128,7 @@ class _Handler(logging.Handler):
         _HOST.log(level if record.levelno >= logging.INFO else "debug", self.format(record))
 
 
-def _wall() -> int:
-    now = wall_clock.now()
-    return now.seconds * 1_000_000_000 + now.nanoseconds
-
-
-def _wait(nanoseconds: int) -> None:
-    with monotonic_clock.subscribe_duration(nanoseconds) as over:
-        over.block()
-
-
-_CLOCK = clocks.Clock(_wall, monotonic_clock.now, _wait)
+_CLOCK = clocks.Clock(clock_interface.now, clock_interface.monotonic, clock_interface.sleep)
 _HOST = WasmHost()
 _OUT, _ERR = _Lines("info"), _Lines("warn")
 
@@ -193,4 +183,4 @@ def describe_now() -> None:
     DESCRIBED.update(entry.described())
     for name in ("macros", "aio", "bash", "shell", "storage", "retry_policy", "human", "classic"):
         importlib.import_module(f"airlock_sdk.{name}")
-    clocks.close()
+    clocks.close(entry.LOADED)
