@@ -73,6 +73,7 @@ impl App {
         fileloc: &str,
     ) -> Result<RegisteredDag, UserError> {
         dag.pins = self.pins(&dag);
+        let _rows = self.dag_rows.lock();
         let version = digest(&dag);
         let old = self.dag_row(&dag.dag_id)?;
         let row = DagRow {
@@ -129,6 +130,7 @@ impl App {
 
     /// Stops or starts the making of runs.
     pub fn set_paused(&self, dag_id: &str, is_paused: bool) -> Result<(), UserError> {
+        let _rows = self.dag_rows.lock();
         let dag_id = self.dag(dag_id)?.dag.dag_id.clone();
         if let Some(row) = self.dag_row(&dag_id)? {
             self.put_dag_row(&DagRow { is_paused, ..row })?;

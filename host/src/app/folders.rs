@@ -67,7 +67,7 @@ impl DagFolders {
         files
     }
 
-    fn holds(&self, path: &Path) -> bool {
+    pub(super) fn holds(&self, path: &Path) -> bool {
         self.folders.iter().any(|folder| path.starts_with(folder))
     }
 }
@@ -121,6 +121,7 @@ impl App {
     /// Reads every file of the folders, then again whenever one is saved, until the `Watch` is dropped.
     pub fn follow_dags(self: &Arc<Self>, folders: DagFolders) -> Result<Watch, UserError> {
         let folders = folders.absolute()?;
+        self.dag_rows.follow(folders.clone());
         let (send, changes) = channel();
         let failed = |error: notify::Error| {
             UserError::new(
@@ -205,6 +206,7 @@ impl App {
 
     /// A DAG whose file went away, or came back.
     fn set_stale(&self, dag_id: &DagId, is_stale: bool) -> Result<(), UserError> {
+        let _rows = self.dag_rows.lock();
         let Some(row) = self.dag_row(dag_id)? else {
             return Ok(());
         };
@@ -279,7 +281,9 @@ impl Known {
             .collect();
         let other = self.dags.iter().find_map(|(file, theirs)| {
             let both = theirs.intersection(&ids).next()?;
-            (file != path && file.is_file()).then_some((file, both))
+            // A DAG that was deleted is free, though this has heard of it.
+            let is_there = || !matches!(app.dag_row(both), Ok(None));
+            (file != path && file.is_file() && is_there()).then_some((file, both))
         });
         if let Some((other, dag_id)) = other {
             let message = format!("{fileloc}: dag_id {dag_id} is taken by {}", other.display());

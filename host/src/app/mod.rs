@@ -13,6 +13,7 @@ mod dag_list;
 mod dag_runs;
 mod dag_versions;
 mod dags;
+mod deletions;
 mod experiments;
 mod feed;
 mod folders;
@@ -43,6 +44,7 @@ mod variables;
 pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
 pub use crate::executor::LogStream;
+pub use crate::lineage::LineageSettings;
 pub use crate::sandbox::Plugin;
 pub use crate::scheduler::{
     ChangedInstance, DagRow, ReplayedRun, RunRow, Selection, TaskInstanceRow, Version,
@@ -51,7 +53,7 @@ pub use crate::scheduler::{
 pub(crate) use crate::secrets::random;
 pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
 pub(crate) use crate::store::hex;
-pub use crate::traces::OtlpSettings;
+pub use crate::traces::{OtlpSettings, TraceParent};
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use attempts::{AttemptEnd, AttemptFact};
 pub use audit::{AuditDigest, AuditRow, ChangeNote};
@@ -62,6 +64,7 @@ pub use dag_files::{DagFile, ReadDag, is_component, split_dag};
 pub use dag_list::DagOverview;
 pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
+pub use deletions::DeletedDag;
 pub use experiments::{ArtifactRow, TrackingRunDetail};
 pub use feed::{CHANGES_KEPT_MAX, Changed, Feed, News, Topic};
 pub use folders::{DagFolders, ImportError, Watch};
@@ -77,10 +80,10 @@ pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
 pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
-pub use recent::RUNS_KEPT_MAX;
+pub use recent::{NewestRuns, RUNS_KEPT_MAX, newest_first};
 pub use retention::{Cleaned, RetentionPolicy};
 pub use run_inside::{InstanceRow, RunInside};
-pub use runs::{RunDetail, TriggerRequest, XComRow};
+pub use runs::{NOTE_CHARS_MAX, RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
 pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, TokenRow};
 pub use variables::VariableRow;
@@ -88,6 +91,7 @@ pub use variables::VariableRow;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStore, Outbox};
 use crate::gpus::GpuSource;
+use crate::lineage::WrongUrl;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
@@ -116,6 +120,7 @@ pub struct App {
     feed: Arc<Feed>,
     recent: recent::Recent,
     looks: looks::Looks,
+    dag_rows: deletions::DagRows,
     _scratch: Option<open::Scratch>,
 }
 
@@ -227,6 +232,13 @@ impl From<Unreadable> for UserError {
     }
 }
 
+impl From<WrongUrl> for UserError {
+    fn from(error: WrongUrl) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("openlineage_url = \"http://localhost:5000\" in airlock.toml sends lineage events to a consumer there")
+    }
+}
+
 impl From<CodecError> for UserError {
     fn from(error: CodecError) -> Self {
         Self::new(ErrorKind::Store, error)
@@ -246,7 +258,9 @@ impl From<SchedulerError> for UserError {
     fn from(error: SchedulerError) -> Self {
         let kind = match &error {
             SchedulerError::NotFound { .. } => ErrorKind::NotFound,
-            SchedulerError::Conflict { .. } | SchedulerError::Fenced => ErrorKind::Conflict,
+            SchedulerError::Conflict { .. }
+            | SchedulerError::HasRuns { .. }
+            | SchedulerError::Fenced => ErrorKind::Conflict,
             SchedulerError::Refused(_) => ErrorKind::Usage,
             SchedulerError::Store(_) => ErrorKind::Store,
             SchedulerError::Stopped => ErrorKind::Bug,

@@ -11,6 +11,7 @@ mod connections;
 mod dag_runs;
 mod dag_versions;
 mod dags;
+mod deletions;
 mod event_logs;
 mod extras;
 mod hitl;
@@ -48,6 +49,7 @@ pub(super) const ROUTES: &[&[Route]] = &[
     task_instances::ROUTES,
     tries::ROUTES,
     changes::ROUTES,
+    deletions::ROUTES,
     logs::ROUTES,
     xcoms::ROUTES,
     hitl::ROUTES,
