@@ -130,7 +130,7 @@ impl Dag {
         let is_own = |name: &OperatorName| self.component.as_ref().is_some_and(|own| own.has(name));
         run.chain(called)
             .filter(|operator| !is_own(operator))
-            .map(|operator| operator.plugin())
+            .map(OperatorName::plugin)
             .collect()
     }
 

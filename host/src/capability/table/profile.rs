@@ -116,7 +116,7 @@ impl Part {
                     return Cow::Borrowed(raw);
                 }
                 valid(array.nulls(), from, raw, |run| {
-                    buffer.extend_from_slice(run)
+                    buffer.extend_from_slice(run);
                 });
                 buffer.retain(|value| !value.is_nan());
             }
