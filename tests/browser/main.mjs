@@ -6,7 +6,11 @@
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { flows } from "./flows.mjs";
+import { flows as first, lastFlows } from "./flows.mjs";
+import { inputFlows } from "./flows_input.mjs";
+import { keyFlows } from "./flows_keys.mjs";
+import { liveFlows, restartFlow } from "./flows_live.mjs";
+import { logFlows } from "./flows_log.mjs";
 import { PATIENCE_MS, Service } from "./service.mjs";
 
 const need = (name) => {
@@ -19,6 +23,7 @@ const axe = load("axe-core").source;
 const shots = process.env.AIRLOCK_SCREENSHOTS;
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
+const flows = [...first, ...inputFlows, ...logFlows, ...keyFlows, ...liveFlows, ...lastFlows, restartFlow];
 const service = new Service(need("AIRLOCK_PROGRAM"));
 const found = [];
 let browser;

@@ -71,7 +71,7 @@ pub use folders::{DagFolders, ImportError, Watch};
 pub use health::{Health, PoolUse};
 pub use history::VersionRow;
 pub use import::{Exported, Imported, OnExisting};
-pub use log_parts::{LOG_PART_BYTES_MAX, LogFile, LogPart};
+pub use log_parts::{LOG_PART_BYTES_MAX, LOG_SEARCH_BYTES_MAX, LogFile, LogFound, LogPart};
 pub use looks::{ATTEMPTS_MAX, AttemptRow, Attempts, Cell, cells, worst};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
