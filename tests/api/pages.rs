@@ -259,6 +259,22 @@ fn ten_failed_logins_in_a_minute_are_the_last() {
     assert!([429, 401].contains(&statuses[10]), "{statuses:?}");
 }
 
+/// The cursor behind the change of this topic. Before it comes the change's line in the audit trail, and nothing else.
+fn behind(mut lines: impl Iterator<Item = String>, topic: &str) -> String {
+    loop {
+        let mut next = |name: &str| {
+            let found = lines.find_map(|line| line.strip_prefix(name).map(str::to_owned));
+            found.unwrap()
+        };
+        let (id, data) = (next("id: "), next("data: "));
+        if data.contains(topic) {
+            return id;
+        }
+        let audited = json!({"runs": [], "dags": [], "topics": ["audit"]});
+        assert_eq!(serde_json::from_str::<Value>(&data).unwrap(), audited);
+    }
+}
+
 #[test]
 fn the_stream_tells_what_changed_and_goes_on_from_a_cursor() {
     let airlock = Airlock::new();
@@ -279,21 +295,6 @@ fn the_stream_tells_what_changed_and_goes_on_from_a_cursor() {
         assert!(lines.by_ref().any(|line| line.contains("hello")));
         lines
     };
-    /// The cursor behind the change of this topic. Before it comes the change's line in the audit trail, and nothing else.
-    fn behind(mut lines: impl Iterator<Item = String>, topic: &str) -> String {
-        loop {
-            let mut next = |name: &str| {
-                let found = lines.find_map(|line| line.strip_prefix(name).map(str::to_owned));
-                found.unwrap()
-            };
-            let (id, data) = (next("id: "), next("data: "));
-            if data.contains(topic) {
-                return id;
-            }
-            let audited = json!({"runs": [], "dags": [], "topics": ["audit"]});
-            assert_eq!(serde_json::from_str::<Value>(&data).unwrap(), audited);
-        }
-    }
     let lines = follow("");
     airlock.ok(&["variables", "set", "one", "1"]);
     let id = behind(lines, "variables");
