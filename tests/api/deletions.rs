@@ -1,6 +1,6 @@
 //! What is deleted is gone with all that is its own, and nothing that goes on is lost.
 
-use crate::{Client, service};
+use crate::{Client, service, token};
 use airlock_tests::Airlock;
 use serde_json::{Value, json};
 
@@ -82,10 +82,7 @@ fn i41_a_run_is_deleted_once_it_has_ended_and_stays_deleted() {
     // What was acknowledged stays so.
     service.kill();
     let _service = airlock.serve_with(&["--listen", "127.0.0.1:0"]);
-    let client = Client {
-        address: Client::of(&airlock).address,
-        ..client
-    };
+    let client = Client::of(&airlock).with_token(&token(&airlock, "again", "admin"));
     assert_eq!(client.get(RUN).status, 404);
     // Its id and its date are free.
     let body = json!({"dag_run_id": "first", "logical_date": "2026-01-05T02:00:00Z"});
