@@ -1,7 +1,7 @@
 // The pages in a real browser: every flow, in light and dark, at three widths; no console error, no report of the content security
 // policy, no request elsewhere, no serious finding of axe, and no text that runs. Waits are for conditions, never for time.
 //
-// node tests/browser/main.mjs [--speeds] [FLOW]: needs AIRLOCK_PROGRAM, AIRLOCK_BROWSER_MODULES (a folder with playwright-core and axe-core) and
+// node tests/browser/main.mjs [--speeds] [FLOW|FLOW]: needs AIRLOCK_PROGRAM, AIRLOCK_BROWSER_MODULES (a folder with playwright-core and axe-core) and
 // AIRLOCK_CHROMIUM; `cargo xtask test` sets them. Screenshots go to the folder AIRLOCK_SCREENSHOTS, if it is set.
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -78,7 +78,7 @@ try {
   let count = 0;
   if (isMeasured) await measure(world);
   for (const [name, flow] of isMeasured ? [] : flows) {
-    if (wanted && !name.includes(wanted) && !name.startsWith("begin")) continue;
+    if (wanted && !wanted.split("|").some((part) => name.includes(part)) && !name.startsWith("begin")) continue;
     const begun = Date.now();
     const before = found.length;
     try {
