@@ -55,7 +55,7 @@ export const inputFlows = [
   ["what is gone meanwhile is said, not done twice", onPage(async (world, page) => {
     world.service.run("pools", "set", "shortlived", "3", "gone soon");
     await go(world, page, "/pools");
-    world.service.run("pools", "delete", "shortlived", "--yes");
+    world.service.run("pools", "delete", "shortlived");
     page.expected.push(404);
     const row = page.locator("tr", { hasText: "shortlived" });
     // The page hears of it, unless the press is quicker; either way the pool is not there afterwards.
@@ -89,26 +89,30 @@ export const inputFlows = [
     page.expected.push(400);
     const csrf = async () => page.evaluate(() => document.body.dataset.csrf);
     await go(world, page, "/variables");
-    const send = async (path, fields) => {
+    // Every fourth refusal is looked at as a page: each holds the whole text once more.
+    const send = async (path, fields, isShown) => {
       const answer = await page.request.post(`${world.service.url}${path}`, { form: { csrf: await csrf(), ...fields }, maxRedirects: 0 });
       assert.ok([303, 400].includes(answer.status()), `${path}: ${answer.status()}`);
       // What is refused is shown again, beside what was wrong: that page is looked at as one.
-      if (answer.status() === 400) await page.setContent(await answer.text()).catch(() => {});
-      await unhurt(page);
-      await go(world, page, path);
+      if (answer.status() === 400 && isShown) await shown.setContent(await answer.text(), { waitUntil: "commit" });
+      await unhurt(shown);
     };
+    const shown = await world.watched(world.context);
+    await go(world, shown, "/pools");
     for (const [place, text] of PAYLOADS.entries()) {
-      await send("/variables", { key: place % 2 ? text : `v${place}`, value: text, description: text });
+      await send("/variables", { key: place % 2 ? text : `v${place}`, value: text, description: text }, place % 4 === 3);
       if (place % 4 === 0) await send("/pools", { name: place % 8 ? text : `p${place}`, slots: "1", description: text });
       if (place % 4 === 1) await send("/connections", { conn_id: `c${place}`, id: `c${place}`, conn_type: text, type: text, host: text, login: text, schema: text, description: text, extra: text });
     }
-    assert.ok((await page.locator("main").innerText()).length > 0);
-    await go(world, page, "/audit");
+    await shown.close();
+    for (const path of ["/variables", "/pools", "/connections", "/audit"]) await go(world, page, path);
   })],
   ["hostile text in an address is text", onPage(async (world, page) => {
     page.expected.push(400, 404);
+    // Twelve at a time: an address holds them, and whichever of them ran would be seen.
+    const dozens = Array.from({ length: Math.ceil(PAYLOADS.length / 12) }, (_, place) => PAYLOADS.slice(12 * place, 12 * place + 12).join(" "));
     for (const path of ADDRESSES) {
-      for (const text of PAYLOADS) {
+      for (const text of dozens) {
         const address = path.replaceAll("@", encodeURIComponent(text.replaceAll("/", path.includes("=@") ? "/" : "-")));
         const answer = await page.goto(`${world.service.url}${address}`);
         assert.ok([200, 400, 404].includes(answer.status()), `${answer.status()} at ${address}`);

@@ -58,9 +58,9 @@ export const keyFlows = [
     await tabTo(page, "main a.button");
     await page.keyboard.press("Enter");
     await has(page, "This touches");
-    await tabTo(page, "main form button.primary, main form[action$='/change'] button");
+    await tabTo(page, "main form[method='post'] button.primary");
     await page.keyboard.press("Enter");
-    await page.waitForURL(/\/runs\/[^/]+$/);
+    await page.waitForURL(/\/tasks\/numbers$/);
   })],
   ["keyboard: g and a letter go to places, j and k to rows", onPage(async (world, page) => {
     await go(world, page, "/dags");

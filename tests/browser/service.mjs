@@ -60,8 +60,8 @@ export class Service {
   }
 
   /** Asks until the answer is as wanted: a condition, not a time. */
-  async until(words, wanted) {
-    const end = Date.now() + PATIENCE_MS;
+  async until(words, wanted, patience = PATIENCE_MS) {
+    const end = Date.now() + patience;
     let last;
     while (Date.now() < end) {
       last = JSON.parse(this.run(...words, "--json"));

@@ -96,7 +96,8 @@ fn controls(visit: &Visit, instance: &Instance, place: usize, part: &LogPart) ->
         &[
             ("map_index", &index),
             ("file", &place.to_string()),
-            ("from", &part.from.to_string()),
+            // A part begins behind the end of a line, so it is asked for from that end on.
+            ("from", &part.from.saturating_sub(1).to_string()),
         ],
     );
     html! {
@@ -164,7 +165,6 @@ fn search(visit: &Visit, instance: &Instance, file: &LogFile) -> Result<LogFound
 }
 
 fn found(visit: &Visit, place: usize, found: &LogFound, bytes: u64) -> Markup {
-    // A part begins behind the end of a line, so it is asked for from that end on.
     let before = |begin: u64| begin.saturating_sub(1).to_string();
     html! {
         p.count {

@@ -48,7 +48,7 @@ async function refresh() {
       const main = next.getElementById("main");
       if (main) morph(document.getElementById("main"), main);
       body.dataset.csrf = next.body.dataset.csrf || "";
-      say("live", false);
+      if (source?.readyState === EventSource.OPEN) say("live", false);
     } while (again);
   } catch {
     say("no connection: shown as it was", true);
