@@ -124,6 +124,7 @@ def _no_files(path=None, *_, **__):
 
 def close(sources=()) -> None:
     """The end of the building: from now on nothing is looked for in files. Tracebacks show the lines of `sources`."""
+    import _io
     import builtins
     import io
     import linecache
@@ -136,6 +137,7 @@ def close(sources=()) -> None:
     tokenize._builtin_open = _no_files
     for name in ("stat", "lstat", "listdir", "scandir", "open", "getcwd", "mkdir", "remove"):
         setattr(os, name, _no_files)
-    builtins.open = io.open = io.open_code = _no_files
+    # What loads modules, and so a traceback that looks for lines, opens by `_io`.
+    builtins.open = io.open = io.open_code = _io.open = _io.open_code = _no_files
     sys.path[:] = []
     sys.meta_path[:] = [one for one in sys.meta_path if getattr(one, "__name__", "") != "PathFinder"]
