@@ -97,6 +97,8 @@ def patch() -> None:
     _time.monotonic = _time.perf_counter = _time.process_time = monotonic
     _time.monotonic_ns = _time.perf_counter_ns = _time.process_time_ns = monotonic_ns
     _time.gmtime, _time.ctime = _of_now(_time.gmtime), _of_now(_time.ctime)
+    _time.get_clock_info = lambda name: types.SimpleNamespace(
+        implementation="airlock", monotonic=name != "time", adjustable=name == "time", resolution=1e-9)
     # There is one zone, UTC.
     _time.localtime = _time.gmtime
     _time.strftime = lambda form, of=None: strftime(form, of or _time.gmtime())

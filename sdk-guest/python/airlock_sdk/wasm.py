@@ -13,7 +13,7 @@ from wit_world.imports import progress as progress_interface
 from wit_world.imports import types
 from wit_world.imports import xcom as xcom_interface
 
-from . import clocks, entry, errors, host, run
+from . import aio, clocks, entry, errors, host, run
 
 _ERRORS = {"Denied": errors.Denied, "NotFound": errors.NotFound, "Invalid": errors.Invalid, "TooLarge": errors.TooLarge,
            "Conflict": errors.Conflict, "Unavailable": errors.Unavailable}
@@ -181,6 +181,7 @@ DESCRIBED: dict = {}
 def describe_now() -> None:
     """Makes `DESCRIBED` of what was loaded."""
     DESCRIBED.update(entry.described())
-    for name in ("macros", "aio", "bash", "shell", "storage", "retry_policy", "human", "classic"):
+    for name in ("macros", "bash", "shell", "storage", "retry_policy", "human", "classic"):
         importlib.import_module(f"airlock_sdk.{name}")
+    aio.patch()
     clocks.close(entry.LOADED)
