@@ -1,4 +1,4 @@
-// Logs: of any size, searched as a whole, read part by part without losing a line.
+// Logs: of any size, searched as a whole.
 import assert from "node:assert/strict";
 import { closeSync, existsSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -55,18 +55,6 @@ export const logFlows = [
     await has(page, "line 600000 the needle");
     const first = await page.locator(".l").first().innerText();
     assert.ok(first.includes("line 600000 the needle"), first);
-  })],
-  ["a log is read part by part, and no line is lost between two", onPage(async (world, page) => {
-    await go(world, page, `${world.log}?from=0`);
-    const number = (text) => Number(text.match(/line (\d+)/)?.[1]);
-    for (let part = 0; part < 3; part += 1) {
-      const last = number(await page.locator(".l").last().innerText());
-      await page.getByRole("link", { name: "Later", exact: true }).click();
-      await page.waitForFunction((wanted) => document.querySelector(".l")?.textContent.includes(`line ${wanted} `), last + 1);
-    }
-    const first = number(await page.locator(".l").first().innerText());
-    await page.getByRole("link", { name: "Earlier", exact: true }).click();
-    await page.waitForFunction((wanted) => [...document.querySelectorAll(".l")].at(-1).textContent.includes(`line ${wanted} `), first - 1);
   })],
   ["warnings alone are counted over the whole log, and shown up to a limit", onPage(async (world, page) => {
     await go(world, page, world.log);
