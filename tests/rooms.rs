@@ -216,6 +216,21 @@ const WALLS: &[Wall] = &[
         rule: "metrics are folded from what was committed: who asks for them is not their concern",
     },
     Wall {
+        room: "host/src/lineage",
+        forbidden: &[
+            "axum",
+            "sled",
+            "wasmtime",
+            "crate::sandbox",
+            "crate::capability",
+            "crate::executor",
+            "crate::api",
+            "crate::app",
+            "crate::cli",
+        ],
+        rule: "lineage events are made of durable runs, and change nothing",
+    },
+    Wall {
         room: "host/src/traces",
         forbidden: &[
             "axum",

@@ -11,6 +11,7 @@ pub mod email;
 pub mod error;
 pub mod executor;
 pub mod gpus;
+pub mod lineage;
 pub mod metrics;
 pub mod native;
 pub mod plugins;

@@ -279,8 +279,8 @@ fn what_is_wrong_is_told_as_a_problem_with_what_to_do() {
         ),
         (
             "PATCH",
-            &format!("{runs}/first"),
-            json!({"note": "later"}),
+            &format!("{runs}/first/taskInstances/load"),
+            json!({"new_state": "success", "note": "later"}),
             501,
         ),
         (

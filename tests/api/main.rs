@@ -2,8 +2,11 @@
 
 mod airflow;
 mod artifacts;
+mod audit;
 mod client;
+mod deletions;
 mod guard;
+mod lineage;
 mod listen;
 mod pages;
 mod registry;

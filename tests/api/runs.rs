@@ -310,3 +310,44 @@ fn models_that_older_clients_log_are_listed_in_their_tag() {
         json!([{"artifact_path": "one"}, {"artifact_path": "two"}])
     );
 }
+
+#[test]
+fn experiments_runs_and_models_are_listed_in_airlocks_style_too() {
+    let airlock = Airlock::new();
+    let (_service, client) = service(&airlock);
+    let id = experiment(&client, "churn");
+    let ids: Vec<String> = (0..3)
+        .map(|number| {
+            let made = run(&client, &id);
+            let run_id = made["info"]["run_id"].as_str().unwrap().to_owned();
+            let metric = json!({"run_id": run_id, "key": "auc", "value": 0.7 + 0.1 * f64::from(number), "timestamp": 1});
+            client.ok("POST", "/api/2.0/mlflow/runs/log-metric", &metric);
+            run_id
+        })
+        .collect();
+    let named = json!({"name": "churn_prediction"});
+    client.ok("POST", "/api/2.0/mlflow/registered-models/create", &named);
+    let get = |path: &str| client.ok("GET", &format!("/api/v2/airlock/{path}"), &Value::Null);
+    let listed = get("experiments?filter=name%20%3D%20'churn'");
+    assert_eq!(listed["total_entries"], 1);
+    assert_eq!(listed["experiments"][0]["experiment_id"], id);
+    let search = format!(
+        "experiments/{id}/runs?limit=1&order_by=metrics.auc%20DESC&filter=metrics.auc%20%3E%200.75"
+    );
+    let first = get(&search);
+    assert_eq!(first["runs"][0]["run_id"], ids[2]);
+    let token = first["next_page_token"].as_str().unwrap();
+    let second = get(&format!("{search}&page_token={token}"));
+    assert_eq!(second["runs"][0]["run_id"], ids[1]);
+    assert_eq!(second["next_page_token"], Value::Null);
+    assert_eq!(
+        get(&format!("trackingRuns/{}", ids[0]))["run"]["run_id"],
+        ids[0]
+    );
+    assert_eq!(get("models")["models"][0]["name"], "churn_prediction");
+    assert_eq!(get("models/churn_prediction")["versions"], json!([]));
+    for missing in ["experiments/77/runs", "trackingRuns/77", "models/none"] {
+        let answer = client.get(&format!("/api/v2/airlock/{missing}"));
+        assert_eq!(answer.status, 404, "{missing}");
+    }
+}

@@ -32,8 +32,8 @@ fn a_token_is_shown_once_and_its_secret_is_nowhere_in_the_data_folder() {
     assert_eq!(
         names,
         [
-            (&json!("admin"), &json!("admin"), &json!("tester")),
-            (&json!("ci"), &json!("operator"), &json!("tester"))
+            (&json!("admin"), &json!("admin"), &json!("cli:tester")),
+            (&json!("ci"), &json!("operator"), &json!("cli:tester"))
         ]
     );
     assert!(service.stop().success());

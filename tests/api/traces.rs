@@ -12,7 +12,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A collector, and the bodies that it was sent.
-fn collector() -> (String, Receiver<(String, Value)>) {
+pub(crate) fn collector() -> (String, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (send, bodies) = channel();
@@ -144,6 +144,63 @@ fn i20_a_run_is_a_trace_and_each_attempt_a_span_of_it() {
     let (_, again) = bodies.recv_timeout(PATIENCE).unwrap();
     let second = &again["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
     assert_ne!(second["traceId"], root["traceId"]);
+}
+
+#[test]
+fn i43_a_run_is_a_part_of_the_trace_of_whoever_asked_and_says_so_to_whom_its_tasks_ask() {
+    let airlock = Airlock::new();
+    let (hook, asked) = collector();
+    let address = hook.strip_prefix("http://").unwrap();
+    airlock.dag_file(&json!({
+        "dag_id": "traced", "grants": {"http": [address]},
+        "tasks": [{"task_id": "tell", "operator": "notify.webhook", "config": {"url": hook, "payload": {"a": 1}}}],
+    }));
+    let (url, bodies) = collector();
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str())];
+    let _service = airlock.serve_in(&environment, &["--listen", "127.0.0.1:0"]);
+    let client = Client::of(&airlock).with_token(&token(&airlock, "driver", "operator"));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let trigger = |parent: &str, run_id: &str| {
+        let lines = format!("Host: {}\r\ntraceparent: {parent}\r\n", client.address);
+        let body = json!({"dag_run_id": run_id}).to_string();
+        let path = "/api/v2/dags/traced/dagRuns";
+        let answer = client.send_with(&lines, "POST", path, body.as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    let header = |head: &str| {
+        let line = head.to_ascii_lowercase();
+        let mut lines = line
+            .lines()
+            .filter_map(|line| line.strip_prefix("traceparent: "));
+        lines.next().unwrap().to_owned()
+    };
+    let spans = |body: &Value| body["resourceSpans"][0]["scopeSpans"][0]["spans"].clone();
+    trigger(&format!("00-{trace}-00f067aa0ba902b7-01"), "first");
+    let (head, _) = asked.recv_timeout(PATIENCE).unwrap();
+    let (_, body) = bodies.recv_timeout(PATIENCE).unwrap();
+    let sent = spans(&body);
+    assert_eq!(
+        (
+            &sent[0]["traceId"],
+            &sent[0]["parentSpanId"],
+            &sent[1]["traceId"]
+        ),
+        (&json!(trace), &json!("00f067aa0ba902b7"), &json!(trace))
+    );
+    let own = sent[1]["spanId"].as_str().unwrap();
+    assert_eq!(header(&head), format!("00-{trace}-{own}-01"));
+    // One that is not as W3C says is as if it were not there.
+    trigger("00-wrong", "second");
+    let (head, _) = asked.recv_timeout(PATIENCE).unwrap();
+    let (_, body) = bodies.recv_timeout(PATIENCE).unwrap();
+    let sent = spans(&body);
+    assert!(sent[0]["parentSpanId"].is_null());
+    let (trace, own) = (&sent[1]["traceId"], &sent[1]["spanId"]);
+    let text = |id: &Value| id.as_str().unwrap().to_owned();
+    assert_eq!(
+        header(&head),
+        format!("00-{}-{}-01", text(trace), text(own))
+    );
 }
 
 #[test]

@@ -1,35 +1,16 @@
 // DAGs that hold what pages show: groups, mapped tasks, branches, failures, waits, questions, params, and hostile text wherever text is free.
 
-/** Each would call `window.hurt()` where a browser took it for more than text. */
-export const PAYLOADS = [
-  "<script>hurt()</script>",
-  "<img src=x onerror=hurt()>",
-  "\"><svg onload=hurt()>",
-  "'><body onload=hurt()>",
-  "<iframe srcdoc='<script>parent.hurt()</script>'></iframe>",
-  "javascript:hurt()",
-  "</title><script>hurt()</script>",
-  "</textarea><script>hurt()</script>",
-  "<a href=javascript:hurt()>x</a>",
-  "<style>@import 'http://evil.example/x.css';</style>",
-  "<math><mtext></form><form><mglyph><svg><mtext><style><path id='</style><img onerror=hurt() src>'>",
-  "${hurt()}{{7*7}}<%= hurt() %>",
-  "\" autofocus onfocus=hurt() x=\"",
-  "<details open ontoggle=hurt()>",
-  "&lt;script&gt;hurt()&lt;/script&gt;&#60;script&#62;",
-  "<svg><use href='data:image/svg+xml,<svg id=x xmlns=\"http://www.w3.org/2000/svg\"><script>hurt()</script></svg>#x'/></svg>",
-  "<link rel=stylesheet href=http://evil.example/x.css>",
-  "<base href=http://evil.example/>",
-  "<meta http-equiv=refresh content='0;url=http://evil.example/'>",
-  "<object data='data:text/html,<script>parent.hurt()</script>'></object>",
-];
+import { PAYLOADS } from "./payloads.mjs";
+
+/** The same in a field that is a template, where braces would be code. */
+const WRITTEN = PAYLOADS.map((text) => (text.includes("{{") ? `{% raw %}${text}{% endraw %}` : text));
 
 const json = (value) => JSON.stringify(value);
 
 /** The text of every DAG file, by name. */
 export function dags() {
   const tags = PAYLOADS.slice(0, 4);
-  const config = { value: Object.fromEntries(PAYLOADS.map((text, place) => [`p${place}`, text])) };
+  const config = { value: Object.fromEntries(WRITTEN.map((text, place) => [`p${place}`, text])) };
   const big = Array.from({ length: 200 }, (_, place) => ({ task_id: `t${String(place).padStart(3, "0")}`, operator: "probe", depends_on: place < 10 ? [] : [`t${String(place - 10).padStart(3, "0")}`] }));
   return {
     hello: json({
@@ -48,11 +29,11 @@ export function dags() {
       ] }],
     }),
     hostile: json({ dag_id: "hostile", dag_display_name: PAYLOADS[0], description: PAYLOADS.join(" "), doc_md: PAYLOADS.join("\n"), tags, default_args: { owner: PAYLOADS[2] },
-      params: Object.fromEntries(PAYLOADS.slice(0, 6).map((text, place) => [`q${place}`, { type: "string", default: text, title: text, description: text }])),
+      params: Object.fromEntries(PAYLOADS.map((text, place) => [`q${place}`, { type: "string", default: text, title: text, description: text }])),
       tasks: [
         { task_id: "push", operator: "probe", config, doc_md: PAYLOADS.join("\n") },
-        { task_id: "each", operator: "probe", depends_on: ["push"], expand: { value: PAYLOADS } },
-        { task_id: "logs", operator: "branch", config: { choose: [...PAYLOADS, "\u001b[31mred\u001b[0m", "\u202eturned"] } },
+        { task_id: "each", operator: "probe", depends_on: ["push"], expand: { value: WRITTEN } },
+        { task_id: "logs", operator: "branch", config: { choose: [...WRITTEN, "\u001b[31mred\u001b[0m", "\u202eturned"] } },
         { task_id: "wrong", operator: "probe", depends_on: ["push"], config: { result: PAYLOADS[1] } },
       ] }),
     failing: json({ dag_id: "failing", tags: ["example"], tasks: [
@@ -62,7 +43,8 @@ export function dags() {
     ] }),
     holding: json({ dag_id: "holding", tasks: [{ task_id: "holds", operator: "probe", pool: "narrow", config: { sleep: "6h" } }] }),
     waiting: json({ dag_id: "waiting", tasks: [{ task_id: "first", operator: "probe" }, { task_id: "waits", operator: "probe", depends_on: ["first"], pool: "narrow" }] }),
-    asking: json({ dag_id: "asking", tasks: [{ task_id: "ask", operator: "human.approval", config: { subject: `Deploy? ${PAYLOADS[0]}`, body: PAYLOADS.join("\n") } }] }),
+    asking: json({ dag_id: "asking", tasks: [{ task_id: "ask", operator: "human.approval", config: { subject: `Deploy? ${PAYLOADS[0]}`, body: WRITTEN.join("\n") } }] }),
+    talks: json({ dag_id: "talks", tasks: [{ task_id: "say", operator: "branch", config: { choose: ["a log has a first line"] } }] }),
     big: json({ dag_id: "big", max_active_tasks: 16, tasks: big }),
   };
 }

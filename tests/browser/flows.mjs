@@ -1,7 +1,7 @@
 // What a person does in the pages, one flow after another on one service: later ones find what earlier ones did.
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { PAYLOADS } from "./dags.mjs";
+import { PAYLOADS } from "./payloads.mjs";
 
 let page;
 let tracked;
@@ -168,7 +168,7 @@ export const flows = [
     await page.getByRole("searchbox").fill("going on");
     await press("Search");
     await page.waitForURL(/q=going/);
-    await has("1 line found in this part");
+    await has("1 line found");
     // A text has no icon of its own, so the browser may ask for one.
     page.expected.push(404);
     await page.goto(`${world.service.url}/dags/hostile/runs/latest/tasks/logs/log.txt`);
@@ -273,6 +273,10 @@ export const flows = [
     await page.keyboard.press("m");
     await page.waitForURL(/\/models/);
   }],
+];
+
+/** After all the others: they look at what those left, and end sessions. */
+export const lastFlows = [
   ["every page, light and dark, wide and narrow, has no serious finding of axe and runs no text", async (world) => {
     for (const [name, path] of pages()) {
       for (const [theme, width] of [["light", 1280], ["dark", 820], ["dark", 390]]) {

@@ -1,13 +1,18 @@
 // The pages in a real browser: every flow, in light and dark, at three widths; no console error, no report of the content security
 // policy, no request elsewhere, no serious finding of axe, and no text that runs. Waits are for conditions, never for time.
 //
-// node tests/browser/main.mjs [FLOW]: needs AIRLOCK_PROGRAM, AIRLOCK_BROWSER_MODULES (a folder with playwright-core and axe-core) and
+// node tests/browser/main.mjs [--speeds] [FLOW|FLOW]: needs AIRLOCK_PROGRAM, AIRLOCK_BROWSER_MODULES (a folder with playwright-core and axe-core) and
 // AIRLOCK_CHROMIUM; `cargo xtask test` sets them. Screenshots go to the folder AIRLOCK_SCREENSHOTS, if it is set.
 import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { flows } from "./flows.mjs";
+import { flows as first, lastFlows } from "./flows.mjs";
+import { inputFlows } from "./flows_input.mjs";
+import { keyFlows } from "./flows_keys.mjs";
+import { liveFlows } from "./flows_live.mjs";
+import { logFlows } from "./flows_log.mjs";
 import { PATIENCE_MS, Service } from "./service.mjs";
+import { measure } from "./speeds.mjs";
 
 const need = (name) => {
   if (!process.env[name]) throw new Error(`${name} is not set; \`cargo xtask test\` sets it`);
@@ -19,6 +24,8 @@ const axe = load("axe-core").source;
 const shots = process.env.AIRLOCK_SCREENSHOTS;
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
+const isMeasured = process.argv.includes("--speeds");
+const flows = [...first, ...inputFlows, ...logFlows, ...keyFlows, ...liveFlows, ...lastFlows];
 const service = new Service(need("AIRLOCK_PROGRAM"));
 const found = [];
 let browser;
@@ -67,10 +74,11 @@ try {
   const plain = await browser.newContext({ javaScriptEnabled: false });
   const world = { service, token, viewer, context, plain, watched, check, shots, found };
   if (shots) mkdirSync(shots, { recursive: true });
-  const wanted = process.argv[2];
+  const wanted = process.argv.slice(2).find((word) => !word.startsWith("--"));
   let count = 0;
-  for (const [name, flow] of flows) {
-    if (wanted && !name.includes(wanted) && !name.startsWith("begin")) continue;
+  if (isMeasured) await measure(world);
+  for (const [name, flow] of isMeasured ? [] : flows) {
+    if (wanted && !wanted.split("|").some((part) => name.includes(part)) && !name.startsWith("begin")) continue;
     const begun = Date.now();
     const before = found.length;
     try {
@@ -82,8 +90,8 @@ try {
     count += 1;
     console.log(`${found.length === before ? "ok  " : "BAD "} ${name} (${Date.now() - begun} ms)`);
   }
-  console.log(`${count} flows, ${found.length} findings`);
-  if (count === 0) found.push("no flow was carried out");
+  if (!isMeasured) console.log(`${count} flows, ${found.length} findings`);
+  if (count === 0 && !isMeasured) found.push("no flow was carried out");
 } finally {
   await browser?.close();
   service.stop();

@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { PAYLOADS, broken, dags } from "./dags.mjs";
+import { broken, dags } from "./dags.mjs";
+import { NAMES, PAYLOADS } from "./payloads.mjs";
 
 /** Nothing that is waited for takes longer, even on a busy machine. */
 export const PATIENCE_MS = Number(process.env.AIRLOCK_PATIENCE_MS ?? 90_000);
@@ -19,11 +20,11 @@ export class Service {
   }
 
   /** Starts it and waits until it says that it is ready. */
-  async start() {
+  async start(port = 0) {
     const environment = { ...process.env };
     for (const name of Object.keys(environment)) if (name.startsWith("AIRLOCK_")) delete environment[name];
     this.environment = environment;
-    this.child = spawn(this.program, ["serve", "--quiet", "--dags", "dags", "--listen", "127.0.0.1:0", "--data", "data"], { cwd: this.folder, env: environment, stdio: ["ignore", "ignore", "pipe"] });
+    this.child = spawn(this.program, ["serve", "--quiet", "--dags", "dags", "--listen", `127.0.0.1:${port}`, "--data", "data"], { cwd: this.folder, env: environment, stdio: ["ignore", "ignore", "pipe"] });
     const told = [];
     await new Promise((ready, failed) => {
       const lines = createInterface({ input: this.child.stderr });
@@ -50,8 +51,8 @@ export class Service {
   }
 
   /** Asks until the answer is as wanted: a condition, not a time. */
-  async until(words, wanted) {
-    const end = Date.now() + PATIENCE_MS;
+  async until(words, wanted, patience = PATIENCE_MS) {
+    const end = Date.now() + patience;
     let last;
     while (Date.now() < end) {
       last = JSON.parse(this.run(...words, "--json"));
@@ -77,13 +78,15 @@ export class Service {
       const { run } = await post("runs/create", { experiment_id, run_name: `depth ${depth} ${PAYLOADS[1]}`, start_time: 1_767_600_000_000 + place });
       const run_id = run.info.run_id;
       const metrics = Array.from({ length: 30 }, (_, step) => ({ key: "val_auc", value: 0.7 + 0.005 * step + 0.01 * place, timestamp: 1_767_600_000_000 + step, step }));
-      await post("runs/log-batch", { run_id, metrics, params: [{ key: "depth", value: String(depth) }, { key: "note", value: PAYLOADS[2] }], tags: [{ key: "owner", value: PAYLOADS[3] }] });
+      await post("runs/log-batch", { run_id, metrics, params: [{ key: "depth", value: String(depth) }, { key: "note", value: PAYLOADS[2] }], tags: PAYLOADS.map((value, tag) => ({ key: `t${tag}`, value })) });
       await post("runs/update", { run_id, status: "FINISHED", end_time: 1_767_600_060_000 });
       runs.push(run_id);
     }
     // A name of a model holds neither slash nor colon.
     const name = `churn ${PAYLOADS[1]}`;
     await post("registered-models/create", { name, description: PAYLOADS[5] });
+    await post("registered-models/set-tag", { name, key: "note", value: PAYLOADS.join(" ") });
+    for (const other of NAMES.slice(0, 30)) await post("registered-models/create", { name: other, description: other, tags: [{ key: "note", value: other }] });
     for (const run_id of runs) await post("model-versions/create", { name, source: `runs:/${run_id}/model`, run_id, description: PAYLOADS[6] });
     return { experiment_id, runs, model: name };
   }

@@ -111,7 +111,8 @@ fn python_goes_from_nothing_to_a_dag() {
 
 /// As a file for Airflow says it: decorators, a mapped task, a branch, a template and an operator.
 const TASKFLOW: &str = r#"
-from datetime import datetime
+import time
+from datetime import date, datetime, timezone
 
 from airflow.decorators import dag, task
 from airflow.operators.bash import BashOperator
@@ -141,6 +142,23 @@ def weekly():
     small = EmptyOperator(task_id="small")
     choose(total(square.expand(number=numbers()))) >> [large, small]
 
+    @task
+    def clocks():
+        before, steady = datetime.now(timezone.utc), time.monotonic()
+        time.sleep(0.01)
+        assert time.monotonic() - steady >= 0.01
+        assert before < datetime.now(timezone.utc) and isinstance(before, datetime)
+        assert before.date() <= date.today() and str(before.year) <= time.strftime("%Y")
+        return before.timestamp()
+
+    clocks()
+
+    @task
+    def breaks():
+        return {}["nothing"]
+
+    breaks()
+
 
 weekly()
 "#;
@@ -159,7 +177,7 @@ fn a_python_file_for_airflow_becomes_a_component_whose_dags_run() {
     let date = ["--logical-date", "2026-01-05T02:00:00Z"];
     let test = ["dags", "test", "weekly.wasm", "--json"];
     let done = run(&airlock, &[&test[..], &date].concat());
-    assert_eq!(done.code, 0, "{} {}", done.stdout, done.stderr);
+    assert_eq!(done.code, 10, "{} {}", done.stdout, done.stderr);
     let ended = done.json();
     let states: Vec<(&str, i64, &str)> = ended["task_instances"]
         .as_array()
@@ -181,9 +199,17 @@ fn a_python_file_for_airflow_becomes_a_component_whose_dags_run() {
         ("choose", -1, "success"),
         ("large", -1, "success"),
         ("small", -1, "skipped"),
+        ("clocks", -1, "success"),
+        ("breaks", -1, "failed"),
     ] {
         assert!(states.contains(&wanted), "{wanted:?} in {states:?}");
     }
+    let shown = run(&airlock, &["dags", "test", "weekly.wasm"]);
+    assert!(
+        shown.stderr.contains("return {}[\"nothing\"]"),
+        "a traceback shows its line: {}",
+        shown.stderr
+    );
 }
 
 /// What `npm install` does, from the tools that `plugins build` fetched: the test asks the registry once, not twice.

@@ -4,6 +4,7 @@
 mod adding;
 mod files;
 mod grants;
+mod pins;
 mod races;
 mod registry;
 mod signatures;

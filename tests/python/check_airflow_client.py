@@ -122,7 +122,7 @@ def drive(url, token):
     with airflow.ApiClient(configuration) as client:
         # By itself it sends no token where Airflow asks for none: version and health.
         client.set_default_header("Authorization", f"Bearer {token}")
-        for step in (look_around, dags, runs, task_instances, changes, xcoms, backfills, assets, settings, trail):
+        for step in (look_around, dags, runs, task_instances, changes, xcoms, backfills, assets, settings, trail, deletions):
             step(airflow, client)
             print(f"    {step.__name__}")
         metrics(url, token)
@@ -339,6 +339,19 @@ def trail(airflow, client):
     mine = api.get_event_logs(event="trigger_dag_run", dag_id="quick").event_logs
     assert [(one.owner, one.dag_id) for one in mine] == [("driver", "quick")]
     assert api.get_event_log(mine[0].event_log_id).when == mine[0].when
+
+
+def deletions(airflow, client):
+    api, dags_api = airflow.DagRunApi(client), airflow.DAGApi(client)
+    made = api.trigger_dag_run("quick", airflow.TriggerDAGRunPostBody(logical_date=None))
+    ended(api, "quick", made.dag_run_id)
+    assert api.patch_dag_run("quick", made.dag_run_id, airflow.DAGRunPatchBody(note="to go")).note == "to go"
+    assert api.delete_dag_run("quick", made.dag_run_id) is None
+    refused(404, lambda: api.get_dag_run("quick", made.dag_run_id))
+    refused(404, lambda: api.delete_dag_run("quick", made.dag_run_id))
+    # Its file would bring it back without its history.
+    refused(409, lambda: dags_api.delete_dag("quick"))
+    refused(404, lambda: dags_api.delete_dag("nowhere"))
 
 
 def metrics(url, token):

@@ -117,6 +117,7 @@ impl Airlock {
             "AIRLOCK_TLS_CERT",
             "AIRLOCK_TLS_KEY",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OPENLINEAGE_URL",
         ] {
             command.env_remove(name);
         }

@@ -147,6 +147,13 @@ id!(
     OperatorName, "operator", check_key
 );
 
+impl OperatorName {
+    /// The plugin that it is looked for in.
+    pub fn plugin(&self) -> &str {
+        self.0.split('.').next().unwrap_or(&self.0)
+    }
+}
+
 /// The place of a task in its DAG's list of tasks: dense, from 0, stable for one DAG version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TaskIndex(pub u32);

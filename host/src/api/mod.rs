@@ -27,7 +27,7 @@ pub use server::{Api, Stopping};
 pub use tls::Tls;
 
 /// Connections that are open at once; further ones wait in the system's queue.
-pub const CONNECTIONS_MAX: usize = 256;
+pub const CONNECTIONS_MAX: usize = 512;
 /// Requests that are carried out at once; further ones wait.
 pub const REQUESTS_MAX: usize = 32;
 /// Artifacts that are sent or received at once, because each is held in memory; further ones wait.

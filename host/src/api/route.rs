@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::reply::Reply;
 use super::{ARTIFACTS_AT_ONCE, JSON_BYTES_MAX, OPEN_PATHS, REQUESTS_MAX, airflow, mlflow};
-use crate::app::{App, Caller, Role};
+use crate::app::{App, Caller, Role, TraceParent};
 use crate::tracking::{ARTIFACT_BYTES_MAX, Actor};
 use crate::web::PageAsked;
 use axum::Json;
@@ -37,6 +37,8 @@ pub(super) struct Call<'a> {
     /// Who asks, with what they may do and to what.
     pub(super) caller: &'a Caller,
     pub(super) fields: Fields,
+    /// The trace that the request is a part of.
+    pub(super) trace_parent: Option<TraceParent>,
     /// As it came; empty for a route that takes none.
     pub(super) body: &'a [u8],
 }
@@ -302,6 +304,8 @@ async fn perform(
     let body = read(body, limit(route)).await?;
     let _place = places.requests.acquire().await.map_err(closed)?;
     let action = route.action;
+    let trace_parent = parts.headers.get("traceparent");
+    let trace_parent = trace_parent.and_then(|value| TraceParent::parse(value.to_str().ok()?));
     let reads_query = parts.method == Method::GET || !is_json || is_reply;
     let about = route.about;
     let work = move || {
@@ -321,6 +325,7 @@ async fn perform(
             actor: &caller.actor,
             caller: &caller,
             fields,
+            trace_parent,
             body: &body,
         };
         Ok(match action {

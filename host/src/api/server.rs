@@ -7,10 +7,12 @@ use super::tls::Tls;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX};
 use crate::app::App;
 use crate::error::{ErrorKind, UserError};
-use crate::web::Doors;
+use crate::web::{Client, Doors};
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io::ErrorKind as Io;
@@ -165,10 +167,15 @@ async fn accept(
             _ = stopped.changed() => break,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let (router, stopped, tls) = (router.clone(), stopped.clone(), tls.clone());
+                // Behind a proxy every client is the proxy: what a header says of others could be made up.
+                let answers = Answers {
+                    router,
+                    client: Client::at(from.ip()),
+                };
                 connections.spawn(async move {
-                    greet(stream, tls, router, stopped).await;
+                    greet(stream, tls, answers, stopped).await;
                     drop(place);
                 });
             }
@@ -183,17 +190,23 @@ async fn accept(
     while connections.join_next().await.is_some() {}
 }
 
+/// What a connection is answered with, and who is at its other end.
+struct Answers {
+    router: Router,
+    client: Client,
+}
+
 /// A connection with its TLS, where there is any. A client takes its time for that as for a head.
 async fn greet(
     stream: TcpStream,
     tls: Option<Tls>,
-    router: Router,
+    answers: Answers,
     mut stopped: watch::Receiver<bool>,
 ) {
     // Answers are small: waiting for more to send costs every one of them 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return serve(stream, router, stopped).await;
+        return serve(stream, answers, stopped).await;
     };
     let greeted = tokio::select! {
         greeted = tokio::time::timeout(HEAD_TIME_MAX, tls.acceptor().accept(stream)) => greeted,
@@ -201,22 +214,27 @@ async fn greet(
     };
     // Who speaks no TLS is not answered: it would not understand.
     if let Ok(Ok(stream)) = greeted {
-        serve(stream, router, stopped).await;
+        serve(stream, answers, stopped).await;
     }
 }
 
 /// One connection, until its client or the service ends it.
-async fn serve<S>(stream: S, router: Router, mut stopped: watch::Receiver<bool>)
+async fn serve<S>(stream: S, answers: Answers, mut stopped: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let router = TowerToHyperService::new(answers.router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(answers.client);
+        router.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME_MAX)
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
     );
     // How a connection ended is its client's affair.
     tokio::select! {

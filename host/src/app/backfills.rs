@@ -111,7 +111,7 @@ impl App {
         dag_id: &DagId,
         request: BackfillRequest,
     ) -> Result<BackfillRow, UserError> {
-        let dag = self.dag(dag_id.as_str())?;
+        let dag = self.renewed(&self.dag(dag_id.as_str())?)?;
         check_pools(self.store.as_ref(), &self.gpus, &dag.dag)?;
         let conf = serde_json::from_str(&request.conf)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?;

@@ -23,7 +23,7 @@ pub struct DagVersionInfo {
     pub created_at: Timestamp,
 }
 
-fn prefix(dag_id: &DagId) -> Vec<u8> {
+pub(super) fn prefix(dag_id: &DagId) -> Vec<u8> {
     format!("dag_version\0{dag_id}\0").into_bytes()
 }
 

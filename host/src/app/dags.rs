@@ -65,13 +65,15 @@ pub fn read_dag(path: &Path) -> Result<(Dag, String, Vec<Diagnostic>), UserError
 }
 
 impl App {
-    /// Stores the DAG's version, and makes it the current one of its id.
+    /// Stores the DAG's version, pinned to its plugins as they are now, and makes it the current one of its id.
     pub fn register(
         &self,
-        dag: Dag,
+        mut dag: Dag,
         source: String,
         fileloc: &str,
     ) -> Result<RegisteredDag, UserError> {
+        dag.pins = self.pins(&dag);
+        let _rows = self.dag_rows.lock();
         let version = digest(&dag);
         let old = self.dag_row(&dag.dag_id)?;
         let row = DagRow {
@@ -96,6 +98,7 @@ impl App {
         if is_known {
             return Ok(registered);
         }
+        self.keep_pinned(&dag)?;
         let version_row = DagVersionRow { dag, source };
         let version_write = RowWrite {
             key: version.to_vec(),
@@ -127,6 +130,7 @@ impl App {
 
     /// Stops or starts the making of runs.
     pub fn set_paused(&self, dag_id: &str, is_paused: bool) -> Result<(), UserError> {
+        let _rows = self.dag_rows.lock();
         let dag_id = self.dag(dag_id)?.dag.dag_id.clone();
         if let Some(row) = self.dag_row(&dag_id)? {
             self.put_dag_row(&DagRow { is_paused, ..row })?;

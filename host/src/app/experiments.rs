@@ -68,19 +68,19 @@ impl App {
             })
     }
 
-    /// Runs of an experiment that fulfil MLflow's filter, in an order.
+    /// Runs of an experiment that fulfil MLflow's filter, in an order: so many at most, behind those of the page that gave the
+    /// token.
     pub fn tracking_runs(
         &self,
         experiment: &Experiment,
         view: ViewType,
-        filter: &str,
-        order_by: &[String],
-        max: usize,
+        (filter, order_by): (&str, &[String]),
+        (max, token): (usize, Option<&str>),
     ) -> Result<Page<Run>, UserError> {
         let ids = [experiment.experiment_id.clone()];
         let page = self
             .tracking
-            .search_runs(&ids, view, filter, order_by, max, None)?;
+            .search_runs(&ids, view, filter, order_by, max, token)?;
         Ok(page)
     }
 

@@ -67,7 +67,7 @@ impl DagFolders {
         files
     }
 
-    fn holds(&self, path: &Path) -> bool {
+    pub(super) fn holds(&self, path: &Path) -> bool {
         self.folders.iter().any(|folder| path.starts_with(folder))
     }
 }
@@ -111,10 +111,17 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
 }
 
+impl Watch {
+    pub(super) fn over(watcher: RecommendedWatcher) -> Self {
+        Self { _watcher: watcher }
+    }
+}
+
 impl App {
     /// Reads every file of the folders, then again whenever one is saved, until the `Watch` is dropped.
     pub fn follow_dags(self: &Arc<Self>, folders: DagFolders) -> Result<Watch, UserError> {
         let folders = folders.absolute()?;
+        self.dag_rows.follow(folders.clone());
         let (send, changes) = channel();
         let failed = |error: notify::Error| {
             UserError::new(
@@ -138,6 +145,8 @@ impl App {
         let mut known = Known::of(self)?;
         known.read(self, &folders, folders.files());
         known.forget_missing(self, &folders);
+        // Those that came from elsewhere.
+        self.renew_dags()?;
         let app = Arc::downgrade(self);
         let work = move || {
             while let Some(paths) = saved(&changes) {
@@ -150,7 +159,7 @@ impl App {
             .name("dag-folders".to_owned())
             .spawn(work)
             .map_err(|error| UserError::new(ErrorKind::Usage, error))?;
-        Ok(Watch { _watcher: watcher })
+        Ok(Watch::over(watcher))
     }
 
     /// Every file that could not be read, by path.
@@ -197,6 +206,7 @@ impl App {
 
     /// A DAG whose file went away, or came back.
     fn set_stale(&self, dag_id: &DagId, is_stale: bool) -> Result<(), UserError> {
+        let _rows = self.dag_rows.lock();
         let Some(row) = self.dag_row(dag_id)? else {
             return Ok(());
         };
@@ -209,7 +219,9 @@ impl App {
 }
 
 /// The next files that were saved, moved or removed; none when the watcher is gone.
-fn saved(changes: &Receiver<notify::Result<notify::Event>>) -> Option<BTreeSet<PathBuf>> {
+pub(super) fn saved(
+    changes: &Receiver<notify::Result<notify::Event>>,
+) -> Option<BTreeSet<PathBuf>> {
     let mut paths = BTreeSet::new();
     let mut take = |event: notify::Result<notify::Event>| match event {
         Ok(event) if !matches!(event.kind, EventKind::Access(_)) => paths.extend(event.paths),
@@ -269,7 +281,9 @@ impl Known {
             .collect();
         let other = self.dags.iter().find_map(|(file, theirs)| {
             let both = theirs.intersection(&ids).next()?;
-            (file != path && file.is_file()).then_some((file, both))
+            // A DAG that was deleted is free, though this has heard of it.
+            let is_there = || !matches!(app.dag_row(both), Ok(None));
+            (file != path && file.is_file() && is_there()).then_some((file, both))
         });
         if let Some((other, dag_id)) = other {
             let message = format!("{fileloc}: dag_id {dag_id} is taken by {}", other.display());

@@ -1,15 +1,19 @@
-//! Parts of logs: a log of any size is read by ranges, never as a whole. It refuses names: a file is chosen by its place in the
-//! list of a task instance's logs.
+//! Parts of logs: a log of any size is read by ranges, never as a whole; a search goes through it line by line in bounded memory. It
+//! refuses names: a file is chosen by its place in the list of a task instance's logs.
 
 use super::App;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::LogStream;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead as _, BufReader, Read, Seek, SeekFrom};
 
 /// The most bytes of a log that one look reads.
 pub const LOG_PART_BYTES_MAX: u64 = 256 << 10;
+/// The most bytes of a log that one search goes through.
+pub const LOG_SEARCH_BYTES_MAX: u64 = 256 << 20;
+/// A longer line is searched, and shown, in pieces of this length.
+const LINE_BYTES_MAX: u64 = 64 << 10;
 /// Files of one task instance that are listed, the first ones.
 const FILES_MAX: usize = 1_000;
 
@@ -37,6 +41,17 @@ pub struct LogPart {
     pub bytes: u64,
     /// Whole lines; what is no UTF-8 is replaced.
     pub text: String,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogFound {
+    /// How many lines fit.
+    pub count: usize,
+    /// The first of them, each with the byte at which it begins.
+    pub lines: Vec<(u64, String)>,
+    /// Up to where was searched, bytes; less than the log's length where that is over `LOG_SEARCH_BYTES_MAX`.
+    pub to: u64,
 }
 
 impl App {
@@ -90,6 +105,57 @@ impl App {
             .map_err(|error| unreadable(&error))?;
         Ok(whole_lines(begin, bytes, &read))
     }
+
+    /// Searches up to `LOG_SEARCH_BYTES_MAX` of a log from `from` on. All lines that fit are counted, `shown_max` are kept.
+    pub fn log_search(
+        &self,
+        stream: &LogStream<'_>,
+        file: &LogFile,
+        from: u64,
+        shown_max: usize,
+        fits: &dyn Fn(&str) -> bool,
+    ) -> Result<LogFound, UserError> {
+        let path = self.logs.path(stream).join(&file.name);
+        let mut open = File::open(path).map_err(|error| unreadable(&error))?;
+        open.seek(SeekFrom::Start(from))
+            .and_then(|_| search(open.take(LOG_SEARCH_BYTES_MAX), from, shown_max, fits))
+            .map_err(|error| unreadable(&error))
+    }
+}
+
+/// Goes through lines; holds no more than one of them and what is to be shown.
+fn search(
+    log: impl Read,
+    from: u64,
+    shown_max: usize,
+    fits: &dyn Fn(&str) -> bool,
+) -> std::io::Result<LogFound> {
+    let mut reader = BufReader::with_capacity(256 << 10, log);
+    let mut found = LogFound {
+        to: from,
+        ..LogFound::default()
+    };
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader
+            .by_ref()
+            .take(LINE_BYTES_MAX)
+            .read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(found);
+        }
+        let begin = found.to;
+        found.to += read as u64;
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end_matches('\n');
+        if fits(text) {
+            found.count += 1;
+            if found.lines.len() < shown_max {
+                found.lines.push((begin, text.to_owned()));
+            }
+        }
+    }
 }
 
 /// Cuts what is half a line at either end, unless there is nothing else.
@@ -135,6 +201,26 @@ mod tests {
         );
         let all = whole_lines(0, 5, b"a\nb\nc");
         assert_eq!(all.text, "a\nb\nc");
+    }
+
+    #[test]
+    fn a_search_counts_everything_and_keeps_the_first_with_their_places() {
+        let log = b"one fish\ntwo\nred fish\n\xff fish";
+        let found = search(&log[..], 100, 2, &|line| line.contains("fish")).unwrap();
+        assert_eq!(found.count, 3);
+        assert_eq!(
+            found.lines,
+            [(100, "one fish".to_owned()), (113, "red fish".to_owned())]
+        );
+        assert_eq!(found.to, 100 + log.len() as u64);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_searched_in_pieces() {
+        let length = usize::try_from(LINE_BYTES_MAX).unwrap();
+        let log = vec![b'x'; 2 * length + 1];
+        let found = search(&log[..], 0, 10, &|line| line.len() <= length).unwrap();
+        assert_eq!(found.count, 3);
     }
 
     proptest! {

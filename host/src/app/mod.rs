@@ -13,9 +13,11 @@ mod dag_list;
 mod dag_runs;
 mod dag_versions;
 mod dags;
+mod deletions;
 mod experiments;
 mod feed;
 mod folders;
+mod follow_plugins;
 mod gpus;
 mod health;
 mod history;
@@ -24,6 +26,7 @@ mod log_parts;
 mod looks;
 mod models;
 mod open;
+mod pins;
 mod plugin_errors;
 mod plugin_life;
 mod plugin_rows;
@@ -41,6 +44,7 @@ mod variables;
 pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
 pub use crate::executor::LogStream;
+pub use crate::lineage::LineageSettings;
 pub use crate::sandbox::Plugin;
 pub use crate::scheduler::{
     ChangedInstance, DagRow, ReplayedRun, RunRow, Selection, TaskInstanceRow, Version,
@@ -49,7 +53,7 @@ pub use crate::scheduler::{
 pub(crate) use crate::secrets::random;
 pub use crate::secrets::{Connection, Found, HIDDEN, Variable};
 pub(crate) use crate::store::hex;
-pub use crate::traces::OtlpSettings;
+pub use crate::traces::{OtlpSettings, TraceParent};
 pub use assets::{ASSET_EXTRA_BYTES_MAX, AssetEventRow, AssetRow};
 pub use attempts::{AttemptEnd, AttemptFact};
 pub use audit::{AuditDigest, AuditRow, ChangeNote};
@@ -60,13 +64,14 @@ pub use dag_files::{DagFile, ReadDag, is_component, split_dag};
 pub use dag_list::DagOverview;
 pub use dag_versions::DagVersionInfo;
 pub use dags::{RegisteredDag, is_file, read_dag};
+pub use deletions::DeletedDag;
 pub use experiments::{ArtifactRow, TrackingRunDetail};
 pub use feed::{CHANGES_KEPT_MAX, Changed, Feed, News, Topic};
 pub use folders::{DagFolders, ImportError, Watch};
 pub use health::{Health, PoolUse};
 pub use history::VersionRow;
 pub use import::{Exported, Imported, OnExisting};
-pub use log_parts::{LOG_PART_BYTES_MAX, LogFile, LogPart};
+pub use log_parts::{LOG_PART_BYTES_MAX, LOG_SEARCH_BYTES_MAX, LogFile, LogFound, LogPart};
 pub use looks::{ATTEMPTS_MAX, AttemptRow, Attempts, Cell, cells, worst};
 pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
@@ -75,10 +80,10 @@ pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
 pub use pools::PoolRow;
 pub use questions::PendingInput;
 pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
-pub use recent::RUNS_KEPT_MAX;
+pub use recent::{NewestRuns, RUNS_KEPT_MAX, newest_first};
 pub use retention::{Cleaned, RetentionPolicy};
 pub use run_inside::{InstanceRow, RunInside};
-pub use runs::{RunDetail, TriggerRequest, XComRow};
+pub use runs::{NOTE_CHARS_MAX, RunDetail, TriggerRequest, XComRow};
 pub use task_instances::TaskInstanceDetail;
 pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, TokenRow};
 pub use variables::VariableRow;
@@ -86,6 +91,7 @@ pub use variables::VariableRow;
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStore, Outbox};
 use crate::gpus::GpuSource;
+use crate::lineage::WrongUrl;
 use crate::metrics::Metrics;
 use crate::plugins::Plugins;
 use crate::sandbox::Sandbox;
@@ -114,6 +120,7 @@ pub struct App {
     feed: Arc<Feed>,
     recent: recent::Recent,
     looks: looks::Looks,
+    dag_rows: deletions::DagRows,
     _scratch: Option<open::Scratch>,
 }
 
@@ -225,6 +232,13 @@ impl From<Unreadable> for UserError {
     }
 }
 
+impl From<WrongUrl> for UserError {
+    fn from(error: WrongUrl) -> Self {
+        Self::new(ErrorKind::Usage, error)
+            .hint("openlineage_url = \"http://localhost:5000\" in airlock.toml sends lineage events to a consumer there")
+    }
+}
+
 impl From<CodecError> for UserError {
     fn from(error: CodecError) -> Self {
         Self::new(ErrorKind::Store, error)
@@ -244,7 +258,9 @@ impl From<SchedulerError> for UserError {
     fn from(error: SchedulerError) -> Self {
         let kind = match &error {
             SchedulerError::NotFound { .. } => ErrorKind::NotFound,
-            SchedulerError::Conflict { .. } | SchedulerError::Fenced => ErrorKind::Conflict,
+            SchedulerError::Conflict { .. }
+            | SchedulerError::HasRuns { .. }
+            | SchedulerError::Fenced => ErrorKind::Conflict,
             SchedulerError::Refused(_) => ErrorKind::Usage,
             SchedulerError::Store(_) => ErrorKind::Store,
             SchedulerError::Stopped => ErrorKind::Bug,

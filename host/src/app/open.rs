@@ -11,7 +11,8 @@ use crate::executor::{
     Echo, LocalExecutor, LogStore, Outbox, Parts, Recent, StoreDagState, WorkFolders,
 };
 use crate::gpus::GpuSource;
-use crate::metrics::{Metered, Metrics, OnEnd};
+use crate::lineage::{LineageSettings, Moment, Sender};
+use crate::metrics::{Metered, Metrics, OnRun};
 use crate::native::NativePrograms;
 use crate::plugins::{PluginSources, Plugins};
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -66,6 +67,8 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// Where traces of runs are sent; none are without.
     pub otlp: Option<OtlpSettings>,
+    /// Where lineage events of runs are sent; none are without.
+    pub lineage: Option<LineageSettings>,
     /// Programs that tasks may start outside the sandbox.
     pub native: NativePrograms,
     /// Where log lines go besides their files.
@@ -122,6 +125,34 @@ fn open_store(data: &Data) -> Result<Opened, UserError> {
     }
 }
 
+/// Who is told of runs that started or ended.
+fn followers(
+    otlp: Option<OtlpSettings>,
+    lineage: Option<LineageSettings>,
+    store: &Arc<dyn Store>,
+) -> Result<Option<OnRun>, UserError> {
+    let failed = |error: std::io::Error| UserError::new(ErrorKind::Usage, error);
+    let exporter = otlp.map(Exporter::start).transpose().map_err(failed)?;
+    let sender = lineage.map(Sender::start).transpose().map_err(failed)?;
+    if exporter.is_none() && sender.is_none() {
+        return Ok(None);
+    }
+    if let Some(exporter) = &exporter {
+        exporter.reads(store);
+    }
+    if let Some(sender) = &sender {
+        sender.reads(store);
+    }
+    Ok(Some(Box::new(move |moment, run| {
+        if let (Some(exporter), Moment::Ended) = (&exporter, moment) {
+            exporter.ended(run);
+        }
+        if let Some(sender) = &sender {
+            sender.happened(moment, run);
+        }
+    })))
+}
+
 impl App {
     /// Opens everything; see `Config`.
     #[expect(
@@ -131,15 +162,9 @@ impl App {
     pub fn open(config: Config) -> Result<Self, UserError> {
         let (store, folder, scratch) = open_store(&config.data)?;
         let metrics = Arc::new(Metrics::default());
-        let exporter = config.otlp.map(Exporter::start).transpose();
-        let exporter = exporter
-            .map_err(|error| UserError::new(ErrorKind::Usage, error))?
-            .map(Arc::new);
-        if let Some(exporter) = &exporter {
-            exporter.reads(&store);
-        }
-        let on_end = exporter.map(|exporter| -> OnEnd { Box::new(move |run| exporter.ended(run)) });
-        let store = Metered::over(store, metrics.clone(), on_end);
+        let traced = config.otlp.is_some();
+        let on_run = followers(config.otlp, config.lineage, &store)?;
+        let store = Metered::over(store, metrics.clone(), on_run);
         let (store, feed) = Announced::over(store);
         let sandbox = Sandbox::new(&SandboxConfig {
             cache_dir: Some(config.cache.clone()),
@@ -194,6 +219,7 @@ impl App {
             native: config.native,
             folders,
             programs: Recent::default(),
+            traced,
         })
         .map_err(|error| {
             UserError::new(
@@ -237,6 +263,7 @@ impl App {
             feed,
             recent: super::recent::Recent::default(),
             looks: super::looks::Looks::default(),
+            dag_rows: super::deletions::DagRows::default(),
             _scratch: scratch,
         })
     }

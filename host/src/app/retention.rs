@@ -67,10 +67,10 @@ struct Note {
 
 /// What the rules look at.
 #[derive(Debug, Clone)]
-struct Candidate {
-    run: RunRow,
+pub(super) struct Candidate {
+    pub(super) run: RunRow,
     /// The row's version: a run that changes meanwhile (a clear takes it up again) stays.
-    version: u64,
+    pub(super) version: u64,
 }
 
 impl App {
@@ -85,14 +85,18 @@ impl App {
         limit: usize,
         from: Option<&DagId>,
     ) -> Result<Cleaned, UserError> {
+        self.with_cleaner(|cleaner| cleaner.step(policy, limit, from))
+    }
+
+    /// What removes runs of this application.
+    pub(super) fn with_cleaner<T>(&self, work: impl FnOnce(&Cleaner<'_>) -> T) -> T {
         let handle = self.scheduler.handle();
-        Cleaner {
+        work(&Cleaner {
             store: self.store.as_ref(),
             remove: &|removals| Ok(handle.remove_runs(removals)?),
             logs: &self.logs,
             now: Timestamp::now(),
-        }
-        .step(policy, limit, from)
+        })
     }
 
     /// How many runs the policy lets go.
@@ -112,7 +116,7 @@ impl App {
 /// Removes runs; says of each whether it went.
 type Remove<'a> = &'a dyn Fn(Vec<Removal>) -> Result<Vec<bool>, UserError>;
 
-struct Cleaner<'a> {
+pub(super) struct Cleaner<'a> {
     store: &'a dyn Store,
     /// The scheduler does it: it knows which runs are in use.
     remove: Remove<'a>,
@@ -171,6 +175,17 @@ impl Cleaner<'_> {
             cleaned.runs += went.into_iter().filter(|went| *went).count();
         }
         Ok(())
+    }
+
+    /// Removes runs that somebody named, with their logs; says of each whether it went.
+    pub(super) fn remove_named(&self, named: &[Candidate]) -> Result<Vec<bool>, UserError> {
+        let mut went = Vec::with_capacity(named.len());
+        for batch in named.chunks(BATCH) {
+            let removals = batch.iter().map(|candidate| self.removal(candidate));
+            went.extend((self.remove)(removals.collect::<Result<_, _>>()?)?);
+            self.remove_logs()?;
+        }
+        Ok(went)
     }
 
     /// What takes a run away.
@@ -417,7 +432,7 @@ fn dags_with_runs(store: &dyn Store) -> Result<Vec<DagId>, UserError> {
     }
 }
 
-fn candidates(store: &dyn Store, dag_id: &DagId) -> Result<Vec<Candidate>, UserError> {
+pub(super) fn candidates(store: &dyn Store, dag_id: &DagId) -> Result<Vec<Candidate>, UserError> {
     let mut found = Vec::new();
     for_each_row(store, Table::Run, &runs_prefix(dag_id), |row| {
         found.push(Candidate {

@@ -158,6 +158,7 @@ impl House {
             backfill_id: None,
             triggered_by: "timetable".to_owned(),
             note: String::new(),
+            trace_parent: String::new(),
         };
         let name = run_id.as_str().as_bytes().to_vec();
         let commit = Commit {

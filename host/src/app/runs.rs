@@ -9,6 +9,7 @@ use crate::scheduler::{
     task_instance_rows,
 };
 use crate::store::Table;
+use crate::traces::TraceParent;
 use airlock_core::dag::check_params;
 use airlock_core::ids::{DagId, RunId, TaskId};
 use airlock_core::run::event::{RunHeader, RunType};
@@ -22,6 +23,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Rows read at once.
 const PAGE: usize = 1_000;
+
+/// The longest note about a run that is written later, characters (Airflow's).
+pub const NOTE_CHARS_MAX: usize = 1_000;
 
 /// What a person may say about a run that they trigger.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +95,17 @@ impl App {
         dag: &RegisteredDag,
         request: TriggerRequest,
     ) -> Result<RunId, UserError> {
+        self.trigger_traced(dag, request, None).await
+    }
+
+    /// The same, as a part of the trace of whoever asks.
+    pub async fn trigger_traced(
+        &self,
+        dag: &RegisteredDag,
+        request: TriggerRequest,
+        parent: Option<&TraceParent>,
+    ) -> Result<RunId, UserError> {
+        let dag = &self.renewed(dag)?;
         let header = header(dag, request)?;
         let run_id = header.run_id.clone();
         self.check_free(dag, &header)?;
@@ -98,7 +113,12 @@ impl App {
         self.check_plugins(&dag.dag)?;
         self.scheduler
             .handle()
-            .trigger(dag.dag.clone(), dag.version, header)
+            .trigger_traced(
+                dag.dag.clone(),
+                dag.version,
+                header,
+                parent.map(ToString::to_string).unwrap_or_default(),
+            )
             .await?;
         Ok(run_id)
     }
@@ -227,6 +247,28 @@ impl App {
             .handle()
             .cancel(dag_id.clone(), run_id.clone(), reason.to_owned())
             .await?)
+    }
+
+    /// Writes another note about a run, live or ended; an empty one removes it.
+    ///
+    /// # Errors
+    /// When the note is longer than `NOTE_CHARS_MAX`, or the run is not there.
+    pub async fn set_run_note(
+        &self,
+        dag_id: &DagId,
+        run_id: &RunId,
+        note: &str,
+    ) -> Result<(), UserError> {
+        if note.chars().count() > NOTE_CHARS_MAX {
+            let message = format!("the note is longer than {NOTE_CHARS_MAX} characters");
+            return Err(UserError::new(ErrorKind::Usage, message)
+                .hint("keep the long text elsewhere, and its address in the note"));
+        }
+        let note = note.to_owned();
+        let change = crate::scheduler::Change::Note { note };
+        self.change_all(dag_id, std::slice::from_ref(run_id), &change)
+            .await?;
+        Ok(())
     }
 
     /// The log of a task instance, of one try or of all.

@@ -55,12 +55,17 @@ pub struct HttpReport {
 }
 
 /// What is asked, by a name: `{dag}` is the first DAG, `{run}` the last run of its list.
-const ROUTES: [(&str, &str); 6] = [
+const ROUTES: [(&str, &str); 7] = [
     ("nothing", "/health"),
     ("a run", "/api/v2/dags/{dag}/dagRuns/{run}"),
     (
         "a page of 25 runs",
         "/api/v2/dags/{dag}/dagRuns?limit=25&order_by=-run_after",
+    ),
+    (
+        // Which runs are in a state only the store knows: all of the DAG's are read.
+        "25 runs of a state",
+        "/api/v2/dags/{dag}/dagRuns?limit=25&order_by=-run_after&state=success",
     ),
     (
         "task instances of a run",

@@ -208,6 +208,7 @@ fn finished_run(dag: &Arc<Dag>, version: [u8; 32], date: Timestamp) -> Result<Co
         backfill_id: None,
         triggered_by: "timetable".to_owned(),
         note: String::new(),
+        trace_parent: String::new(),
     };
     recorded(&row, &events)
 }

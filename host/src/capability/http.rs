@@ -40,6 +40,9 @@ const FORBIDDEN_HEADERS: [&str; 9] = [
     "expect",
 ];
 
+/// W3C's header that says which trace a request is a part of.
+const TRACE_PARENT: &str = "traceparent";
+
 /// Finds the addresses of a name.
 #[async_trait]
 pub trait Resolver: Send + Sync {
@@ -65,6 +68,8 @@ pub(super) struct Http {
     vault: Vault,
     resolver: Arc<dyn Resolver>,
     slots: tokio::sync::Semaphore,
+    /// What a request says about its trace that says nothing itself.
+    trace_parent: Option<HeaderValue>,
     /// By exactly what they can reach, the newest last.
     clients: Mutex<Vec<(Target, Client)>>,
 }
@@ -85,7 +90,17 @@ impl Http {
             vault,
             resolver,
             slots: tokio::sync::Semaphore::new(HTTP_CONCURRENT_MAX),
+            trace_parent: None,
             clients: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Its requests are parts of this trace, unless the guest says another.
+    pub(super) fn traced(self, trace_parent: Option<String>) -> Self {
+        let trace_parent = trace_parent.and_then(|text| HeaderValue::try_from(text).ok());
+        Self {
+            trace_parent,
+            ..self
         }
     }
 
@@ -229,6 +244,11 @@ impl Http {
                 .map_err(|_| refuse("its value holds a byte that no header may hold"))?;
             value.set_sensitive(true);
             headers.append(name, value);
+        }
+        if let Some(trace_parent) = &self.trace_parent
+            && !headers.contains_key(TRACE_PARENT)
+        {
+            headers.insert(TRACE_PARENT, trace_parent.clone());
         }
         Ok(headers)
     }

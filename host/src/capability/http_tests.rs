@@ -133,6 +133,33 @@ async fn a_granted_address_answers_and_another_is_denied() {
 }
 
 #[tokio::test]
+async fn a_request_says_the_attempts_trace_unless_the_guest_says_another() {
+    let server = serve(|_| ok("hello"));
+    let own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let port = http(&[server.address.to_string()]).traced(Some(own.to_owned()));
+    let url = format!("http://{}/", server.address);
+    port.send(get(&url)).await.unwrap();
+    let mut other = get(&url);
+    other.headers = vec![("Traceparent".to_owned(), b"00-other".to_vec())];
+    port.send(other).await.unwrap();
+    http(&[server.address.to_string()])
+        .send(get(&url))
+        .await
+        .unwrap();
+    let seen = server.seen.lock().unwrap();
+    let said = |head: &String| {
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        let own = lines.filter(|(name, _)| name.eq_ignore_ascii_case("traceparent"));
+        own.map(|(_, value)| value.to_owned()).collect::<Vec<_>>()
+    };
+    let said: Vec<_> = seen.iter().map(said).collect();
+    assert_eq!(
+        said,
+        [vec![own.to_owned()], vec!["00-other".to_owned()], vec![]]
+    );
+}
+
+#[tokio::test]
 async fn every_spelling_of_a_private_address_is_denied() {
     // Even where a wildcard or the very text is granted as a name.
     let server = serve(|_| ok("secret"));

@@ -69,6 +69,8 @@ pub struct SessionContext {
     pub vault: Vault,
     /// Addresses of names; `SystemResolver` unless in a test.
     pub resolver: Arc<dyn Resolver>,
+    /// The `traceparent` of its requests that have none of their own.
+    pub trace_parent: Option<String>,
     /// Where lines go.
     pub log: Box<dyn LogPort>,
 }
@@ -142,7 +144,7 @@ pub fn session(context: SessionContext) -> Ports {
             own_run: context.own_run,
         }),
         email: Box::new(Email::new(Arc::clone(&grants), context.mailer)),
-        http: Box::new(Http::new(grants, vault, context.resolver)),
+        http: Box::new(Http::new(grants, vault, context.resolver).traced(context.trace_parent)),
     }
 }
 

@@ -188,6 +188,7 @@ fn house(grants: Grants) -> House {
             folder.path().join("spool"),
         )),
         resolver: Arc::new(SystemResolver),
+        trace_parent: None,
         log: Box::new(outside.clone()),
     });
     House {

@@ -24,11 +24,12 @@ pub(super) fn open_new(global: &Global) -> Result<Arc<App>, UserError> {
     if session::current().is_some() {
         return open(global, Need::State);
     }
-    let app = App::open(crate::app::Config {
+    let app = Arc::new(App::open(crate::app::Config {
         recover: false,
         ..config(global, Need::Execution)?
-    })?;
-    Ok(Arc::new(app))
+    })?);
+    super::audited::opened(&app)?;
+    Ok(app)
 }
 
 fn usage(action: &str, place: &str, reason: impl std::fmt::Display) -> UserError {

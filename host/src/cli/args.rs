@@ -9,7 +9,8 @@ use super::args_build::{PluginsBuild, PluginsNew, PluginsTest};
 use super::args_ml::{Experiments, Models};
 use super::args_plugins::PluginLife;
 use super::args_service::{
-    AnswerArgs, Assets, Backfill, InstanceArgs, RunsClear, TasksClear, TasksMark,
+    AnswerArgs, Assets, Backfill, DagsDelete, InstanceArgs, RunsClear, RunsDelete, TasksClear,
+    TasksMark,
 };
 use super::args_web::Dev;
 use crate::app::StorageConnections;
@@ -126,6 +127,9 @@ pub struct Global {
     /// Sender of mails; only `AIRLOCK_SMTP_FROM` and `airlock.toml` say it
     #[arg(skip)]
     pub smtp_from: Option<String>,
+    /// Consumer of lineage events; only `OPENLINEAGE_URL` and `airlock.toml` say it
+    #[arg(skip)]
+    pub openlineage_url: Option<String>,
     /// With whose credentials buckets are reached; only `airlock.toml` says it
     #[arg(skip)]
     pub storage: StorageConnections,
@@ -308,6 +312,8 @@ pub enum Dags {
         #[arg(required = true, value_name = "DAG")]
         dag_ids: Vec<String>,
     },
+    /// Delete a DAG with its runs; refused while a run lives, or a file that a service follows holds it
+    Delete(DagsDelete),
     /// Show a DAG: its schedule, its params and its tasks
     Show {
         /// A DAG file or a dag_id
@@ -390,6 +396,8 @@ pub enum Runs {
     MarkSuccess(RunArgs),
     /// End a run in failed: live attempts are stopped, what waits is skipped
     MarkFailed(RunArgs),
+    /// Delete a run that has ended, with its XComs and logs
+    Delete(RunsDelete),
     /// Take up every run that an earlier process left, and carry it out to its end
     Resume,
 }

@@ -90,6 +90,28 @@ pub struct RunsClear {
     pub flags: ClearFlags,
 }
 
+/// `airlock runs delete`.
+#[derive(Debug, Clone, Args)]
+pub struct RunsDelete {
+    #[expect(missing_docs, reason = "a comment would become help text")]
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `airlock dags delete`.
+#[derive(Debug, Clone, Args)]
+pub struct DagsDelete {
+    /// Which DAG
+    #[arg(value_name = "DAG")]
+    pub dag_id: String,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
 /// `airlock tasks mark-success` and `mark-failed`.
 #[derive(Debug, Clone, Args)]
 pub struct TasksMark {

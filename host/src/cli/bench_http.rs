@@ -40,6 +40,7 @@ fn measure(global: &Global, args: &Bench, scratch: &Path) -> Result<HttpReport, 
         recover: false,
         echo: None,
         otlp: None,
+        lineage: None,
         ..config(global, Need::Execution)?
     };
     http(config, &folder, shape)

@@ -4,7 +4,7 @@ use super::args::{Dags, Global, TriggerArgs};
 use super::output::{print, print_json, say, table, time};
 use super::progress;
 use super::session;
-use super::settings::{Need, block_on, conf, open, timestamp};
+use super::settings::{Need, block_on, conf, open, open_idle, timestamp};
 use crate::app::{
     App, DagFile, DagOverview, ReadDag, RegisteredDag, RunDetail, TriggerRequest, is_component,
     is_file, read_dag, split_dag,
@@ -26,6 +26,7 @@ pub(super) fn run(global: &Global, command: Dags) -> Result<(), UserError> {
         Dags::ListImportErrors => list_import_errors(global),
         Dags::Pause { dag_ids } => pause(global, &dag_ids, true),
         Dags::Unpause { dag_ids } => pause(global, &dag_ids, false),
+        Dags::Delete(args) => delete(global, &args.dag_id),
         Dags::Show { dag } => show(global, &dag),
         Dags::Test(args) => trigger(global, Need::Test, args),
         Dags::Trigger(args) => trigger(global, Need::Execution, args),
@@ -175,6 +176,22 @@ fn pause(global: &Global, dag_ids: &[String], is_paused: bool) -> Result<(), Use
     dag_ids
         .iter()
         .try_for_each(|dag_id| print(&format!("dag {dag_id}: {state}\n")))
+}
+
+fn delete(global: &Global, dag_id: &str) -> Result<(), UserError> {
+    let deleted = open_idle(global)?.delete_dag(dag_id)?;
+    if let Some(file) = &deleted.file {
+        say(&format!(
+            "{file} still holds it: a service that reads the file makes the DAG anew, without its history"
+        ));
+    }
+    if global.json {
+        return print_json(&deleted);
+    }
+    print(&format!(
+        "dag {dag_id}: deleted, with {} runs\n",
+        deleted.runs
+    ))
 }
 
 fn list_import_errors(global: &Global) -> Result<(), UserError> {

@@ -28,7 +28,7 @@ pub(super) fn run(global: &Global, command: Experiments) -> Result<(), UserError
         }
         Experiments::Show { experiment } => {
             let experiment = app.experiment(&experiment)?;
-            let page = app.tracking_runs(&experiment, ViewType::All, "", &[], LATEST)?;
+            let page = app.tracking_runs(&experiment, ViewType::All, ("", &[]), (LATEST, None))?;
             if global.json {
                 return print_json(&json!({"experiment": experiment, "runs": page.items}));
             }
@@ -45,7 +45,8 @@ pub(super) fn run(global: &Global, command: Experiments) -> Result<(), UserError
             let experiment = app.experiment(&experiment)?;
             let max = usize::try_from(limit).unwrap_or(usize::MAX);
             let (filter, order) = (&search.filter, &search.order_by);
-            let page = app.tracking_runs(&experiment, view(&search), filter, order, max)?;
+            let page =
+                app.tracking_runs(&experiment, view(&search), (filter, order), (max, None))?;
             if global.json {
                 return print_json(&page.items);
             }

@@ -11,6 +11,7 @@ pub mod args_plugins;
 pub mod args_service;
 pub mod args_web;
 mod assets;
+mod audited;
 mod backfills;
 mod bench;
 mod bench_http;
@@ -135,6 +136,10 @@ fn forward(
 }
 
 fn carry_out(global: &args::Global, command: Command) -> Result<(), UserError> {
+    audited::carry_out(command, |command| dispatch(global, command))
+}
+
+fn dispatch(global: &args::Global, command: Command) -> Result<(), UserError> {
     match command {
         Command::Completions { shell } => {
             clap_complete::generate(

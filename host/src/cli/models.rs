@@ -3,7 +3,6 @@
 use super::args::Global;
 use super::args_ml::Models;
 use super::output::{print, print_json, say, table, time};
-use super::session;
 use super::settings::{Need, open, timestamp};
 use crate::app::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 use crate::error::{ErrorKind, UserError};
@@ -67,12 +66,12 @@ pub(super) fn run(global: &Global, command: Models) -> Result<(), UserError> {
             reason,
         } => {
             let stage = parse_stage(&stage)?;
-            let by = session::user();
+            let by = super::audited::who();
             let version = app.promote(&by, &name, version, stage, reason.as_deref())?;
             changed(global, &version)
         }
         Models::Rollback { name, reason } => {
-            let version = app.rollback(&session::user(), &name, reason.as_deref())?;
+            let version = app.rollback(&super::audited::who(), &name, reason.as_deref())?;
             changed(global, &version)
         }
     }

@@ -394,6 +394,12 @@ fn reload(global: &Global, lock: &Path) -> Result<(), UserError> {
     let changed = app.plugins().reload()?;
     if !changed.is_empty() {
         say(&format!("the service took up: {}", changed.join(", ")));
+        let renewed = app.renew_dags()?;
+        if renewed > 0 {
+            say(&format!(
+                "DAGs with a new version: {renewed}; runs that began keep the old one"
+            ));
+        }
     }
     Ok(())
 }

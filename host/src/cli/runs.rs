@@ -51,6 +51,7 @@ pub(super) fn run(global: &Global, command: Runs) -> Result<(), UserError> {
             }
         }
         Runs::Cancel(args) => cancel(global, &args),
+        Runs::Delete(args) => delete(global, &args.run),
         Runs::Clear(args) => changes::clear_runs(global, &args),
         Runs::MarkSuccess(args) => changes::mark_run(global, &args, DagRunState::Success),
         Runs::MarkFailed(args) => changes::mark_run(global, &args, DagRunState::Failed),
@@ -153,6 +154,16 @@ pub(super) fn detail_text(detail: &RunDetail) -> String {
         ));
     }
     text
+}
+
+fn delete(global: &Global, args: &RunArgs) -> Result<(), UserError> {
+    let app = open_idle(global)?;
+    let (dag_id, run_id) = find(&app, args)?;
+    app.delete_run(&dag_id, &run_id)?;
+    if global.json {
+        return print_json(&serde_json::json!({"dag_id": dag_id, "run_id": run_id}));
+    }
+    print(&format!("dag {dag_id} run {run_id}: deleted\n"))
 }
 
 fn cancel(global: &Global, args: &RunArgs) -> Result<(), UserError> {

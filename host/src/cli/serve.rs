@@ -133,6 +133,7 @@ async fn serve(
     };
     let folders = DagFolders::new(command.dags);
     let watch = app.follow_dags(folders)?;
+    let plugin_watch = app.follow_plugins()?;
     let listener = listen(&data_folder(global))?;
     app.start_service().await?;
     let api = match api {
@@ -163,7 +164,7 @@ async fn serve(
         }
     }
     cleaning.abort();
-    drop(watch);
+    drop((watch, plugin_watch));
     if let Some(api) = api {
         api.stop().await;
     }

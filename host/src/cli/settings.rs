@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::session;
-use crate::app::{App, Config, Data, OtlpSettings, RetentionPolicy, SmtpSettings};
+use crate::app::{App, Config, Data, LineageSettings, OtlpSettings, RetentionPolicy, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::Echo;
 use crate::plugins::PluginSources;
@@ -41,10 +41,12 @@ pub(super) fn start_tracing() {
 /// The application for a command: the service's own where one carries the command out.
 pub(super) fn open(global: &Global, need: Need) -> Result<Arc<App>, UserError> {
     let throwaway = need == Need::Test && global.data.is_none();
-    match session::current() {
-        Some(session) if !throwaway => Ok(session.app),
-        _ => Ok(Arc::new(App::open(config(global, need)?)?)),
-    }
+    let app = match session::current() {
+        Some(session) if !throwaway => session.app,
+        _ => Arc::new(App::open(config(global, need)?)?),
+    };
+    super::audited::opened(&app)?;
+    Ok(app)
 }
 
 /// The application for a command that changes runs: where no service holds the folder, runs that were left are taken up, and
@@ -53,11 +55,13 @@ pub(super) fn open_idle(global: &Global) -> Result<Arc<App>, UserError> {
     if session::current().is_some() {
         return open(global, Need::State);
     }
-    Ok(Arc::new(App::open(Config {
+    let app = Arc::new(App::open(Config {
         recover: true,
         parallelism: 0,
         ..config(global, Need::State)?
-    })?))
+    })?);
+    super::audited::opened(&app)?;
+    Ok(app)
 }
 
 /// The data folder of a command.
@@ -99,6 +103,12 @@ pub(super) fn config(global: &Global, need: Need) -> Result<Config, UserError> {
         smtp: smtp(global),
         otlp: match need {
             Need::Execution => OtlpSettings::from_env(|name| std::env::var(name).ok())?,
+            _ => None,
+        },
+        lineage: match need {
+            Need::Execution => LineageSettings::new(global.openlineage_url.as_deref(), |name| {
+                std::env::var(name).ok()
+            })?,
             _ => None,
         },
         plugins: plugin_sources(global)?,

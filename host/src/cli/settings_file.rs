@@ -11,13 +11,14 @@ use std::path::PathBuf;
 /// The file's name.
 const FILE: &str = "airlock.toml";
 /// Every key it may hold; each is the long flag's name with `_` for `-`, but `storage`, `plugin_policy` and `native`, which are tables.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "data",
     "storage_root",
     "plugins",
     "secrets",
     "smtp_url",
     "smtp_from",
+    "openlineage_url",
     "parallelism",
     "queues",
     "listen",
@@ -50,6 +51,7 @@ pub(super) fn merge(mut global: Global) -> Result<Global, UserError> {
             "gpu_list" => global.gpu_list = global.gpu_list.or(Some(path(&key, value)?)),
             "smtp_url" => global.smtp_url = Some(words(&key, value)?),
             "smtp_from" => global.smtp_from = Some(words(&key, value)?),
+            "openlineage_url" => global.openlineage_url = Some(words(&key, value)?),
             "plugins" if global.plugin_folders.is_empty() => {
                 global.plugin_folders = paths(&key, value)?;
             }

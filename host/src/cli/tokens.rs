@@ -3,8 +3,8 @@
 use super::admin::open_new;
 use super::args::Global;
 use super::args_api::{RoleArg, Tokens};
+use super::audited::who;
 use super::output::{print, print_json, say, table, time};
-use super::session::user;
 use super::settings::{Need, open, timestamp};
 use crate::api::routes;
 use crate::app::{Role, TokenLimits, TokenRow};
@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global, command: Tokens) -> Result<(), UserError> {
                 dags,
                 expires_at: expires.as_deref().map(moment).transpose()?,
             };
-            let made = open_new(global)?.create_token(&user(), &name, role.into(), limits)?;
+            let made = open_new(global)?.create_token(&who(), &name, role.into(), limits)?;
             if global.json {
                 return print_json(&made);
             }
@@ -37,7 +37,7 @@ pub(super) fn run(global: &Global, command: Tokens) -> Result<(), UserError> {
         Tokens::List => list(global),
         Tokens::Routes => list_routes(global),
         Tokens::Revoke { name } => {
-            open(global, Need::State)?.revoke_token(&user(), &name)?;
+            open(global, Need::State)?.revoke_token(&who(), &name)?;
             say(&format!("token {name} is revoked"));
             Ok(())
         }

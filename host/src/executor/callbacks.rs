@@ -141,6 +141,7 @@ async fn prepare(
             secrets,
             vault: vault.clone(),
             cards: Vec::new(),
+            trace_parent: None,
             log: Box::new(parts.logs.open_callback(call)),
         },
     );

@@ -226,6 +226,7 @@ mod tests {
                 backfill_id: None,
                 triggered_by: String::new(),
                 note: String::new(),
+                trace_parent: String::new(),
             };
             let version_row = DagVersionRow {
                 dag: (**dag).clone(),

@@ -39,6 +39,7 @@ use crate::sandbox::{CancelSignal, Denial, InterfaceSet, Plugin, Sandbox, TaskRe
 use crate::scheduler::{Attempt, Executor, Handle, RunView, RunsAround};
 use crate::secrets::Secrets;
 use crate::store::Store;
+use crate::traces::RunTrace;
 use crate::tracking::{Actor, ActorKind, Registry, Tracking};
 use crate::training::Trainers;
 use airlock_core::dag::spec::{Cache, Dag};
@@ -90,6 +91,8 @@ pub struct Parts {
     pub folders: WorkFolders,
     /// WASI programs that ran last.
     pub programs: Recent,
+    /// Whether traces of runs are sent somewhere, so that whom a task asks may hang its own below them.
+    pub traced: bool,
 }
 
 type Live = Mutex<HashMap<Key, CancelSignal>>;
@@ -394,6 +397,7 @@ async fn prepare(
             secrets,
             vault: vault.clone(),
             cards: attempt.gpus.clone(),
+            trace_parent: trace_parent(parts, attempt, task.task_id.as_str()),
             log: Box::new(log),
         },
     );
@@ -458,7 +462,19 @@ struct Shared {
     secrets: Arc<AttemptSecrets>,
     vault: Vault,
     cards: Vec<String>,
+    trace_parent: Option<String>,
     log: Box<dyn LogPort>,
+}
+
+/// What an attempt's requests say about the trace that they are a part of; nothing where nobody records one.
+fn trace_parent(parts: &Parts, attempt: &Attempt, task_id: &str) -> Option<String> {
+    let started = attempt
+        .run_started
+        .filter(|_| parts.traced || !attempt.trace_parent.is_empty())?;
+    let (dag_id, run_id) = (&attempt.run.dag.dag_id, &attempt.run.header.run_id);
+    let parent = &attempt.trace_parent;
+    let trace = RunTrace::new(dag_id.as_str(), run_id.as_str(), started, parent);
+    Some(trace.header(task_id, attempt.ti.map_index, attempt.fence))
 }
 
 fn shared_session(parts: &Parts, shared: Shared) -> Ports {
@@ -482,6 +498,7 @@ fn shared_session(parts: &Parts, shared: Shared) -> Ports {
         secrets: shared.secrets,
         vault: shared.vault,
         resolver: Arc::new(SystemResolver),
+        trace_parent: shared.trace_parent,
         log: shared.log,
     })
 }

@@ -1,11 +1,14 @@
 //! A store that counts: it passes everything on, and looks at what became durable. It refuses to change anything.
 
 use super::Metrics;
-use crate::scheduler::{RunRow, decode_event, decode_row};
+use crate::lineage::Moment;
+use crate::scheduler::{RunRow, decode_event, decode_row, run_stream};
 use crate::store::{
-    CheckReport, Collected, Commit, CommitError, Digest, Done, Event, Lease, Row, Seq, Store,
-    StoreError, StreamId, Table, WorkItem,
+    CheckReport, Collected, Commit, CommitError, Digest, Done, Event as Stored, Lease, Row, Seq,
+    Store, StoreError, StreamId, Table, WorkItem,
 };
+use airlock_core::run::event::Event;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +16,8 @@ use std::time::Instant;
 /// The streams of runs.
 const RUN_STREAM: &str = "run/";
 
-/// Told of each run that ended, once that is durable: its stream's name.
-pub(crate) type OnEnd = Box<dyn Fn(&RunRow) + Send + Sync>;
+/// Told of each run that started or ended, once that is durable.
+pub(crate) type OnRun = Box<dyn Fn(Moment, &RunRow) + Send + Sync>;
 
 /// See the module's documentation.
 pub(crate) struct Metered {
@@ -24,17 +27,17 @@ pub(crate) struct Metered {
 
 struct Shared {
     metrics: Arc<Metrics>,
-    on_end: Option<OnEnd>,
+    on_run: Option<OnRun>,
 }
 
 impl Metered {
-    /// Counts into `metrics`, and tells of runs that ended.
+    /// Counts into `metrics`, and tells of runs that started or ended.
     pub(crate) fn over(
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
-        on_end: Option<OnEnd>,
+        on_run: Option<OnRun>,
     ) -> Arc<dyn Store> {
-        let shared = Arc::new(Shared { metrics, on_end });
+        let shared = Arc::new(Shared { metrics, on_run });
         Arc::new(Self { store, shared })
     }
 }
@@ -42,7 +45,8 @@ impl Metered {
 /// What a commit holds that is counted.
 #[derive(Default)]
 struct Counted {
-    events: Vec<Vec<u8>>,
+    /// Of each stream of a run.
+    events: Vec<(StreamId, Vec<Vec<u8>>)>,
     rows: Vec<Vec<u8>>,
 }
 
@@ -65,37 +69,48 @@ impl Counted {
 
     fn take(&mut self, stream: &StreamId, events: &[Vec<u8>]) {
         if stream.0.starts_with(RUN_STREAM) {
-            self.events.extend(events.iter().cloned());
+            self.events.push((stream.clone(), events.to_vec()));
         }
     }
 }
 
 impl Shared {
     fn follow(&self, counted: &Counted) {
-        let mut has_ended = false;
-        for payload in &counted.events {
+        let (mut started, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        for (stream, events) in &counted.events {
             // What cannot be read is told by whoever needs it.
-            if let Ok(event) = decode_event(payload) {
-                has_ended |= matches!(event, airlock_core::run::event::Event::RunFinished { .. });
+            for event in events.iter().filter_map(|event| decode_event(event).ok()) {
+                match event {
+                    Event::RunStarted { .. } => started.insert(&stream.0),
+                    Event::RunFinished { .. } => ended.insert(&stream.0),
+                    _ => false,
+                };
                 self.metrics.follow(&event);
             }
         }
-        if !has_ended {
+        if started.is_empty() && ended.is_empty() {
             return;
         }
         for value in &counted.rows {
-            let Ok(row) = decode_row::<RunRow>(value) else {
-                continue;
-            };
-            if !row.state.is_finished() {
-                continue;
+            if let Ok(row) = decode_row::<RunRow>(value) {
+                let stream = run_stream(&row.dag_id, &row.run_id).0;
+                self.tell(&row, started.contains(&stream), ended.contains(&stream));
             }
-            if let (Some(start), Some(end)) = (row.start_date, row.end_date) {
-                self.metrics.ran(end.duration_since(start).as_secs_f64());
-            }
-            if let Some(on_end) = &self.on_end {
-                on_end(&row);
-            }
+        }
+    }
+
+    /// A run may start and end in one commit.
+    fn tell(&self, row: &RunRow, has_started: bool, has_ended: bool) {
+        let has_ended = has_ended && row.state.is_finished();
+        if let (true, Some(start), Some(end)) = (has_ended, row.start_date, row.end_date) {
+            self.metrics.ran(end.duration_since(start).as_secs_f64());
+        }
+        let Some(on_run) = &self.on_run else { return };
+        if has_started {
+            on_run(Moment::Started, row);
+        }
+        if has_ended {
+            on_run(Moment::Ended, row);
         }
     }
 }
@@ -121,7 +136,7 @@ impl Store for Metered {
         self.store.submit(batch, then);
     }
 
-    fn read(&self, stream: &StreamId, from: Seq, max: usize) -> Result<Vec<Event>, StoreError> {
+    fn read(&self, stream: &StreamId, from: Seq, max: usize) -> Result<Vec<Stored>, StoreError> {
         self.store.read(stream, from, max)
     }
 

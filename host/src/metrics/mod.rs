@@ -3,7 +3,7 @@
 
 mod metered;
 
-pub(crate) use metered::{Metered, OnEnd};
+pub(crate) use metered::{Metered, OnRun};
 
 use airlock_core::run::event::{Event, Outcome};
 use airlock_core::task_instance::state::DagRunState;

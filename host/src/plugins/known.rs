@@ -5,13 +5,22 @@ use super::{PluginError, PluginSources, bundled, read};
 use crate::registry::{Lock, Locked, Signature};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Where a plugin's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     Bundled(&'static [u8]),
     Locked,
-    File(PathBuf),
+    File(PathBuf, Stamp),
+}
+
+/// When a file was last written, and how long it is: whether it is worth reading again.
+pub(super) type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
 }
 
 /// A plugin and what was agreed about it.
@@ -19,6 +28,18 @@ pub(super) enum Source {
 pub(super) struct Entry {
     pub(super) source: Source,
     pub(super) locked: Option<Locked>,
+}
+
+impl Entry {
+    /// As it is on disk this moment.
+    pub(super) fn now(&self) -> Self {
+        let source = match &self.source {
+            Source::File(path, _) => Source::File(path.clone(), stamp(path)),
+            other => other.clone(),
+        };
+        let locked = self.locked.clone();
+        Self { source, locked }
+    }
 }
 
 /// What there is at one time.
@@ -43,7 +64,8 @@ impl Known {
         }
         for folder in &sources.folders {
             for (name, path) in components_in(folder)? {
-                let source = Source::File(path);
+                let stamp = stamp(&path);
+                let source = Source::File(path, stamp);
                 let locked = lock.plugins.get(&name).cloned();
                 entries.insert(name, Entry { source, locked });
             }

@@ -4,6 +4,7 @@
 
 mod bundled;
 mod error;
+mod former;
 mod known;
 mod pinned;
 
@@ -12,7 +13,7 @@ pub use error::{PluginError, Refusal};
 use crate::registry::{Components, LockFile, Locked, Signature, Trust};
 use crate::sandbox::{Plugin, Sandbox};
 use crate::store::Digest;
-use airlock_core::dag::spec::Component;
+use airlock_core::dag::spec::{Component, Pin};
 use airlock_core::grant::{Asks, Effective, Grants, Policy, effective, shut_imports};
 use airlock_core::ids::OperatorName;
 use known::{Entry, Known, Source};
@@ -67,13 +68,32 @@ struct Loaded {
     allowed: Arc<Allowed>,
 }
 
+impl Loaded {
+    /// A component of the program: no policy is about it.
+    fn unbounded(plugin: Arc<Plugin>) -> Self {
+        let asks = Asks::of_imports(plugin.imports());
+        let policies = Vec::new();
+        let allowed = Arc::new(Allowed { policies, asks });
+        Self { plugin, allowed }
+    }
+
+    fn sha256(&self) -> String {
+        Digest(*self.plugin.digest()).to_string()
+    }
+}
+
 /// All plugins of this process; each is compiled when first used, unless it was when it was added.
 pub struct Plugins {
     sandbox: Sandbox,
     sources: PluginSources,
     known: RwLock<Arc<Known>>,
     loaded: Mutex<BTreeMap<String, Loaded>>,
-    pinned: Pinned,
+    /// Components that DAGs came in.
+    components: Pinned,
+    /// Components that a plugin's name meant when a run began.
+    former: Pinned,
+    /// Pins of what names mean now, and of what entry each was made.
+    pins: Mutex<BTreeMap<String, (Entry, Pin)>>,
 }
 
 impl Plugins {
@@ -84,7 +104,9 @@ impl Plugins {
             known: RwLock::new(Arc::new(Known::read(&sources)?)),
             sources,
             loaded: Mutex::default(),
-            pinned: Pinned::default(),
+            components: Pinned::default(),
+            former: Pinned::default(),
+            pins: Mutex::default(),
         })
     }
 
@@ -112,7 +134,7 @@ impl Plugins {
     pub fn origin(&self, name: &str) -> String {
         match self.known().entries.get(name) {
             Some(Entry {
-                source: Source::File(path),
+                source: Source::File(path, _),
                 ..
             }) => path.display().to_string(),
             Some(Entry {
@@ -139,6 +161,7 @@ impl Plugins {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|name, _| !changed.contains(name));
+        self.former.clear();
         for name in &changed {
             if new.entries.contains_key(name) {
                 self.load(name)?;
@@ -209,17 +232,9 @@ impl Plugins {
         let (bytes, from, signature) = match &entry.source {
             Source::Bundled(bytes) => {
                 let plugin = self.load_bytes(name, bytes, "the airlock binary")?;
-                let asks = Asks::of_imports(plugin.imports());
-                let allowed = Allowed {
-                    asks,
-                    ..Allowed::default()
-                };
-                return Ok(Loaded {
-                    plugin,
-                    allowed: Arc::new(allowed),
-                });
+                return Ok(Loaded::unbounded(plugin));
             }
-            Source::File(path) => (read(path)?, path.clone(), known::signature_beside(path)?),
+            Source::File(path, _) => (read(path)?, path.clone(), known::signature_beside(path)?),
             Source::Locked => {
                 let digest = locked.map_or(Digest([0; 32]), |locked| locked.digest);
                 let components = &self.sources.components;
@@ -346,20 +361,21 @@ impl Plugins {
         }
         let plugin = self.load_bytes("", bytes, &from)?;
         let allowed = Arc::new(self.allowed(&from, &plugin, None)?);
-        self.pinned.keep(Loaded {
+        let loaded = Loaded {
             plugin: plugin.clone(),
             allowed,
-        });
+        };
+        self.components.keep(plugin.name(), loaded);
         Ok(plugin)
     }
 
-    /// An operator of the component that a DAG's version is pinned to; none where the component is not loaded.
-    pub fn resolve_pinned(
+    /// An operator of the component that a DAG came in; none where the component is not loaded.
+    pub fn resolve_component(
         &self,
         component: &Component,
         operator: &OperatorName,
     ) -> Option<Result<Found, PluginError>> {
-        let loaded = self.pinned.find(&component.sha256)?;
+        let loaded = self.components.find(&component.name, &component.sha256)?;
         Some(select(loaded, &component.name, split(operator).1))
     }
 

@@ -36,11 +36,13 @@ pub enum Interface {
     Calendar,
     /// `airlock:operator/email`.
     Email,
+    /// `airlock:operator/clock`.
+    Clock,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Log,
         Self::Progress,
         Self::Xcom,
@@ -56,6 +58,7 @@ impl Interface {
         Self::Human,
         Self::Calendar,
         Self::Email,
+        Self::Clock,
     ];
 
     /// The component model's name, without a version.
@@ -76,13 +79,19 @@ impl Interface {
             Self::Human => "airlock:operator/human",
             Self::Calendar => "airlock:operator/calendar",
             Self::Email => "airlock:operator/email",
+            Self::Clock => "airlock:operator/clock",
         }
     }
 
     /// The member of `grants` in a DAG that would allow it.
     pub const fn grant(self) -> &'static str {
         match self {
-            Self::Log | Self::Progress | Self::Xcom | Self::Human | Self::Calendar => "none",
+            Self::Log
+            | Self::Progress
+            | Self::Xcom
+            | Self::Human
+            | Self::Calendar
+            | Self::Clock => "none",
             Self::Storage | Self::Dataset => "storage",
             Self::Training => "training",
             Self::Tracking => "tracking",
@@ -112,6 +121,7 @@ impl InterfaceSet {
             .with(Interface::Xcom)
             .with(Interface::Human)
             .with(Interface::Calendar)
+            .with(Interface::Clock)
     }
 
     /// Everything.
@@ -171,7 +181,8 @@ mod tests {
                 Interface::Progress,
                 Interface::Xcom,
                 Interface::Human,
-                Interface::Calendar
+                Interface::Calendar,
+                Interface::Clock
             ]
         );
     }

@@ -5,6 +5,7 @@ use super::message::{
     Removal, Reply, SchedulerError,
 };
 use super::records::DagRow;
+use crate::store::Table;
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::RunNumber;
 use airlock_core::failed_deps::FailedDep;
@@ -46,10 +47,23 @@ impl Handle {
         dag_version: [u8; 32],
         header: RunHeader,
     ) -> Result<(), SchedulerError> {
+        self.trigger_traced(dag, dag_version, header, String::new())
+            .await
+    }
+
+    /// The same, as a part of the trace that a `traceparent` names; empty for none.
+    pub async fn trigger_traced(
+        &self,
+        dag: Arc<Dag>,
+        dag_version: [u8; 32],
+        header: RunHeader,
+        trace_parent: String,
+    ) -> Result<(), SchedulerError> {
         self.ask(|reply| Message::Trigger {
             dag,
             dag_version,
             header: Box::new(header),
+            trace_parent,
             reply,
         })
         .await
@@ -62,6 +76,23 @@ impl Handle {
             dag_version,
             row: Box::new(row),
         });
+    }
+
+    /// Lets a DAG go with these rows, durably, if no run of it is there. Blocks: not for async threads.
+    pub fn forget_dag(
+        &self,
+        dag_id: DagId,
+        rows: Vec<(Table, Vec<u8>)>,
+    ) -> Result<(), SchedulerError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Message::ForgetDag {
+            dag_id,
+            rows,
+            reply,
+        })?;
+        answer
+            .blocking_recv()
+            .unwrap_or(Err(SchedulerError::Stopped))
     }
 
     /// From now on runs are made when they are due.

@@ -220,6 +220,8 @@ impl LiveRun {
                 .element(ti.task, ti.map_index)
                 .map(|element| element.to_string()),
             gpus: Vec::new(),
+            run_started: self.row.start_date,
+            trace_parent: self.row.trace_parent.clone(),
         }
     }
 

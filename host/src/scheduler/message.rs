@@ -5,7 +5,7 @@
 
 use super::records::DagRow;
 use super::view::RunView;
-use crate::store::Commit;
+use crate::store::{Commit, Table};
 use airlock_core::dag::spec::Dag;
 use airlock_core::dispatch::{RunNumber, Slots};
 use airlock_core::failed_deps::FailedDep;
@@ -30,6 +30,7 @@ pub enum Message {
         dag: Arc<Dag>,
         dag_version: [u8; 32],
         header: Box<RunHeader>,
+        trace_parent: String,
         reply: Reply<()>,
     },
     /// A DAG is like this now: new, edited, paused or stale.
@@ -37,6 +38,12 @@ pub enum Message {
         dag: Arc<Dag>,
         dag_version: [u8; 32],
         row: Box<DagRow>,
+    },
+    /// A DAG goes, with these rows; refused while a run of it is there.
+    ForgetDag {
+        dag_id: DagId,
+        rows: Vec<(Table, Vec<u8>)>,
+        reply: Reply<()>,
     },
     /// Make runs when they are due, from now on.
     StartService { reply: Reply<()> },
@@ -212,6 +219,8 @@ pub enum Change {
         state: TaskInstanceState,
         by: String,
     },
+    /// Write another note about the run.
+    Note { note: String },
     /// End the run in a state.
     MarkRun { state: DagRunState, by: String },
     /// Answer what a task instance asked.
@@ -329,6 +338,10 @@ pub struct Attempt {
     pub element: Option<Json>,
     /// The cards it holds, by the driver's names.
     pub gpus: Vec<String>,
+    /// When its run started last.
+    pub run_started: Option<Timestamp>,
+    /// The `traceparent` of whoever asked for its run; empty where nobody said one.
+    pub trace_parent: String,
 }
 
 /// Who carries attempts out. Calls must return at once.
@@ -374,6 +387,14 @@ pub enum SchedulerError {
         /// Which DAG.
         dag_id: DagId,
         /// The run that is there.
+        run_id: RunId,
+    },
+    /// A DAG cannot go while a run of it is there.
+    #[error("dag {dag_id} has run {run_id}, and goes only without runs")]
+    HasRuns {
+        /// Which DAG.
+        dag_id: DagId,
+        /// One of its runs.
         run_id: RunId,
     },
     /// An attempt that is no longer current.

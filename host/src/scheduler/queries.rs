@@ -150,6 +150,7 @@ mod tests {
             backfill_id: None,
             triggered_by: "timetable".to_owned(),
             note: String::new(),
+            trace_parent: String::new(),
         };
         let name = run.run_id.as_str().as_bytes().to_vec();
         let rows = vec![

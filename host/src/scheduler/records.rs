@@ -75,6 +75,9 @@ pub struct RunRow {
     /// Free text of the person who asked for it.
     #[serde(default)]
     pub note: String,
+    /// The `traceparent` of whoever asked for it; empty where nobody said one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_parent: String,
 }
 
 /// The stream that holds a run's events.

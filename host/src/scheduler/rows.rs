@@ -163,6 +163,7 @@ impl RunRow {
             backfill_id: header.backfill_id,
             triggered_by: header.triggered_by.clone(),
             note: header.note.clone(),
+            trace_parent: String::new(),
         }
     }
 }

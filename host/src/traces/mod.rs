@@ -1,20 +1,21 @@
-//! Traces of runs for OpenTelemetry collectors: a run is a trace, each attempt in it a span. Made of a run's durable events when it
-//! has ended, so that they are there after a crash as well; sent as OTLP over HTTP in JSON, which every collector reads. It refuses
+//! Traces of runs for OpenTelemetry collectors: a run is a trace, or a span of the trace of whoever asked for it, and each attempt in it
+//! a span. Made of a run's durable events when it has ended, so that they are there after a crash as well; sent as OTLP over HTTP in JSON, which every collector reads. It refuses
 //! to hold anything up: what a collector does not take is told and let go.
 
+mod parent;
 mod send;
 
+pub(crate) use parent::RunTrace;
+pub use parent::TraceParent;
 pub(crate) use send::Exporter;
 pub use send::{OtlpSettings, Unreadable};
 
-use crate::store::hex;
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::TaskInstanceKey;
 use airlock_core::run::event::{Event, Fence, Outcome};
 use airlock_core::task_instance::state::DagRunState;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// Attempts of a trace; a run with more has the first ones, and says so.
@@ -32,13 +33,13 @@ pub(crate) struct Traced<'a> {
     pub(crate) run_id: &'a str,
     pub(crate) dag: &'a Dag,
     pub(crate) service: &'a str,
+    /// The `traceparent` of whoever asked for the run; empty where nobody said one.
+    pub(crate) parent: &'a str,
 }
 
 /// The last span of time in which a run ran: from its last start until its end.
 #[derive(Default)]
 struct Folded {
-    /// Which one: a run that was cleared has several.
-    number: u32,
     queued: Option<Timestamp>,
     started: Option<Timestamp>,
     ended: Option<(DagRunState, Timestamp)>,
@@ -64,7 +65,6 @@ impl Folded {
             Event::RunQueued { at, .. } => self.queued = Some(*at),
             Event::RunStarted { at } => {
                 *self = Self {
-                    number: self.number + 1,
                     queued: self.queued,
                     started: Some(*at),
                     ..Self::default()
@@ -144,12 +144,6 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// So many bytes of a name's digest, in hex: the same name has the same id whenever its trace is made.
-fn id(name: &str, bytes: usize) -> String {
-    let digest = Sha256::digest(name.as_bytes());
-    hex(digest.get(..bytes).unwrap_or_default())
-}
-
 fn nanos(at: Timestamp) -> String {
     at.as_nanosecond().max(0).to_string()
 }
@@ -163,7 +157,7 @@ fn number(key: &str, value: i64) -> Value {
     json!({"key": key, "value": {"intValue": value.to_string()}})
 }
 
-/// The body of a request to a collector; none for a run that has not ended.
+/// The body of a request to a collector; none for a run that has not ended, or whose asker records nothing.
 pub(crate) fn trace(run: &Traced<'_>, events: impl Iterator<Item = Event>) -> Option<Value> {
     let mut folded = Folded::default();
     for event in events {
@@ -171,22 +165,29 @@ pub(crate) fn trace(run: &Traced<'_>, events: impl Iterator<Item = Event>) -> Op
     }
     let (state, ended) = folded.ended?;
     let begun = folded.started.or(folded.queued)?;
-    let name = format!("{}/{}/{}", run.dag_id, run.run_id, folded.number);
-    let (trace_id, root) = (id(&name, 16), id(&format!("{name}/run"), 8));
+    let ids = RunTrace::new(run.dag_id, run.run_id, begun, run.parent);
+    if ids.parent().is_some_and(|parent| !parent.is_sampled()) {
+        return None;
+    }
+    let (trace_id, root) = (ids.trace_id(), ids.root());
     let status = match state {
         DagRunState::Success => json!({"code": STATUS_OK}),
         _ => json!({"code": STATUS_ERROR, "message": "the run failed"}),
     };
-    let mut spans = vec![json!({
+    let mut of_run = json!({
         "traceId": trace_id, "spanId": root, "name": format!("dag_run {}", run.dag_id), "kind": KIND_INTERNAL,
         "startTimeUnixNano": nanos(begun), "endTimeUnixNano": nanos(ended), "status": status,
         "attributes": [
             attribute("airlock.dag_id", run.dag_id), attribute("airlock.run_id", run.run_id),
             attribute("airlock.state", state.as_str()), number("airlock.attempts_left_out", folded.left_out.try_into().ok()?),
         ],
-    })];
+    });
+    if let (Some(parent), Some(span)) = (ids.parent(), of_run.as_object_mut()) {
+        span.insert("parentSpanId".to_owned(), json!(parent.span_id()));
+    }
+    let mut spans = vec![of_run];
     for attempt in &folded.attempts {
-        spans.push(span(run, &name, &trace_id, &root, attempt, ended));
+        spans.push(span(run, &ids, attempt, ended));
     }
     let service = [
         attribute("service.name", run.service),
@@ -200,19 +201,12 @@ pub(crate) fn trace(run: &Traced<'_>, events: impl Iterator<Item = Event>) -> Op
     }))
 }
 
-fn span(
-    run: &Traced<'_>,
-    name: &str,
-    trace_id: &str,
-    root: &str,
-    attempt: &Attempt,
-    run_ended: Timestamp,
-) -> Value {
+fn span(run: &Traced<'_>, ids: &RunTrace, attempt: &Attempt, run_ended: Timestamp) -> Value {
     let task = run.dag.task(attempt.ti.task);
     let task_id = task.map_or("", |task| task.task_id.as_str());
     let operator = task.map_or(String::new(), |task| task.operator.to_string());
     let index = attempt.ti.map_index;
-    let own = format!("{name}/{task_id}/{index}/{}", attempt.fence.attempt);
+    let own = ids.span(task_id, index, attempt.fence);
     let status = match &attempt.error {
         Some(error) => {
             let text: String = error.chars().take(TEXT_CHARS_MAX).collect();
@@ -221,7 +215,7 @@ fn span(
         None => json!({"code": STATUS_OK}),
     };
     json!({
-        "traceId": trace_id, "spanId": id(&own, 8), "parentSpanId": root, "name": format!("task_instance {task_id}"),
+        "traceId": ids.trace_id(), "spanId": own, "parentSpanId": ids.root(), "name": format!("task_instance {task_id}"),
         "kind": KIND_INTERNAL, "startTimeUnixNano": nanos(attempt.from),
         "endTimeUnixNano": nanos(attempt.to.unwrap_or(run_ended)), "status": status,
         "attributes": [

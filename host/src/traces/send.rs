@@ -168,6 +168,7 @@ fn body(
         run_id: run.run_id.as_str(),
         dag: replayed.state.dag(),
         service: &settings.service,
+        parent: &run.trace_parent,
     };
     Ok(trace(&traced, events.into_iter()).map(|body| body.to_string()))
 }

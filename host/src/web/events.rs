@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// Streams that are open at once.
-pub const EVENT_STREAMS_MAX: usize = 160;
+pub const EVENT_STREAMS_MAX: usize = 320;
 /// A comment goes so often where nothing changes, so that both ends know of each other.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 /// How long a reader may take for one event.

@@ -1,12 +1,12 @@
-//! Logging in and out: a token becomes a session. It refuses a form that another site sent, more failures in a minute than the
-//! limit, and to send anybody elsewhere than to a page of ours.
+//! Logging in and out: a token becomes a session. It refuses a form that another site sent, more failures of an address in a
+//! minute than the limit, and to send anybody elsewhere than to a page of ours.
 
 use super::answer::{Answer, Page, Refusal, respond};
 use super::door::{Doors, SESSION_COOKIE, cookie};
 use super::form::Pairs;
 use super::layout;
 use super::route::set_cookie;
-use super::session::{SESSION_TIME_MAX, is_same};
+use super::session::{Client, SESSION_TIME_MAX, is_same};
 use super::visit::{Theme, Visit};
 use crate::app::App;
 use axum::body::to_bytes;
@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use maud::{Markup, html};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -66,9 +67,11 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
     if let Err(refusal) = check_origin(&parts.headers, &form) {
         return form_page(&next, Some(&refusal));
     }
-    if let Err(wait) = doors.sessions.may_try(Instant::now()) {
+    let client = parts.extensions.get::<Client>().copied();
+    let client = client.unwrap_or(Client::at(Ipv4Addr::UNSPECIFIED.into()));
+    if let Err(wait) = doors.sessions.may_try(client, Instant::now()) {
         let seconds = wait.as_secs() + 1;
-        let message = "too many log-ins have failed within a minute";
+        let message = "too many log-ins from this address have failed within a minute";
         let hint = format!("wait {seconds} seconds, then try again");
         let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, message, hint);
         let mut response = form_page(&next, Some(&refusal));
@@ -80,7 +83,7 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
     if let Some(cookie) = enter(app, &doors, form.get("token").trim().to_owned()).await {
         return go_in(&next, &cookie);
     }
-    doors.sessions.failed(Instant::now());
+    doors.sessions.failed(client, Instant::now());
     let refusal = Refusal::new(
         StatusCode::UNAUTHORIZED,
         "the token is unknown or was revoked",

@@ -34,7 +34,9 @@ pub use assets::PAGE_BYTES;
 pub use door::{Doors, PageAsked, Visitor, is_open, safety_headers};
 pub use events::EVENT_STREAMS_MAX;
 pub use route::{PageRoute, ROUTES, router};
-pub use session::{LOGINS_PER_MINUTE_MAX, SESSION_TIME_MAX, SESSIONS_MAX, Session, Sessions};
+pub use session::{
+    Client, LOGINS_PER_MINUTE_MAX, SESSION_TIME_MAX, SESSIONS_MAX, Session, Sessions,
+};
 
 /// The largest form, bytes.
 pub const FORM_BYTES_MAX: usize = 256 << 10;

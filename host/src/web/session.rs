@@ -1,11 +1,12 @@
 //! Sessions of the pages: who logged in with a token, and how a form proves that it is theirs. They live in this process alone
 //! and end with it; what a session may do is its token's, asked anew with each request, so that a revoked token ends it at once.
-//! It refuses more than a number of log-ins that fail in a minute, and to keep anything that a cookie could be made from.
+//! It refuses more than a number of log-ins of one client address that fail in a minute, and to keep anything that a cookie could be made from.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,10 @@ use std::time::{Duration, Instant};
 pub const SESSIONS_MAX: usize = 1_000;
 /// How long a session lasts.
 pub const SESSION_TIME_MAX: Duration = Duration::from_hours(12);
-/// Log-ins that may fail in a minute; then nobody logs in until it is over.
+/// Log-ins of one client address that may fail in a minute; then nobody logs in from there until it is over.
 pub const LOGINS_PER_MINUTE_MAX: usize = 10;
+/// Failed log-ins that are remembered; the oldest ones make room, so that many addresses cost no memory.
+const FAILED_MAX: usize = 10_000;
 /// Links that log in once, and have not yet.
 const LINKS_MAX: usize = 16;
 /// Random bytes of a cookie, a CSRF token and a link.
@@ -50,7 +53,24 @@ struct Inside {
     order: VecDeque<[u8; 32]>,
     /// Links that log in once: the SHA-256 of their secret, and the token.
     links: VecDeque<([u8; 32], String)>,
-    failed: VecDeque<Instant>,
+    /// The oldest first.
+    failed: VecDeque<(Instant, Client)>,
+}
+
+/// Where a request came from. Of an IPv6 address its network: whoever has one address of it has all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client(IpAddr);
+
+impl Client {
+    /// The client at an address.
+    pub fn at(address: IpAddr) -> Self {
+        /// The bits of an IPv6 address that name its network.
+        const NETWORK: u128 = !0 << 64;
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6((address.to_bits() & NETWORK).into()),
+            address @ IpAddr::V4(_) => address,
+        })
+    }
 }
 
 /// See the module's documentation.
@@ -120,23 +140,26 @@ impl Sessions {
         inside.links.remove(place).map(|(_, token)| token)
     }
 
-    /// Whether a log-in may be tried now; otherwise how long to wait.
-    pub fn may_try(&self, now: Instant) -> Result<(), Duration> {
+    /// Whether a client may try to log in now; otherwise how long it must wait.
+    pub fn may_try(&self, client: Client, now: Instant) -> Result<(), Duration> {
         let mut inside = self.inside();
         inside.forget_old(now);
-        match inside.failed.front() {
-            Some(first) if inside.failed.len() >= LOGINS_PER_MINUTE_MAX => {
-                Err((*first + MINUTE).saturating_duration_since(now))
-            }
-            _ => Ok(()),
+        let own = inside.failed.iter().rev();
+        let mut own = own.filter(|(_, other)| *other == client);
+        match own.nth(LOGINS_PER_MINUTE_MAX - 1) {
+            Some((first, _)) => Err((*first + MINUTE).saturating_duration_since(now)),
+            None => Ok(()),
         }
     }
 
-    /// A log-in failed.
-    pub fn failed(&self, now: Instant) {
+    /// A log-in of a client failed.
+    pub fn failed(&self, client: Client, now: Instant) {
         let mut inside = self.inside();
         inside.forget_old(now);
-        inside.failed.push_back(now);
+        inside.failed.push_back((now, client));
+        if inside.failed.len() > FAILED_MAX {
+            inside.failed.pop_front();
+        }
     }
 }
 
@@ -147,7 +170,11 @@ impl Inside {
     }
 
     fn forget_old(&mut self, now: Instant) {
-        while self.failed.front().is_some_and(|at| *at + MINUTE <= now) {
+        while self
+            .failed
+            .front()
+            .is_some_and(|(at, _)| *at + MINUTE <= now)
+        {
             self.failed.pop_front();
         }
     }
@@ -217,17 +244,32 @@ mod tests {
     }
 
     #[test]
-    fn after_ten_failures_nobody_logs_in_for_a_minute() {
+    fn after_ten_failures_of_an_address_nobody_logs_in_from_there_for_a_minute() {
         let (sessions, now) = (Sessions::default(), Instant::now());
+        let at = |text: &str| Client::at(text.parse().unwrap());
+        let client = at("192.0.2.1");
         for _ in 0..LOGINS_PER_MINUTE_MAX {
-            assert_eq!(sessions.may_try(now), Ok(()));
-            sessions.failed(now);
+            assert_eq!(sessions.may_try(client, now), Ok(()));
+            sessions.failed(client, now);
         }
-        assert_eq!(
-            sessions.may_try(now + Duration::from_secs(20)),
-            Err(Duration::from_secs(40))
-        );
-        assert_eq!(sessions.may_try(now + MINUTE), Ok(()));
+        let later = now + Duration::from_secs(20);
+        for same in [client, at("::ffff:192.0.2.1")] {
+            assert_eq!(sessions.may_try(same, later), Err(Duration::from_secs(40)));
+        }
+        // Who is elsewhere is held up by nobody.
+        assert_eq!(sessions.may_try(at("192.0.2.2"), later), Ok(()));
+        assert_eq!(sessions.may_try(client, now + MINUTE), Ok(()));
+        assert_eq!(at("2001:db8:0:1::5"), at("2001:db8:0:1:ffff::"));
+        assert_ne!(at("2001:db8:0:1::5"), at("2001:db8:0:2::5"));
+    }
+
+    #[test]
+    fn many_addresses_cost_no_more_than_a_limit() {
+        let (sessions, now) = (Sessions::default(), Instant::now());
+        for number in 0..20_000_u32 {
+            sessions.failed(Client::at(IpAddr::V4(number.into())), now);
+        }
+        assert_eq!(sessions.inside().failed.len(), FAILED_MAX);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The pages in a real browser: `tests/browser`, with playwright-core and axe-core from npm under `target` and the system's Chromium.
 
 use crate::shell::{has, root, run, say};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,8 +9,26 @@ use std::process::Command;
 const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
 const BROWSERS: [&str; 2] = ["chromium", "chromium-browser"];
 
+/// `cargo xtask browser [--speeds] [FLOW]`: the flows whose name holds FLOW, or the measurements; with the program that is built.
+pub(crate) fn run_with(arguments: &[String]) -> Result<()> {
+    match start(arguments)? {
+        Some(missing) => bail!("{missing}; install it and try again"),
+        None => Ok(()),
+    }
+}
+
 /// Carries the flows out; yields what they lack on this machine.
 pub(crate) fn test() -> Result<Option<String>> {
+    start(&[])
+}
+
+/// The program that is looked at: `AIRLOCK_PROGRAM`, or what the tests made.
+fn program() -> PathBuf {
+    let named = std::env::var_os("AIRLOCK_PROGRAM").map(PathBuf::from);
+    named.unwrap_or_else(|| root().join("target/debug/airlock"))
+}
+
+fn start(arguments: &[String]) -> Result<Option<String>> {
     say("pages in a browser");
     for program in ["node", "npm"] {
         if !has(program) {
@@ -24,7 +42,8 @@ pub(crate) fn test() -> Result<Option<String>> {
     install(&place)?;
     run(Command::new("node")
         .arg("tests/browser/main.mjs")
-        .env("AIRLOCK_PROGRAM", root().join("target/debug/airlock"))
+        .args(arguments)
+        .env("AIRLOCK_PROGRAM", program())
         .env("AIRLOCK_BROWSER_MODULES", &place)
         .env("AIRLOCK_SCREENSHOTS", place.join("screenshots"))
         .env("AIRLOCK_CHROMIUM", path_of(chromium)))?;

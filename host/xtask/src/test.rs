@@ -12,6 +12,7 @@ const PYTHON: &[&str] = &[
     "tests/python/check_airflow_client.py",
     "tests/python/check_exports.py",
     "tests/python/check_mlflow.py",
+    "tests/python/check_airflow_examples.py",
 ];
 
 /// Tools that `tests/languages` needs beside those that Airlock fetches itself.

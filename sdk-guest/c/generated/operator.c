@@ -16,6 +16,17 @@ extern void __wasm_import_airlock_operator_progress_report(int32_t, double, uint
 __attribute__((__import_module__("airlock:operator/progress@0.1.0"), __import_name__("is-cancelled")))
 extern int32_t __wasm_import_airlock_operator_progress_is_cancelled(void);
 
+// Imported Functions from `airlock:operator/clock@0.1.0`
+
+__attribute__((__import_module__("airlock:operator/clock@0.1.0"), __import_name__("now")))
+extern int64_t __wasm_import_airlock_operator_clock_now(void);
+
+__attribute__((__import_module__("airlock:operator/clock@0.1.0"), __import_name__("monotonic")))
+extern int64_t __wasm_import_airlock_operator_clock_monotonic(void);
+
+__attribute__((__import_module__("airlock:operator/clock@0.1.0"), __import_name__("sleep")))
+extern void __wasm_import_airlock_operator_clock_sleep(int64_t);
+
 // Imported Functions from `airlock:operator/xcom@0.1.0`
 
 __attribute__((__import_module__("airlock:operator/xcom@0.1.0"), __import_name__("push")))
@@ -1803,6 +1814,20 @@ void airlock_operator_progress_report(double *maybe_fraction, operator_string_t 
 bool airlock_operator_progress_is_cancelled(void) {
   int32_t ret = __wasm_import_airlock_operator_progress_is_cancelled();
   return ret;
+}
+
+uint64_t airlock_operator_clock_now(void) {
+  int64_t ret = __wasm_import_airlock_operator_clock_now();
+  return (uint64_t) (ret);
+}
+
+uint64_t airlock_operator_clock_monotonic(void) {
+  int64_t ret = __wasm_import_airlock_operator_clock_monotonic();
+  return (uint64_t) (ret);
+}
+
+void airlock_operator_clock_sleep(uint64_t nanoseconds) {
+  __wasm_import_airlock_operator_clock_sleep((int64_t) (nanoseconds));
 }
 
 bool airlock_operator_xcom_push(operator_string_t *key, airlock_operator_xcom_json_t *value, airlock_operator_xcom_capability_error_t *err) {

@@ -1349,6 +1349,14 @@ extern void airlock_operator_progress_report(double *maybe_fraction, operator_st
 // Whether the attempt was told to stop; it has its grace period left to save what it has.
 extern bool airlock_operator_progress_is_cancelled(void);
 
+// Imported Functions from `airlock:operator/clock@0.1.0`
+// Nanoseconds since 1970-01-01T00:00:00Z.
+extern uint64_t airlock_operator_clock_now(void);
+// Nanoseconds since some moment; never goes back.
+extern uint64_t airlock_operator_clock_monotonic(void);
+// Waits. The attempt holds its slot and its limits go on: what waits for long is a sensor.
+extern void airlock_operator_clock_sleep(uint64_t nanoseconds);
+
 // Imported Functions from `airlock:operator/xcom@0.1.0`
 // Upserts; durable and visible to others when it returns. At most 48 KiB of JSON.
 extern bool airlock_operator_xcom_push(operator_string_t *key, airlock_operator_xcom_json_t *value, airlock_operator_xcom_capability_error_t *err);

@@ -148,7 +148,7 @@ def asset(function=None, /, *, name=None, uri=None, schedule=None, **arguments):
 
         settings = {key: arguments[key] for key in ("dag_id", "tags", "description", "default_args") if key in arguments}
         with DAG(settings.pop("dag_id", None) or made.name, schedule=schedule, **settings):
-            PythonOperator(task_id="__main__", python_callable=run, outlets=[made], inlets=[Asset.ref(one) for one in names])
+            PythonOperator(task_id=body.__name__, python_callable=run, outlets=[made], inlets=[Asset.ref(one) for one in names])
         return made
 
     return wrap if function is None else wrap(function)

@@ -54,7 +54,7 @@ def read(folder: pathlib.Path, files: list) -> Found:
 
 def world(interfaces: set) -> str:
     """What the component imports: what every task may do, and what its files ask for."""
-    lines = [f"  import {name};" for name in ("types", "log", "progress", "xcom", *sorted(interfaces))]
+    lines = [f"  import {name};" for name in ("types", "log", "progress", "clock", "xcom", *sorted(interfaces))]
     return "package airlock:operator@0.1.0;\n\nworld python {\n" + "\n".join(lines) + "\n  export guest;\n}\n"
 
 

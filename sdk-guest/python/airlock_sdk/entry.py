@@ -12,6 +12,10 @@ from .errors import DagError
 from .operators import OPERATORS
 
 
+LOADED: list = []
+"""Paths of the author's files, in the order in which they were loaded."""
+
+
 def load_file(path: pathlib.Path, name: str):
     """One file as a module called `name`."""
     spec = importlib.util.spec_from_file_location(name, path)
@@ -48,6 +52,7 @@ def load(folder: str, files: list, component: str, modules=(), variables=()) -> 
         try:
             if name not in sys.modules:
                 load_file(path, name)
+            LOADED.append(sys.modules[name].__file__)
         except Exception as error:
             problems.append(f"{place_of(error, path)}: {type(error).__name__}: {error}")
     if not problems:

@@ -7,12 +7,13 @@ import logging
 
 from componentize_py_types import Err
 from wit_world import exports
+from wit_world.imports import clock as clock_interface
 from wit_world.imports import log as log_interface
 from wit_world.imports import progress as progress_interface
 from wit_world.imports import types
 from wit_world.imports import xcom as xcom_interface
 
-from . import clocks, entry, errors, host, run
+from . import aio, clocks, entry, errors, host, run
 
 _ERRORS = {"Denied": errors.Denied, "NotFound": errors.NotFound, "Invalid": errors.Invalid, "TooLarge": errors.TooLarge,
            "Conflict": errors.Conflict, "Unavailable": errors.Unavailable}
@@ -127,13 +128,14 @@ class _Handler(logging.Handler):
         _HOST.log(level if record.levelno >= logging.INFO else "debug", self.format(record))
 
 
+_CLOCK = clocks.Clock(clock_interface.now, clock_interface.monotonic, clock_interface.sleep)
 _HOST = WasmHost()
 _OUT, _ERR = _Lines("info"), _Lines("warn")
 
 
 def _begin(attempt) -> None:
     import sys
-    clocks.begin(attempt)
+    clocks.begin(attempt, _CLOCK)
     sys.stdout, sys.stderr = _OUT, _ERR
     logging.root.handlers[:] = [_Handler()]
     logging.root.setLevel(logging.INFO)
@@ -179,6 +181,7 @@ DESCRIBED: dict = {}
 def describe_now() -> None:
     """Makes `DESCRIBED` of what was loaded."""
     DESCRIBED.update(entry.described())
-    for name in ("macros", "aio", "bash", "shell", "storage", "retry_policy", "human", "classic"):
+    for name in ("macros", "bash", "shell", "storage", "retry_policy", "human", "classic"):
         importlib.import_module(f"airlock_sdk.{name}")
-    clocks.close()
+    aio.patch()
+    clocks.close(entry.LOADED)

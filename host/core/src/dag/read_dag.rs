@@ -14,7 +14,7 @@ use crate::ids::{DagId, GroupIndex};
 use crate::timetable;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// The keys of a DAG.
 pub(super) const KEYS: [&str; 30] = [
@@ -150,6 +150,7 @@ fn header(fields: Fields<'_, '_>, sink: &mut Sink) -> Option<Dag> {
         on_success: callbacks(fields, "on_success_callback", sink),
         deadlines: read_deadline::read(fields, &zone, sink),
         component: None,
+        pins: BTreeMap::new(),
         task_groups: Vec::new(),
         schedule,
         timezone,

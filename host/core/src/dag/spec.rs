@@ -9,7 +9,7 @@ use crate::run::event::AttemptErrorKind;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Airflow's default for `max_active_runs` and `max_active_tasks`.
 pub const MAX_ACTIVE_DEFAULT: u32 = 16;
@@ -84,6 +84,10 @@ pub struct Dag {
     /// The component that brought it. Its digest is part of the DAG's version: other bytes are another version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<Component>,
+    /// The components of other plugins that it runs on, by the plugin's name. Set when a version is stored, so that a run ends,
+    /// and is cleared and run again, on the bytes that it began with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pins: BTreeMap<String, Pin>,
     /// Named parts of the graph; `GroupIndex` is the place in this list. A group comes after the group it is in.
     #[serde(default)]
     pub task_groups: Vec<TaskGroup>,
@@ -115,6 +119,21 @@ impl Dag {
         None
     }
 
+    /// The plugins that its tasks and callbacks name, but for the component that it came in.
+    pub fn plugins(&self) -> BTreeSet<&str> {
+        let of_dag = [&self.on_sla_miss, &self.on_failure, &self.on_success];
+        let of_deadlines = self.deadlines.iter().map(|deadline| &deadline.callbacks);
+        let of_tasks = self.tasks.iter().flat_map(Task::callbacks);
+        let callbacks = of_dag.into_iter().chain(of_deadlines).chain(of_tasks);
+        let called = callbacks.flatten().map(|callback| &callback.operator);
+        let run = self.tasks.iter().map(|task| &task.operator);
+        let is_own = |name: &OperatorName| self.component.as_ref().is_some_and(|own| own.has(name));
+        run.chain(called)
+            .filter(|operator| !is_own(operator))
+            .map(OperatorName::plugin)
+            .collect()
+    }
+
     /// The index of the task called `task_id`.
     pub fn find(&self, task_id: &str) -> Option<TaskIndex> {
         let place = self
@@ -137,9 +156,21 @@ pub struct Component {
 impl Component {
     /// Whether an operator is this component's: its name, or its name and a dot before the rest.
     pub fn has(&self, operator: &OperatorName) -> bool {
-        let plugin = operator.as_str().split('.').next();
-        plugin == Some(self.name.as_str())
+        operator.plugin() == self.name
     }
+}
+
+/// The component that a plugin's name meant when a DAG's version was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// Whether it was part of the program, and so trusted as the program is.
+    #[serde(default)]
+    pub is_bundled: bool,
+    /// The signature that came with it, in minisign's form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
 }
 
 /// When runs are due.
@@ -406,6 +437,19 @@ pub struct Task {
     /// Called when the operator itself decided to be skipped; not for a skip by branch or rule.
     #[serde(default, deserialize_with = "one_or_many")]
     pub on_skipped: Vec<Callback>,
+}
+
+impl Task {
+    /// Everything that may be called about it.
+    fn callbacks(&self) -> [&Vec<Callback>; 5] {
+        [
+            &self.on_execute,
+            &self.on_failure,
+            &self.on_success,
+            &self.on_retry,
+            &self.on_skipped,
+        ]
+    }
 }
 
 /// The queue of a task that names none.

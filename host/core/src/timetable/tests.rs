@@ -36,6 +36,7 @@ fn dag(schedule: Schedule, zone: &str, kind: TimetableKind, start: Option<&str>)
         on_success: Vec::new(),
         deadlines: Vec::new(),
         component: None,
+        pins: std::collections::BTreeMap::new(),
         task_groups: Vec::new(),
         tasks: Vec::new(),
     }

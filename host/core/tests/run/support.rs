@@ -162,6 +162,7 @@ pub(crate) fn dag_of(tasks: Vec<Task>) -> Dag {
         on_success: Vec::new(),
         deadlines: Vec::new(),
         component: None,
+        pins: BTreeMap::new(),
         task_groups: Vec::new(),
         tasks,
     }

@@ -37,7 +37,7 @@ pub(super) const ROUTES: &[Route] = &[
         PATH,
         Operator,
         mark_run,
-        About::new("End a run in a state, or with `queued` run it again")
+        About::new("End a run in a state, or with `queued` run it again; write its note")
             .query(&[UPDATE_MASK])
             .takes::<RunPatchBody>()
             .answers::<super::dag_runs::DagRunResponse>(),
@@ -151,7 +151,7 @@ fn no_note(note: Option<&String>) -> Result<(), ApiError> {
     match note.filter(|note| !note.is_empty()) {
         None => Ok(()),
         Some(_) => Err(ApiError::not_implemented(
-            "a note is given when a run is triggered; it cannot be written later",
+            "task instances have no notes; one about their run can be given with `PATCH` of the run",
         )),
     }
 }
@@ -321,7 +321,6 @@ impl Default for ClearRunBody {
 
 fn clear_run(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: ClearRunBody = call.read()?;
-    no_note(body.note.as_ref())?;
     if body.only_new {
         return Err(ApiError::not_implemented(
             "`only_new` is not known: `run_on_latest_version` runs new tasks together with the others",
@@ -348,7 +347,12 @@ fn clear_run(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
     clear(true)?;
     let subject = format!("{dag_id}/{run_id}");
-    call.audited("clear_dag_run", &subject, || Ok(clear(false)?))?;
+    call.audited("clear_dag_run", &subject, || {
+        if let Some(note) = &body.note {
+            call.wait(call.app.set_run_note(&dag_id, &run_id, note))?;
+        }
+        Ok(clear(false)?)
+    })?;
     let run = call.app.run(&dag_id, &run_id)?;
     Reply::ok(&Known::new(call.app).run(&run)?)
 }
@@ -364,9 +368,8 @@ struct RunPatchBody {
 
 fn mark_run(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: RunPatchBody = call.read()?;
-    if !is_masked(&call.fields, "note")? {
-        no_note(body.note.as_ref())?;
-    }
+    let is_noted = !is_masked(&call.fields, "note")?;
+    let note = body.note.as_ref().filter(|_| is_noted);
     let (dag_id, run_id) = (call.dag_id()?, call.run_id()?);
     call.app.run(&dag_id, &run_id)?;
     let state = match body.state.as_deref() {
@@ -382,9 +385,12 @@ fn mark_run(call: &Call<'_>) -> Result<Reply, ApiError> {
             );
         }
     };
-    if let Some(state) = state {
+    if state.is_some() || note.is_some() {
         call.audited("patch_dag_run", &format!("{dag_id}/{run_id}"), || {
-            set_run_state(call, &dag_id, &run_id, state)
+            if let Some(note) = note {
+                call.wait(call.app.set_run_note(&dag_id, &run_id, note))?;
+            }
+            state.map_or(Ok(()), |state| set_run_state(call, &dag_id, &run_id, state))
         })?;
     }
     let run = call.app.run(&dag_id, &run_id)?;

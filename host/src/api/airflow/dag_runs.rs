@@ -5,7 +5,7 @@ use super::dags::{RUN_STATES, display_name};
 use super::query::{By, PAGED, Page, Pattern, Range, is_wanted, order};
 use super::{About, ApiError, Call, Fields, JsonSchema, Kind, Query, Reply, Route, object};
 use crate::app::Role::{Operator, Viewer};
-use crate::app::{App, DagVersionInfo, RunRow, TriggerRequest};
+use crate::app::{App, DagVersionInfo, RunRow, TriggerRequest, newest_first};
 use airlock_core::dag::spec::Dag;
 use airlock_core::ids::{DagId, RunId};
 use jiff::Timestamp;
@@ -340,6 +340,9 @@ const ORDERS: &[By<RunRow>] = &[
     ("updated_at", |one, other| one.end_date.cmp(&other.end_date)),
 ];
 
+/// The order that costs nothing: it is kept in memory.
+const NEWEST_FIRST: [&str; 1] = ["-run_after"];
+
 fn page(
     call: &Call<'_>,
     fields: &Fields,
@@ -349,15 +352,39 @@ fn page(
 ) -> Result<Reply, ApiError> {
     let mut runs = call.app.runs(dag_id)?;
     runs.retain(|run| call.reaches(&run.dag_id) && lets(run));
-    if fields.texts("order_by")?.is_empty() {
+    let wanted = fields.texts("order_by")?;
+    if wanted.is_empty() {
         runs.sort_by_key(|run| run.queued_at);
+    } else if wanted == NEWEST_FIRST {
+        // As `newest` has it, so that one page follows on the other.
+        newest_first(&mut runs);
     } else {
         order(&mut runs, fields, ORDERS)?;
     }
     let total_entries = runs.len();
-    let mut known = Known::new(call.app);
     let shown = page.cut(runs);
-    let dag_runs: Result<_, ApiError> = shown.iter().map(|run| known.run(run)).collect();
+    answer(call, shown.iter(), total_entries)
+}
+
+/// A page of all runs from what is kept in memory; none where the store must be read.
+fn newest(call: &Call<'_>, page: Page, dag_id: Option<&DagId>) -> Result<Option<Reply>, ApiError> {
+    let is_wanted = |other: &DagId| match dag_id {
+        Some(dag_id) => other == dag_id,
+        None => call.reaches(other),
+    };
+    match call.app.newest_runs(is_wanted, page.offset, page.limit)? {
+        None => Ok(None),
+        Some((runs, total)) => answer(call, runs.iter().map(Arc::as_ref), total).map(Some),
+    }
+}
+
+fn answer<'a>(
+    call: &Call<'_>,
+    runs: impl Iterator<Item = &'a RunRow>,
+    total_entries: usize,
+) -> Result<Reply, ApiError> {
+    let mut known = Known::new(call.app);
+    let dag_runs: Result<_, ApiError> = runs.map(|run| known.run(run)).collect();
     Reply::ok(&DagRuns {
         dag_runs: dag_runs?,
         total_entries,
@@ -371,6 +398,15 @@ fn list(call: &Call<'_>) -> Result<Reply, ApiError> {
         call.app.dag(dag_id.as_str())?;
     }
     let cut = Page::of(&call.fields)?;
+    let filters = [FILTERS, DATES].into_iter().flatten();
+    let names: Vec<&str> = call.fields.names().collect();
+    let is_filtered = filters.into_iter().any(|(name, _)| names.contains(name));
+    if !is_filtered
+        && call.fields.texts("order_by")? == NEWEST_FIRST
+        && let Some(reply) = newest(call, cut, dag_id.as_ref())?
+    {
+        return Ok(reply);
+    }
     page(
         call,
         &call.fields,
@@ -461,7 +497,8 @@ fn trigger(call: &Call<'_>) -> Result<Reply, ApiError> {
     };
     let dag_id = dag.dag.dag_id.clone();
     let run_id = call.audited("trigger_dag_run", dag_id.as_str(), || {
-        Ok(call.wait(call.app.trigger(&dag, request))?)
+        let parent = call.trace_parent.as_ref();
+        Ok(call.wait(call.app.trigger_traced(&dag, request, parent))?)
     })?;
     let run = call.app.run(&dag_id, &run_id)?;
     Reply::ok(&Known::new(call.app).run(&run)?)

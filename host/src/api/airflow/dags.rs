@@ -294,9 +294,8 @@ fn chosen(call: &Call<'_>) -> Result<Vec<DagResponse>, ApiError> {
             continue;
         }
         if let Some(wanted) = last_state {
-            let runs = call.app.runs(Some(&dag_id))?;
-            let last = runs.iter().max_by_key(|run| run.run_after);
-            if last.is_none_or(|run| run.state.as_str() != wanted) {
+            let last = call.app.recent_runs(&dag_id, 1)?;
+            if last.first().is_none_or(|run| run.state.as_str() != wanted) {
                 continue;
             }
         }

@@ -11,6 +11,7 @@ mod connections;
 mod dag_runs;
 mod dag_versions;
 mod dags;
+mod deletions;
 mod event_logs;
 mod extras;
 mod hitl;
@@ -22,6 +23,7 @@ mod pools;
 mod query;
 mod task_instances;
 mod tasks;
+mod tracking;
 mod tries;
 mod variables;
 mod xcoms;
@@ -47,6 +49,7 @@ pub(super) const ROUTES: &[&[Route]] = &[
     task_instances::ROUTES,
     tries::ROUTES,
     changes::ROUTES,
+    deletions::ROUTES,
     logs::ROUTES,
     xcoms::ROUTES,
     hitl::ROUTES,
@@ -59,6 +62,7 @@ pub(super) const ROUTES: &[&[Route]] = &[
     import_errors::ROUTES,
     event_logs::ROUTES,
     extras::ROUTES,
+    tracking::ROUTES,
 ];
 
 /// The map index of a task instance that is not mapped.

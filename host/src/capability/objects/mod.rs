@@ -203,6 +203,11 @@ impl Objects {
         let (mut file, size) = self.files.open(uri)?;
         let _reading = self.memory.take(size)?;
         let mut bytes = Vec::new();
+        let room =
+            usize::try_from(size).is_ok_and(|size| bytes.try_reserve_exact(size + 1).is_ok());
+        if !room {
+            return Err(CapabilityError::TooLarge(size));
+        }
         // One byte more than it said: an object that grows while it is read is refused and not followed.
         let read = (&mut file).take(size + 1).read_to_end(&mut bytes);
         read.map_err(|error| {

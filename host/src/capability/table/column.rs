@@ -63,6 +63,14 @@ pub(super) fn kind_of(data_type: &DataType) -> Option<ColumnKind> {
     })
 }
 
+/// Bytes of so many rows of a kind, as far as the kind alone tells.
+pub(super) fn known_bytes(kind: ColumnKind, rows: usize) -> u64 {
+    match kind {
+        ColumnKind::Int64 | ColumnKind::Float64 | ColumnKind::Timestamp => 8 * rows as u64,
+        ColumnKind::Boolean | ColumnKind::Text | ColumnKind::Float64List => 0,
+    }
+}
+
 /// Appends every value of a primitive array, converted.
 macro_rules! append_all {
     ($builder:expr, $array:expr, $kind:ty, $convert:expr) => {
@@ -81,6 +89,16 @@ impl ColumnBuilder {
             ColumnKind::Text => Self::Text(StringBuilder::new()),
             ColumnKind::Timestamp => Self::Timestamp(Int64Builder::new()),
             ColumnKind::Float64List => Self::Float64List(ListBuilder::new(Float64Builder::new())),
+        }
+    }
+
+    /// One with place for so many rows where a row's size is known; see `known_bytes`.
+    pub(super) fn for_rows(kind: ColumnKind, rows: usize) -> Self {
+        match kind {
+            ColumnKind::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
+            ColumnKind::Float64 => Self::Float64(Float64Builder::with_capacity(rows)),
+            ColumnKind::Timestamp => Self::Timestamp(Int64Builder::with_capacity(rows)),
+            ColumnKind::Boolean | ColumnKind::Text | ColumnKind::Float64List => Self::new(kind),
         }
     }
 

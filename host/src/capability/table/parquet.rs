@@ -1,7 +1,7 @@
 //! Parquet in and out. The bytes that are written follow from columns and rows alone: row groups are cut by row number, whatever
 //! the batches were.
 
-use super::column::{ColumnBuilder, Values, kind_of};
+use super::column::{ColumnBuilder, Values, kind_of, known_bytes};
 use super::source::{OnDisk, Source};
 use super::{Answer, COLUMNS_MAX, Parsed, ROWS_MAX, invalid, threads};
 use crate::capability::budget::{Budget, Reservation};
@@ -98,16 +98,19 @@ impl<R: ChunkReader + Clone + 'static> Columns<'_, R> {
             .with_batch_size(read_rows(kind))
             .build()
             .map_err(|error| unreadable(&error))?;
-        let mut column = ColumnBuilder::new(kind);
-        let (mut rows, mut counted) = (0, 0);
+        // Held before it is allocated: a file that tells of more rows than it has gets no memory for them.
+        let mut counted = known_bytes(kind, self.rows);
+        self.hold(counted)?;
+        let mut column = ColumnBuilder::for_rows(kind, self.rows);
+        let mut rows = 0;
         for batch in reader {
             let batch = batch.map_err(|error| damaged(&error.to_string()))?;
             rows += batch.num_rows();
             for array in batch.columns() {
                 column.append_array(array)?;
             }
-            self.hold(column.bytes() - counted)?;
-            counted = column.bytes();
+            self.hold(column.bytes().saturating_sub(counted))?;
+            counted = counted.max(column.bytes());
         }
         if rows != self.rows {
             let told = self.rows;

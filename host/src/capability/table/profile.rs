@@ -6,6 +6,7 @@ use super::{Answer, COLUMNS_MAX, Part, invalid, threads};
 use crate::sandbox::bindings::airlock::operator::dataset::{Column, ColumnProfile, Stats};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use arrow_array::Array as _;
+use arrow_buffer::NullBuffer;
 use std::borrow::Cow;
 
 /// Values that are summed before they join the others: few enough to stay in the nearest cache.
@@ -114,20 +115,16 @@ impl Part {
                 if array.null_count() == 0 && !raw.iter().any(|value| value.is_nan()) {
                     return Cow::Borrowed(raw);
                 }
-                let there = (from..to).map(|row| array.is_valid(row));
-                let number = |(value, there): (&f64, bool)| there.then_some(*value);
-                buffer.extend(raw.iter().zip(there).filter_map(number));
+                valid(array.nulls(), from, raw, |run| {
+                    buffer.extend_from_slice(run);
+                });
                 buffer.retain(|value| !value.is_nan());
             }
             (None, Values::Int64(array) | Values::Timestamp(array)) => {
                 let raw = array.values().get(from..to).unwrap_or_default();
-                if array.null_count() == 0 {
-                    buffer.extend(raw.iter().map(|value| *value as f64));
-                } else {
-                    let there = (from..to).map(|row| array.is_valid(row));
-                    let number = |(value, there): (&i64, bool)| there.then_some(*value as f64);
-                    buffer.extend(raw.iter().zip(there).filter_map(number));
-                }
+                valid(array.nulls(), from, raw, |run| {
+                    buffer.extend(run.iter().map(|value| *value as f64));
+                });
             }
             _ => {
                 let number = |at| values.number(self.number(at));
@@ -185,6 +182,17 @@ impl Part {
             passed += block.len();
         });
         sample
+    }
+}
+
+/// Calls `each` with every run of values that are not null; `raw` are the values of the rows from `from` on.
+fn valid<T>(nulls: Option<&NullBuffer>, from: usize, raw: &[T], mut each: impl FnMut(&[T])) {
+    let Some(nulls) = nulls else {
+        each(raw);
+        return;
+    };
+    for (start, end) in nulls.slice(from, raw.len()).valid_slices() {
+        each(raw.get(start..end).unwrap_or_default());
     }
 }
 

@@ -2,6 +2,7 @@
 //! port. These files refuse to decide anything else.
 
 mod calendar;
+mod clock;
 mod dag_runs;
 mod dag_state;
 mod dataset;

@@ -145,6 +145,12 @@ impl Engine {
                 };
                 self.step(number, input, batch).map(|()| changed)
             }
+            Change::Note { note } => {
+                let run = self.runs.get_mut(&number).ok_or(SchedulerError::Fenced)?;
+                run.row.note = note;
+                batch.run_row(&run.row);
+                Ok(Vec::new())
+            }
             Change::MarkRun { state, by } => {
                 let input = Input::MarkRun { state, by };
                 self.step(number, input, batch).map(|()| Vec::new())

@@ -170,17 +170,12 @@ impl Engine {
                 dag,
                 dag_version,
                 header,
+                trace_parent,
                 reply,
-            } => self.trigger(dag, dag_version, *header, reply, batch),
-            Message::PutDag {
-                dag,
-                dag_version,
-                row,
-            } => self.put_dag(dag, dag_version, *row, batch),
-            Message::StartService { reply } => {
-                let result = self.start_service(batch);
-                batch.effect(Effect::Reply(reply, result));
-            }
+            } => self.trigger((dag, dag_version), *header, trace_parent, reply, batch),
+            of_dag @ (Message::PutDag { .. }
+            | Message::ForgetDag { .. }
+            | Message::StartService { .. }) => self.handle_dags(of_dag, batch),
             Message::Cancel {
                 dag_id,
                 run_id,
@@ -229,6 +224,30 @@ impl Engine {
             Message::Failed(reason) => self.fail(reason),
             Message::Shutdown => {}
             of_attempt => self.handle_attempt(of_attempt, batch),
+        }
+    }
+
+    /// The DAGs that runs are made of.
+    fn handle_dags(&mut self, message: Message, batch: &mut Batch) {
+        match message {
+            Message::PutDag {
+                dag,
+                dag_version,
+                row,
+            } => self.put_dag(dag, dag_version, *row, batch),
+            Message::ForgetDag {
+                dag_id,
+                rows,
+                reply,
+            } => {
+                let result = self.forget_dag(&dag_id, rows, batch);
+                batch.effect(Effect::Reply(reply, result));
+            }
+            Message::StartService { reply } => {
+                let result = self.start_service(batch);
+                batch.effect(Effect::Reply(reply, result));
+            }
+            _ => {}
         }
     }
 

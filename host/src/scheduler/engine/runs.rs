@@ -63,9 +63,9 @@ impl Active {
 impl Engine {
     pub(super) fn trigger(
         &mut self,
-        dag: Arc<Dag>,
-        dag_version: [u8; 32],
+        (dag, dag_version): (Arc<Dag>, [u8; 32]),
         mut header: RunHeader,
+        trace_parent: String,
         reply: Reply<()>,
         batch: &mut Batch,
     ) {
@@ -76,6 +76,7 @@ impl Engine {
                 dag,
                 dag_version,
                 header,
+                trace_parent,
                 reply,
             });
         }
@@ -83,7 +84,13 @@ impl Engine {
             return batch.effect(Effect::Reply(reply, Err(error)));
         }
         header.deadlines = self.deadlines_of(&dag, header.logical_date);
-        self.record_run(dag, dag_version, header, batch);
+        let number = self.record_run(dag, dag_version, header, batch);
+        if let Some(run) = self.runs.get_mut(&number)
+            && !trace_parent.is_empty()
+        {
+            run.row.trace_parent = trace_parent;
+            batch.run_row(&run.row);
+        }
         batch.effect(Effect::Reply(reply, Ok(())));
     }
 

@@ -9,12 +9,13 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What an import lets a plugin ask for; what it may really do is what the DAG's grants leave of it.
-const SENTENCES: [(&str, &str); 15] = [
+const SENTENCES: [(&str, &str); 16] = [
     (
         "airlock:operator/log",
         "It writes to the log of its task instance.",
     ),
     ("airlock:operator/progress", "It says how far it is."),
+    ("airlock:operator/clock", "It asks for the time, and waits."),
     (
         "airlock:operator/xcom",
         "It reads and pushes XComs of its run.",

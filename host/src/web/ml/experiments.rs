@@ -62,9 +62,8 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
     let searched = visit.app.tracking_runs(
         &experiment,
         ViewType::ActiveOnly,
-        visit.option("filter"),
-        &order,
-        RUNS_MAX,
+        (visit.option("filter"), &order),
+        (RUNS_MAX, None),
     );
     let (runs, refusal) = match searched {
         Ok(page) => (page.items, None),

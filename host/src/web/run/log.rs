@@ -1,8 +1,9 @@
-//! The log of a task instance: a part of one attempt's, the last one first, whatever its size. What a guest wrote is text and nothing
-//! else: escape sequences are taken out.
+//! The log of a task instance: a part of one attempt's, the last one first, whatever its size; a search goes through all of it, and
+//! what it finds leads to the part around it. What a guest wrote is text and nothing else: escape sequences are taken out. It refuses
+//! to put more than one part, or a bounded number of found lines, into a page.
 
 use super::instance::Instance;
-use crate::app::{LogFile, LogPart};
+use crate::app::{LogFile, LogFound, LogPart};
 use crate::web::answer::{Answer, Refusal};
 use crate::web::visit::Visit;
 use crate::web::{ansi, layout, link, show};
@@ -45,7 +46,11 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
             html! {
                 (choice(visit, &files, place))
                 (controls(visit, &instance, place, &part))
-                (lines(visit, &part))
+                @if is_search(visit) {
+                    (found(visit, place, &search(visit, &instance, file)?, part.bytes))
+                } @else {
+                    (lines(&part))
+                }
             }
         }
     };
@@ -91,7 +96,8 @@ fn controls(visit: &Visit, instance: &Instance, place: usize, part: &LogPart) ->
         &[
             ("map_index", &index),
             ("file", &place.to_string()),
-            ("from", &part.from.to_string()),
+            // A part begins behind the end of a line, so it is asked for from that end on.
+            ("from", &part.from.saturating_sub(1).to_string()),
         ],
     );
     html! {
@@ -99,8 +105,7 @@ fn controls(visit: &Visit, instance: &Instance, place: usize, part: &LogPart) ->
             form.filters method="get" action=(visit.path) role="search" {
                 input type="hidden" name="map_index" value=(index);
                 input type="hidden" name="file" value=(place);
-                @if !visit.option("from").is_empty() { input type="hidden" name="from" value=(visit.option("from")); }
-                input type="search" name="q" value=(visit.option("q")) placeholder="Search this part" aria-label="Search this part of the log" data-search;
+                input type="search" name="q" value=(visit.option("q")) placeholder="Search the log" aria-label="Search the log" data-search;
                 select name="level" aria-label="Level" data-submit {
                     @for (level, name) in [("", "Every line"), ("WARN", "Warnings and errors"), ("ERROR", "Errors")] {
                         option value=(level) selected[visit.option("level") == level] { (name) }
@@ -109,41 +114,79 @@ fn controls(visit: &Visit, instance: &Instance, place: usize, part: &LogPart) ->
                 button type="submit" { "Search" }
             }
             span.choices {
-                @if part.from > 0 {
-                    a href=(visit.with("from", "0")) { "Beginning" }
-                    a href=(visit.with("from", &before)) { "Earlier" }
+                @if is_search(visit) {
+                    a href=(around(visit, place, "")) { "Without the search" }
+                } @else {
+                    @if part.from > 0 {
+                        a href=(visit.with("from", "0")) { "Beginning" }
+                        a href=(visit.with("from", &before)) { "Earlier" }
+                    }
+                    @if part.to < part.bytes {
+                        a href=(visit.with("from", &(part.to.saturating_sub(1)).to_string())) { "Later" }
+                        a href=(visit.with("from", "")) { "End" }
+                    }
+                    a href=(text) { "As text" }
                 }
-                @if part.to < part.bytes {
-                    a href=(visit.with("from", &part.to.to_string())) { "Later" }
-                    a href=(visit.with("from", "")) { "End" }
-                }
-                a href=(text) { "As text" }
             }
-            span.faint { "bytes " (part.from) " to " (part.to) " of " (part.bytes) }
+            @if !is_search(visit) { span.faint { "bytes " (part.from) " to " (part.to) " of " (part.bytes) } }
         }
     }
 }
 
-fn lines(visit: &Visit, part: &LogPart) -> Markup {
+fn is_search(visit: &Visit) -> bool {
+    !visit.option("q").is_empty() || !visit.option("level").is_empty()
+}
+
+/// The part that begins at a place of this log, without a search.
+fn around(visit: &Visit, place: usize, from: &str) -> String {
+    let pairs = [
+        ("map_index", visit.option("map_index")),
+        ("file", &place.to_string()),
+        ("from", from),
+    ];
+    link::query(&visit.path, &pairs)
+}
+
+fn search(visit: &Visit, instance: &Instance, file: &LogFile) -> Result<LogFound, Refusal> {
     let (wanted, level) = (visit.option("q").to_lowercase(), visit.option("level"));
-    let text = ansi::plain(&part.text);
-    let fits = |line: &&str| {
+    let fits = |line: &str| {
         let own = class(line);
         let has_level = match level {
             "WARN" => matches!(own, "warn" | "error"),
             "ERROR" => own == "error",
             _ => true,
         };
-        has_level && (wanted.is_empty() || line.to_lowercase().contains(&wanted))
+        has_level && (wanted.is_empty() || ansi::plain(line).to_lowercase().contains(&wanted))
     };
-    let is_search = !wanted.is_empty() || !level.is_empty();
-    let found: Vec<&str> = text.lines().filter(fits).collect();
+    let from = begin(visit)?.unwrap_or_default();
+    Ok(visit
+        .app
+        .log_search(&instance.stream(), file, from, FOUND_MAX, &fits)?)
+}
+
+fn found(visit: &Visit, place: usize, found: &LogFound, bytes: u64) -> Markup {
+    let before = |begin: u64| begin.saturating_sub(1).to_string();
     html! {
-        @if is_search { p.count { (show::count(found.len(), "line")) " found in this part" @if found.len() > FOUND_MAX { ", the first " (FOUND_MAX) " are shown" } } }
-        pre.log tabindex="0" role="log" aria-label="Log" data-tail=[(part.to == part.bytes && !is_search).then_some("1")] {
-            @for line in found.iter().take(if is_search { FOUND_MAX } else { usize::MAX }) {
-                span class={"l l-" (class(line))} { (line) "\n" }
+        p.count {
+            (show::count(found.count, "line")) " found"
+            @if found.count > FOUND_MAX { ", the first " (FOUND_MAX) " are shown" }
+            @if found.to < bytes {
+                " in the part up to byte " (found.to) ". " a href=(visit.with("from", &before(found.to))) { "Search on from there" }
             }
+        }
+        pre.log tabindex="0" role="log" aria-label="Lines found" {
+            @for (begin, line) in &found.lines {
+                span class={"l l-" (class(line))} { a.go href=(around(visit, place, &before(*begin))) aria-label={"Show the log from byte " (begin) " on"} { "↳" } " " (ansi::plain(line)) "\n" }
+            }
+        }
+    }
+}
+
+fn lines(part: &LogPart) -> Markup {
+    let text = ansi::plain(&part.text);
+    html! {
+        pre.log tabindex="0" role="log" aria-label="Log" data-tail=[(part.to == part.bytes).then_some("1")] {
+            @for line in text.lines() { span class={"l l-" (class(line))} { (line) "\n" } }
         }
     }
 }

@@ -48,7 +48,7 @@ async function refresh() {
       const main = next.getElementById("main");
       if (main) morph(document.getElementById("main"), main);
       body.dataset.csrf = next.body.dataset.csrf || "";
-      say("live", false);
+      if (source?.readyState === EventSource.OPEN) say("live", false);
     } while (again);
   } catch {
     say("no connection: shown as it was", true);
@@ -77,7 +77,7 @@ function morph(old, next) {
 }
 
 function follow() {
-  if (source || wants.length === 0) return;
+  if (source || wants.length === 0 || document.hidden) return;
   source = new EventSource(`/events?since=${encodeURIComponent(cursor)}`);
   source.onopen = () => { failures = 0; say("live", false); };
   source.addEventListener("changed", (event) => {
@@ -90,6 +90,8 @@ function follow() {
     say("no connection: trying again", true);
     if (source.readyState === EventSource.CLOSED) {
       source = null;
+      // The service answers, but not this session (it may have started anew): the page itself then leads to the log-in.
+      refresh();
       setTimeout(follow, Math.min(30000, 1000 * 2 ** failures));
     }
   };
