@@ -54,7 +54,7 @@ fn config(seed: u64, imports: &[u8]) -> Config {
     let greedy = seed % 4 == 3;
     Config {
         available_imports: (!imports.is_empty()).then(|| imports.to_vec()),
-        disallow_traps: seed % 2 == 0,
+        disallow_traps: seed.is_multiple_of(2),
         allow_start_export: seed % 8 == 1,
         max_imports: 4,
         min_types: 3,
@@ -62,7 +62,7 @@ fn config(seed: u64, imports: &[u8]) -> Config {
         min_funcs: 3,
         max_funcs: 8,
         max_memories: 3,
-        min_memories: u32::from(seed % 3 == 0),
+        min_memories: u32::from(seed.is_multiple_of(3)),
         max_memory32_bytes: if greedy { 1 << 32 } else { 4 << 20 },
         max_tables: 3,
         max_table_elements: if greedy { 1_000_000 } else { 1_000 },
