@@ -30,6 +30,7 @@ pub(super) fn run(global: &Global, command: PluginLife) -> Result<(), UserError>
         PluginLife::Install => install(global),
         PluginLife::Grant(args) => change(global, &args, true),
         PluginLife::Revoke(args) => change(global, &args, false),
+        PluginLife::Tighten(args) => super::plugins_use::tighten(global, &args),
         PluginLife::Verify { plugins } => verify(global, plugins),
     }
 }

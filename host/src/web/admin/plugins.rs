@@ -148,6 +148,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
                 ul { @for sentence in asks(&plugin) { li { (sentence) } } }
                 details { summary { "Imports" } ul.plain { @for import in plugin.imports() { li.id { (import) } } } }
             }
+            (super::plugin_use::card(visit, name)?)
             @for operator in plugin.operators() {
                 section.card {
                     h2.id { (plugin.name()) "." (operator.name) }
