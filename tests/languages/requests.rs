@@ -57,6 +57,34 @@ AIRLOCK_OPERATOR(ask, ask_config, ask_fields, "Asks a server.")
 AIRLOCK_PLUGIN("asker", "0.1.0", &ask_operator)
 "#;
 
+const GO: &str = r#"
+package main
+
+import (
+	"encoding/json"
+
+	"airlock"
+)
+
+type Ask struct {
+	URL string `json:"url"`
+}
+
+var ask = airlock.NewOperator("ask", "Asks a server.", func(config Ask, _ *airlock.Task) (any, error) {
+	headers := map[string]string{"x-asked": "yes"}
+	answer, err := airlock.Send(airlock.Request{Method: "POST", URL: config.URL + "?q=a+b", Headers: headers, JSON: map[string]int{"n": 1}})
+	if err != nil {
+		return nil, err
+	}
+	value := map[string]any{"status": answer.Status, "said": json.RawMessage(answer.Body), "kind": answer.Header("Content-Type")}
+	return value, answer.Err()
+})
+
+func init() { airlock.Plugin("asker", "0.1.0", ask) }
+
+func main() {}
+"#;
+
 /// Answers every request with what was sent; yields its address.
 fn server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -102,8 +130,12 @@ fn answer(stream: TcpStream) {
 fn asks(file: &str, text: &str) {
     let airlock = Airlock::new();
     airlock.file(file, text);
+    builds_and_asks(&airlock, file);
+}
+
+fn builds_and_asks(airlock: &Airlock, file: &str) {
     let build = ["plugins", "build", file, "--output", "asker.wasm", "--json"];
-    let built = run(&airlock, &build);
+    let built = run(airlock, &build);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let built = built.json();
     let imports = built["imports"].as_array().unwrap();
@@ -122,14 +154,14 @@ fn asks(file: &str, text: &str) {
         &config,
     ];
     let grant = format!("http={address}");
-    let done = run(&airlock, &[&test[..], &["--grant", &grant]].concat());
+    let done = run(airlock, &[&test[..], &["--grant", &grant]].concat());
     assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
     let said = json!({
         "line": "post /in?q=a+b http/1.1", "asked": "yes", "kind": "application/json", "body": {"n": 1},
     });
     let value = json!({"status": 200, "said": said, "kind": "application/json"});
     assert_eq!(done.json()["xcoms"]["return_value"], value);
-    let done = run(&airlock, &test);
+    let done = run(airlock, &test);
     assert_eq!(done.code, 10, "{}", done.stdout);
     assert!(
         done.stdout.contains("needs the grant `http`"),
@@ -146,6 +178,17 @@ fn asks(file: &str, text: &str) {
         "{}",
         done.stdout
     );
+}
+
+#[test]
+fn go_asks_a_granted_server() {
+    if has(&["python3"]) {
+        let airlock = Airlock::new();
+        let made = run(&airlock, &["plugins", "new", "asker", "--lang", "go"]);
+        assert_eq!(made.code, 0, "{}", made.stderr);
+        airlock.file("asker/main.go", GO);
+        builds_and_asks(&airlock, "asker");
+    }
 }
 
 #[test]
