@@ -1,10 +1,9 @@
 //! Disks that are full, read-only, damaged or from the future, through the whole program: exit code 20, words that say what to do, and
 //! nothing lost that was acknowledged.
 
-use airlock_tests::{Airlock, Done};
+use airlock_tests::{Airlock, Done, Mount, fill};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 /// Where a segment of the journal has its format's version, and where its header's checksum is (a little-endian CRC-32C of all before).
 const VERSION_AT: usize = 8;
@@ -45,34 +44,6 @@ fn assert_store_error(done: &Done, words: &str) {
     assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
 }
 
-/// A mounted file system; unmounted at the end, however that comes.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// None where this process may not mount.
-    fn new(arguments: &[&str], at: PathBuf) -> Option<Self> {
-        std::fs::create_dir_all(&at).unwrap();
-        let output = Command::new("mount").args(arguments).arg(&at).output();
-        output
-            .is_ok_and(|output| output.status.success())
-            .then(|| Self(at))
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        let mut command = Command::new("mount");
-        let status = command.args(["-o", &options]).arg(&self.0).status();
-        assert!(status.unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // What stays mounted is in the way of nothing but its own folder.
-        let _ = Command::new("umount").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_good_store_is_good() {
     let airlock = Airlock::new();
@@ -100,23 +71,12 @@ fn a_read_only_folder_is_refused_and_left_as_it_was() {
     assert_eq!(everything(&airlock), before);
 }
 
-/// Fills the file system that `folder` is on, but for `left` bytes.
-fn fill(folder: &Path, left: u64) -> PathBuf {
-    let path = folder.join("filler");
-    let zeros = vec![0; 64 << 10];
-    let mut file = std::fs::File::create(&path).unwrap();
-    while std::io::Write::write_all(&mut file, &zeros).is_ok() {}
-    let length = file.metadata().unwrap().len();
-    file.set_len(length.saturating_sub(left)).unwrap();
-    path
-}
-
 /// A disk of 48 MiB with the data folder on it. None, with a word, where this process may not mount.
 fn small_disk(airlock: &Airlock) -> Option<Mount> {
     let at = airlock.folder().join("small");
     let mount = Mount::new(&["-t", "tmpfs", "-o", "size=48m", "tmpfs"], at);
     match &mount {
-        Some(mount) => std::os::unix::fs::symlink(&mount.0, airlock.data()).unwrap(),
+        Some(mount) => std::os::unix::fs::symlink(mount.path(), airlock.data()).unwrap(),
         None => eprintln!("left out: a full disk needs root to mount one"),
     }
     mount
@@ -131,7 +91,7 @@ fn a_full_disk_is_told_and_loses_nothing() {
     let mut acknowledged = vec!["run_0".to_owned()];
     assert_eq!(trigger(&airlock, "run_0").code, 0);
     for left in [0_u64, 8 << 10, 64 << 10, 512 << 10] {
-        let filler = fill(&mount.0, left);
+        let filler = fill(mount.path(), left);
         let mut number = 0;
         let refused = loop {
             let run_id = format!("run_{left}_{number}");
@@ -247,7 +207,7 @@ fn a_disk_that_fills_in_the_middle_of_a_run_ends_the_wait_and_the_run_goes_on_la
     let dag = json!({"dag_id": "large", "tasks": (0..60).map(task).collect::<Vec<_>>()});
     let path = airlock.file("large.yaml", &dag.to_string());
     let data = airlock.data().display().to_string();
-    let filler = fill(&mount.0, 1 << 20);
+    let filler = fill(mount.path(), 1 << 20);
     let done = airlock.run_within(
         60,
         &[

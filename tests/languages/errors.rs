@@ -129,3 +129,32 @@ fn a_wrong_command_line_of_plugins_test_is_told_before_anything_is_built() {
     }
     assert_snapshot!(text);
 }
+
+#[test]
+fn what_is_wrong_with_a_dag_of_python_is_one_sentence_with_its_place() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let airlock = Airlock::new();
+    // Seen without running anything.
+    airlock.file("numbers.py", "import numpy as np\n");
+    airlock.file(
+        "nameless.py",
+        "from airflow.decorators import task\n\ntotal = task(lambda: 1)\n",
+    );
+    // Seen when the file is loaded, inside WebAssembly.
+    std::fs::create_dir(airlock.folder().join("wrong")).unwrap();
+    let dag = |id: &str, end: &str| {
+        format!(
+            "from airflow.decorators import dag, task\n\n@dag(dag_id=\"{id}\", schedule=None)\ndef made():\n    @task\n    def total():\n        return 1\n    total()\n    {end}\n\nmade()\n"
+        )
+    };
+    airlock.file("wrong/raises.py", &dag("raises", "{}[\"bucket\"]"));
+    airlock.file("wrong/twice_a.py", &dag("twice", "pass"));
+    airlock.file("wrong/twice_b.py", &dag("twice", "pass"));
+    let mut text = String::new();
+    for path in ["numbers.py", "nameless.py", "wrong"] {
+        text.push_str(&said(&airlock, &["plugins", "build", path, "--quiet"]));
+    }
+    assert_snapshot!(text);
+}

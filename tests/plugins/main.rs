@@ -3,7 +3,9 @@
 
 mod adding;
 mod files;
+mod full;
 mod grants;
+mod liars;
 mod pins;
 mod races;
 mod registry;

@@ -1,9 +1,11 @@
 //! Shared helpers of the tests that run the `airlock` program as a person would.
 
 mod guests;
+mod mount;
 mod service;
 
 pub use guests::{GUESTS, Guests};
+pub use mount::{Mount, fill};
 pub use service::Service;
 
 use std::path::{Path, PathBuf};

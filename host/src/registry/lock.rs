@@ -5,6 +5,7 @@ use super::components::{sync_parent, write_whole};
 use super::{RegistryError, refused};
 use crate::store::Digest;
 use airlock_core::grant::{Asks, Policy};
+use airlock_core::ids::OperatorName;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,6 +102,8 @@ impl LockFile {
                 let reason = format!("it would name over {PLUGINS_MAX} plugins");
                 return Err(self.wrong(reason));
             }
+            // What could not be read again is not written.
+            self.check(&lock)?;
             let text =
                 toml::to_string_pretty(&lock).map_err(|error| self.wrong(error.to_string()))?;
             write_whole(&self.0, format!("{HEAD}{text}").as_bytes())?;
@@ -129,13 +132,31 @@ impl LockFile {
                 lock.lock_version
             )));
         }
+        self.check(&lock)?;
+        Ok(lock)
+    }
+
+    /// Somebody else may have written it: names reach file names and terminals, grants the network.
+    fn check(&self, lock: &Lock) -> Result<(), RegistryError> {
         for (name, locked) in &lock.plugins {
+            if OperatorName::parse(name).is_err() || name.contains('.') {
+                let reason = format!("{name:?} cannot be a plugin's name");
+                return Err(self.wrong(reason));
+            }
+            let texts = [Some(&locked.version), Some(&locked.source)];
+            let texts = texts.into_iter().chain([locked.resolved.as_ref()]);
+            for text in texts.chain([locked.signer.as_ref()]).flatten() {
+                if text.chars().any(char::is_control) {
+                    let reason = format!("plugin {name}: {text:?} has control characters");
+                    return Err(self.wrong(reason));
+                }
+            }
             locked
                 .grants
                 .validate()
                 .map_err(|error| self.wrong(format!("plugin {name}: {error}")))?;
         }
-        Ok(lock)
+        Ok(())
     }
 
     fn wrong(&self, reason: String) -> RegistryError {
@@ -246,6 +267,50 @@ mod tests {
         });
         assert!(refused.is_err());
         assert!(!file.path().exists());
+    }
+
+    #[test]
+    fn names_and_texts_that_mean_harm_are_refused_and_never_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = LockFile::at(folder.path().join(LOCK_FILE));
+        let digest = "0".repeat(64);
+        for (name, source) in [
+            ("../../etc/x", "x.wasm"),
+            ("/etc/x", "x.wasm"),
+            ("..", "x.wasm"),
+            ("", "x.wasm"),
+            ("a.b", "x.wasm"),
+            ("x\u{1b}[2J", "x.wasm"),
+            ("x", "x\u{1b}]0;y\u{7}.wasm"),
+        ] {
+            let (name, source) = (escaped(name), escaped(source));
+            let text = format!(
+                "lock_version = 1\n[plugins.{name}]\nversion = \"1\"\nsource = {source}\nasks = []\ndigest = \"sha256:{digest}\"\n"
+            );
+            std::fs::write(file.path(), &text).unwrap();
+            let error = file.read().unwrap_err().to_string();
+            let told = ["cannot be a plugin's name", "has control characters"];
+            assert!(told.iter().any(|words| error.contains(words)), "{error}");
+            assert!(!error.contains('\u{1b}'), "{error:?}");
+        }
+        std::fs::remove_file(file.path()).unwrap();
+        let written = file.change(|lock| {
+            let source = "a\nb.wasm".to_owned();
+            lock.plugins.insert(
+                "p".to_owned(),
+                Locked {
+                    source,
+                    ..locked(1)
+                },
+            );
+            Ok(())
+        });
+        assert!(written.is_err());
+        assert!(!file.path().exists());
+    }
+
+    fn escaped(text: &str) -> String {
+        toml::Value::String(text.to_owned()).to_string()
     }
 
     #[test]

@@ -190,6 +190,8 @@ fn pool(attempts_max: u32) -> PoolingAllocationConfig {
         .total_stacks(attempts)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
+        // One module may have them all, as it may without a pool: where instances live must not decide what is valid.
+        .max_memories_per_module(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
         .max_tables_per_module(TABLES_MAX)
         .table_elements(TABLE_ELEMENTS_MAX)

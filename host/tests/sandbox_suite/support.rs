@@ -46,7 +46,11 @@ pub fn wat_guest_of(imports: &str, body: &str) -> Vec<u8> {
             (data (i32.const 544) "{{}}")
             {body})"#
     );
-    let mut module = wat::parse_str(text).expect("the WAT parses");
+    componentized(wat::parse_str(text).expect("the WAT parses"))
+}
+
+/// A core module with a guest's exports as a component.
+pub fn componentized(mut module: Vec<u8>) -> Vec<u8> {
     let mut resolve = wit_parser::Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let (package, _) = resolve.push_dir(wit).expect("wit/ parses");

@@ -129,6 +129,16 @@ def _copy_beside(folder: pathlib.Path, to: pathlib.Path, found: Found, files: li
             shutil.copy(path, to)
 
 
+def told(stderr: str):
+    """The message for the author, which componentize-py puts behind words of its own; None where there is none."""
+    for line in stderr.splitlines():
+        _, mark, message = line.partition(MARK)
+        if mark:
+            # Inside, each folder of modules is mounted under a number, which says nothing to the author.
+            return re.sub(r"(?<![\w/.])/\d+/(?=[\w./-]+\.py)", "", json.loads(message))
+    return None
+
+
 def _run(command: list, stage: pathlib.Path) -> None:
     try:
         done = subprocess.run(command, cwd=stage, capture_output=True, text=True, timeout=LOAD_SECONDS_MAX, stdin=subprocess.DEVNULL)
@@ -137,9 +147,9 @@ def _run(command: list, stage: pathlib.Path) -> None:
                "What takes time belongs into a task")
     if done.returncode == 0:
         return
-    for line in done.stderr.splitlines():
-        if line.startswith(MARK):
-            refuse(json.loads(line[len(MARK):]))
+    message = told(done.stderr)
+    if message is not None:
+        refuse(message)
     print(re.sub(r"\n\nStack backtrace:.*", "", done.stderr, flags=re.DOTALL), file=sys.stderr)
     sys.exit(1)
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from airlock_sdk import (  # noqa: E402
     DAG, BaseOperator, Label, TaskGroup, TriggerRule, airflow_names, chain, cross_downstream, dag, setup, task, task_group, teardown)
+from airlock_sdk import builder  # noqa: E402
 from airlock_sdk import dag as dag_module  # noqa: E402
 from airlock_sdk import run as runs  # noqa: E402
 from airlock_sdk.dag import DAGS  # noqa: E402
@@ -231,6 +232,11 @@ class Dags(unittest.TestCase):
         self.assertEqual(found.variables, {"bucket"})
         self.assertEqual([one.split(": ")[0] for one in found.problems], ["dag.py:1", "dag.py:4"])
         self.assertIn("native code", found.problems[0])
+
+    def test_the_builder_finds_the_message_for_the_author_in_what_its_tool_says(self):
+        said = 'Traceback:\nAssertionError: AIRLOCK-ERROR "a.py:9: no \'bucket\' in /1/a/b.py:3"\nCaused by:\n'
+        self.assertEqual(builder.told(said), "a.py:9: no 'bucket' in a/b.py:3")
+        self.assertIsNone(builder.told("Traceback:\nno space\n"))
 
 
 _ = dag_module

@@ -32,7 +32,7 @@ const REALLOC: &str =
 const DESCRIBE: &str =
     r#"(func (export "airlock:operator/guest@0.1.0#describe") (result i32) (i32.const 64))"#;
 /// Returns a success without a value: zeros lie there.
-const RUN: &str = r#"(func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32) (i32.const 2048))"#;
+pub const RUN: &str = r#"(func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32) (i32.const 2048))"#;
 const COMPUTED: &str = "computed longer";
 
 /// A guest whose `run` is `body`, which leaves the address of a result.
@@ -41,7 +41,7 @@ fn run(name: &'static str, body: &str, end: End) -> Case {
 }
 
 /// The same with imports and further items.
-fn with(name: &'static str, imports: &str, items: &str, body: &str, end: End) -> Case {
+pub fn with(name: &'static str, imports: &str, items: &str, body: &str, end: End) -> Case {
     let run = format!(
         r#"{items} (func (export "airlock:operator/guest@0.1.0#run") (param i32) (result i32) {body})"#
     );
@@ -54,7 +54,7 @@ fn with(name: &'static str, imports: &str, items: &str, body: &str, end: End) ->
 }
 
 /// A guest of which every part is given.
-fn parts(name: &'static str, parts: &[&str], end: End) -> Case {
+pub fn parts(name: &'static str, parts: &[&str], end: End) -> Case {
     let component = wat_guest_of("", &parts.concat());
     Case {
         name,

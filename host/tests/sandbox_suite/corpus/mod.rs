@@ -3,8 +3,10 @@
 //! is no larger than before.
 
 mod cases;
+mod many;
 mod mutants;
 mod programs;
+mod smith;
 
 use crate::support::*;
 use airlock::sandbox::{AttemptLimits, Sandbox, SandboxConfig};
