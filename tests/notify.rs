@@ -297,3 +297,32 @@ fn a_secret_never_goes_to_a_host_that_its_grant_does_not_name() {
     }
     assert!(is_untouched(&listener));
 }
+
+#[test]
+fn a_placeholder_that_is_written_in_two_pieces_is_filled_in_too() {
+    /// What the guest's stream takes at once.
+    const PIECE: usize = 4_096;
+    let (listener, address) = listen();
+    let received = serve(&listener, vec![OK.into(); 3]);
+    let airlock = Airlock::new();
+    let uri = format!("http://ana:{SECRET}@{address}");
+    let set = airlock.run(&["connections", "set", "hook", "--conn-uri", &uri]);
+    assert_eq!(set.code, 0, "{}", set.stderr);
+    let grants = json!({"http": [address.to_string()], "secrets": {"hook": [address.to_string()]}});
+    // However long what comes before is, one of these lies across the border.
+    for before in [PIECE - 60, PIECE - 40, PIECE - 20] {
+        let mut dag = dag(
+            &format!("http://{address}/"),
+            &json!({}),
+            &grants,
+            &json!({}),
+        );
+        let text = format!("{}{{{{ conn.hook.password }}}}", "x".repeat(before));
+        dag["tasks"][0]["config"]["payload"] = json!({ "text": text });
+        let (done, row) = trigger_with_secret(&airlock, &dag);
+        assert_eq!((done.code, &row["state"]), (0, &json!("success")), "{row}");
+        let sent = received.try_recv().unwrap();
+        assert!(sent.ends_with(&format!("x{SECRET}\"}}")), "{sent}");
+    }
+    assert_eq!(files_with(&airlock.data(), SECRET), [""; 0]);
+}

@@ -1,8 +1,8 @@
-// What happens meanwhile: lost connections, many tabs; and what must hold for every answer.
+// What happens meanwhile: lost connections, many tabs, a service that starts anew; and what must hold for every answer.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { go, has, onPage } from "./hand.mjs";
+import { go, has, onPage, press } from "./hand.mjs";
 
 const TABS = 200;
 const FIRST_PAGE_BYTES_MAX = 120 << 10;
@@ -126,3 +126,20 @@ export const liveFlows = [
     }
   })],
 ];
+
+/** The service ends and starts anew: at the very end, because its sessions end with it. */
+export const restartFlow = ["a service that starts anew leads an open page to the log-in and back to where it was", onPage(async (world, page) => {
+  for (const other of page.context().pages()) if (other !== page) await other.close();
+  await go(world, page, "/dags/hello/runs");
+  await page.getByText("live", { exact: true }).waitFor();
+  page.expected.push(0, 401);
+  const noise = world.found.length;
+  await world.service.restart();
+  await has(page, "Log in to Airlock");
+  world.found.splice(noise, world.found.length, ...world.found.slice(noise).filter((text) => !/ERR_(CONNECTION|INCOMPLETE|EMPTY|NETWORK|ABORTED)/.test(text)));
+  await page.getByLabel("Token").fill(world.token);
+  await press(page, "Log in");
+  await page.waitForURL(/\/dags\/hello\/runs/);
+  await page.locator("tbody tr").first().waitFor();
+  await page.getByText("live", { exact: true }).waitFor();
+})];

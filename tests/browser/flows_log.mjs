@@ -1,4 +1,4 @@
-// Logs: of any size, searched as a whole.
+// Logs: of any size, searched as a whole, read part by part without losing a line.
 import assert from "node:assert/strict";
 import { closeSync, existsSync, openSync, readdirSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -63,5 +63,17 @@ export const logFlows = [
     await has(page, `${Math.floor(world.lines / 1000)} lines found`);
     await page.getByRole("link", { name: "Without the search" }).click();
     await has(page, `line ${world.lines} hay`);
+  })],
+  ["a log is read part by part, and no line is lost between two", onPage(async (world, page) => {
+    await go(world, page, `${world.log}?from=0`);
+    const number = (text) => Number(text.match(/line (\d+)/)?.[1]);
+    for (let part = 0; part < 3; part += 1) {
+      const last = number(await page.locator("pre.log .l").last().textContent());
+      await page.getByRole("link", { name: "Later", exact: true }).click();
+      await page.waitForFunction((wanted) => document.querySelector("pre.log .l")?.textContent.includes(`line ${wanted} `), last + 1);
+    }
+    const first = number(await page.locator("pre.log .l").first().textContent());
+    await page.getByRole("link", { name: "Earlier", exact: true }).click();
+    await page.waitForFunction((wanted) => [...document.querySelectorAll("pre.log .l")].at(-1).textContent.includes(`line ${wanted} `), first - 1);
   })],
 ];

@@ -9,8 +9,9 @@ import { join } from "node:path";
 import { flows as first, lastFlows } from "./flows.mjs";
 import { inputFlows } from "./flows_input.mjs";
 import { keyFlows } from "./flows_keys.mjs";
-import { liveFlows } from "./flows_live.mjs";
+import { liveFlows, restartFlow } from "./flows_live.mjs";
 import { logFlows } from "./flows_log.mjs";
+import { useFlows } from "./flows_use.mjs";
 import { PATIENCE_MS, Service } from "./service.mjs";
 import { measure } from "./speeds.mjs";
 
@@ -25,7 +26,7 @@ const shots = process.env.AIRLOCK_SCREENSHOTS;
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 const isMeasured = process.argv.includes("--speeds");
-const flows = [...first, ...inputFlows, ...logFlows, ...keyFlows, ...liveFlows, ...lastFlows];
+const flows = [...first, ...inputFlows, ...useFlows, ...logFlows, ...keyFlows, ...liveFlows, ...lastFlows, restartFlow];
 const service = new Service(need("AIRLOCK_PROGRAM"));
 const found = [];
 let browser;

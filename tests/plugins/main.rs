@@ -10,6 +10,7 @@ mod pins;
 mod races;
 mod registry;
 mod signatures;
+mod tightening;
 mod updating;
 
 use airlock_tests::{Airlock, Done, GUESTS};

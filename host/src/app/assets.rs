@@ -3,7 +3,7 @@
 
 use super::{App, TriggerRequest};
 use crate::error::{ErrorKind, UserError};
-use crate::scheduler::{asset_events_prefix, decode_row};
+use crate::scheduler::asset_events_prefix;
 use crate::store::Table;
 use airlock_core::ids::{DagId, RunId};
 use airlock_core::run::event::AssetEvent;
@@ -11,8 +11,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
 /// The largest `extra` of an event, bytes of JSON.
 pub const ASSET_EXTRA_BYTES_MAX: usize = 48 << 10;
 
@@ -68,24 +66,14 @@ impl App {
     /// Every event of one asset or of all, the oldest first.
     pub fn asset_events(&self, uri: Option<&str>) -> Result<Vec<AssetEventRow>, UserError> {
         let prefix = asset_events_prefix(uri.unwrap_or_default());
-        let mut events = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self
-                .store
-                .scan(Table::State, &prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.key.clone());
-            for row in &rows {
-                let event: AssetEvent = decode_row(&row.value)?;
-                events.push(AssetEventRow {
-                    uri: event.uri,
-                    at: event.at,
-                    source: event.source,
-                    extra: serde_json::from_str(&event.extra).unwrap_or_default(),
-                });
-            }
-        }
+        let events: Vec<AssetEvent> = self.rows_under(Table::State, &prefix)?;
+        let shown = |event: AssetEvent| AssetEventRow {
+            uri: event.uri,
+            at: event.at,
+            source: event.source,
+            extra: serde_json::from_str(&event.extra).unwrap_or_default(),
+        };
+        let mut events: Vec<AssetEventRow> = events.into_iter().map(shown).collect();
         events.sort_by_key(|event| event.at);
         Ok(events)
     }

@@ -2,16 +2,13 @@
 //! those before a run went on with another version of its DAG are left out.
 
 use super::App;
+use super::rows::for_each_event;
 use crate::error::UserError;
-use crate::scheduler::{decode_event, run_stream};
 use crate::store::Seq;
 use airlock_core::ids::{DagId, RunId, TaskInstanceKey};
 use airlock_core::run::event::{Event, Outcome};
 use jiff::Timestamp;
 use serde::Serialize;
-
-/// Events read at once.
-const PAGE: usize = 4_096;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -103,31 +100,10 @@ impl App {
     ) -> Result<Vec<AttemptFact>, UserError> {
         self.run(dag_id, run_id)?;
         let mut attempts = Vec::new();
-        self.each_event(dag_id, run_id, 0, &mut |seq, event| {
-            follow(&mut attempts, seq, event);
+        for_each_event(self.store.as_ref(), dag_id, run_id, |seq, event| {
+            follow(&mut attempts, seq, &event);
         })?;
         Ok(attempts)
-    }
-
-    /// Calls `each` for the events of a run from number `from` on.
-    pub(super) fn each_event(
-        &self,
-        dag_id: &DagId,
-        run_id: &RunId,
-        mut from: Seq,
-        each: &mut dyn FnMut(Seq, &Event),
-    ) -> Result<(), UserError> {
-        let stream = run_stream(dag_id, run_id);
-        loop {
-            let events = self.store.read(&stream, from, PAGE)?;
-            let Some(last) = events.last() else {
-                return Ok(());
-            };
-            from = last.seq + 1;
-            for stored in &events {
-                each(stored.seq, &decode_event(&stored.payload)?);
-            }
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::App;
 use super::pools::check_pools;
+use super::rows::for_each_row;
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{
     BACKFILLS_PREFIX, BackfillChange, RunRow, SCHEDULES_PREFIX, decode_row, run_at, schedule_key,
@@ -17,8 +18,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
 /// The next free id is read and taken by one request at a time.
 static CREATING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
@@ -176,22 +175,14 @@ impl App {
         prefix: &[u8],
     ) -> Result<Vec<(DagId, T)>, UserError> {
         let mut found = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self
-                .store
-                .scan(Table::State, prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else {
-                return Ok(found);
-            };
-            after = Some(last.key.clone());
-            for row in &rows {
-                let name = row.key.strip_prefix(prefix).unwrap_or_default();
-                let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-                let dag_id = DagId::parse(&String::from_utf8_lossy(name))
-                    .map_err(|error| UserError::new(ErrorKind::Store, error))?;
-                found.push((dag_id, decode_row(&row.value)?));
-            }
-        }
+        for_each_row(self.store.as_ref(), Table::State, prefix, |row| {
+            let name = row.key.strip_prefix(prefix).unwrap_or_default();
+            let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+            let dag_id = DagId::parse(&String::from_utf8_lossy(name))
+                .map_err(|error| UserError::new(ErrorKind::Store, error))?;
+            found.push((dag_id, decode_row(&row.value)?));
+            Ok(())
+        })?;
+        Ok(found)
     }
 }

@@ -9,9 +9,6 @@ use airlock_core::ids::DagId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// A version of a DAG.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DagVersionInfo {
@@ -41,19 +38,7 @@ fn write(dag_id: &DagId, version: &DagVersionInfo) -> Result<(Table, RowWrite), 
 impl App {
     /// Every version that a DAG had, the oldest first; at least the current one.
     pub fn numbered_versions(&self, dag_id: &DagId) -> Result<Vec<DagVersionInfo>, UserError> {
-        let mut versions = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let prefix = prefix(dag_id);
-            let rows = self
-                .store
-                .scan(Table::State, &prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.key.clone());
-            for row in &rows {
-                versions.push(decode_row(&row.value)?);
-            }
-        }
+        let mut versions: Vec<DagVersionInfo> = self.rows_under(Table::State, &prefix(dag_id))?;
         if versions.is_empty() {
             // An older Airlock did not number them.
             let row = self.dag_row(dag_id)?;

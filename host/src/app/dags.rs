@@ -12,9 +12,6 @@ use jiff::Timestamp;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// A DAG whose version is in the store.
 #[derive(Debug, Clone)]
 pub struct RegisteredDag {
@@ -161,18 +158,7 @@ impl App {
 
     /// Every DAG, by id.
     pub fn dags(&self) -> Result<Vec<DagRow>, UserError> {
-        let mut dags = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self.store.scan(Table::Dag, b"", after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else {
-                return Ok(dags);
-            };
-            after = Some(last.key.clone());
-            for row in &rows {
-                dags.push(decode_row(&row.value)?);
-            }
-        }
+        self.rows_under(Table::Dag, b"")
     }
 
     /// The current version of a DAG.

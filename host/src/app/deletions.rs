@@ -6,6 +6,7 @@ use super::App;
 use super::dag_files::read_dag_file;
 use super::folders::DagFolders;
 use super::retention::{Candidate, candidates};
+use super::rows::for_each_row;
 use super::{dag_versions, split_dag};
 use crate::error::{ErrorKind, UserError};
 use crate::scheduler::{DagRow, RunRow, backfills_prefix, decode_row, run_key};
@@ -16,8 +17,6 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
 /// How often a run that has just ended is tried again: its end may be on its way through the scheduler.
 const TRIES: u32 = 40;
 /// How long between two tries.
@@ -147,15 +146,10 @@ impl App {
     fn rows_of(&self, dag_id: &DagId) -> Result<Vec<(Table, Vec<u8>)>, UserError> {
         let mut rows = Vec::new();
         for prefix in [dag_versions::prefix(dag_id), backfills_prefix(dag_id)] {
-            let mut after: Option<Vec<u8>> = None;
-            loop {
-                let found = self
-                    .store
-                    .scan(Table::State, &prefix, after.as_deref(), PAGE)?;
-                let Some(last) = found.last() else { break };
-                after = Some(last.key.clone());
-                rows.extend(found.into_iter().map(|row| (Table::State, row.key)));
-            }
+            for_each_row(self.store.as_ref(), Table::State, &prefix, |row| {
+                rows.push((Table::State, row.key));
+                Ok(())
+            })?;
         }
         Ok(rows)
     }

@@ -4,7 +4,7 @@
 use super::App;
 use super::dag_files::read_dag_file;
 use crate::error::{ErrorKind, UserError};
-use crate::scheduler::{DagRow, decode_row, encode_row};
+use crate::scheduler::{DagRow, encode_row};
 use crate::store::{Commit, RowWrite, Table};
 use airlock_core::ids::DagId;
 use jiff::Timestamp;
@@ -22,8 +22,6 @@ const QUIET: Duration = Duration::from_millis(50);
 const FILES_MAX: usize = 100_000;
 /// How deep folders are looked into.
 const DEPTH_MAX: usize = 16;
-/// Rows read at once.
-const PAGE: usize = 1_000;
 /// Key prefix of import errors in `Table::State`.
 pub(super) const IMPORT_ERROR: &[u8] = b"import_error\0";
 
@@ -164,20 +162,7 @@ impl App {
 
     /// Every file that could not be read, by path.
     pub fn import_errors(&self) -> Result<Vec<ImportError>, UserError> {
-        let mut errors: Vec<ImportError> = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self
-                .store
-                .scan(Table::State, IMPORT_ERROR, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else {
-                return Ok(errors);
-            };
-            after = Some(last.key.clone());
-            for row in &rows {
-                errors.push(decode_row(&row.value)?);
-            }
-        }
+        self.rows_under(Table::State, IMPORT_ERROR)
     }
 
     fn set_import_error(&self, fileloc: &str, message: Option<String>) -> Result<(), UserError> {

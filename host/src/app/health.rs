@@ -1,17 +1,16 @@
 //! Whether the service is well, and what is taken of its pools: what monitors ask.
 
 use super::App;
+use super::rows::for_each_row;
 use crate::error::{ErrorKind, UserError};
 use crate::metrics::Sampled;
-use crate::scheduler::{RunRow, UNFINISHED_PREFIX, decode_row, run_key};
+use crate::scheduler::{RunRow, UNFINISHED_PREFIX, decode_row, run_key, unfinished_ids};
 use crate::store::Table;
-use airlock_core::ids::{DagId, PoolName, RunId};
+use airlock_core::ids::{DagId, PoolName};
 use airlock_core::task_instance::state::{DagRunState, TaskInstanceState};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Index rows read at once.
-const PAGE: usize = 1_000;
 /// How long the scheduler may take to answer before it counts as unwell.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -94,26 +93,18 @@ impl App {
 
     fn unfinished_under(&self, prefix: &[u8]) -> Result<Vec<RunRow>, UserError> {
         let mut runs = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self
-                .store
-                .scan(Table::State, prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else {
-                return Ok(runs);
+        for_each_row(self.store.as_ref(), Table::State, prefix, |row| {
+            let Some((dag_id, run_id)) = unfinished_ids(&row.key) else {
+                return Ok(());
             };
-            after = Some(last.key.clone());
-            for row in &rows {
-                let Some((dag_id, run_id)) = ids(&row.key) else {
-                    continue;
-                };
-                // It may have ended, and gone, in between.
-                let row = self.store.get(Table::Run, &run_key(&dag_id, &run_id))?;
-                if let Some(row) = row {
-                    runs.push(decode_row(&row.value)?);
-                }
+            // It may have ended, and gone, in between.
+            let row = self.store.get(Table::Run, &run_key(&dag_id, &run_id))?;
+            if let Some(row) = row {
+                runs.push(decode_row(&row.value)?);
             }
-        }
+            Ok(())
+        })?;
+        Ok(runs)
     }
 
     /// What is taken of each pool.
@@ -143,10 +134,4 @@ impl App {
         }
         Ok(pools)
     }
-}
-
-fn ids(key: &[u8]) -> Option<(DagId, RunId)> {
-    let text = std::str::from_utf8(key.strip_prefix(UNFINISHED_PREFIX)?).ok()?;
-    let (dag_id, run_id) = text.split_once('\0')?;
-    Some((DagId::parse(dag_id).ok()?, RunId::parse(run_id).ok()?))
 }

@@ -2,10 +2,12 @@
 //! bounded number of replayed runs and of folded grids, each of which can be thrown away.
 
 use super::App;
+use super::rows::for_each_event;
 use super::task_instances::absent;
-use crate::error::{ErrorKind, UserError};
+use crate::error::UserError;
+use crate::executor::AttemptUse;
 use crate::scheduler::{
-    ReplayedRun, RunRow, TaskInstanceRow, decode_event, replay_run, run_stream, task_instance_rows,
+    ReplayedRun, RunRow, TaskInstanceRow, replay_run, run_stream, task_instance_rows,
 };
 use crate::store::Seq;
 use airlock_core::ids::{DagId, RunId, TaskId, TaskIndex, TaskInstanceKey};
@@ -21,8 +23,6 @@ const RUNS_MAX: usize = 32;
 const CELLS_MAX: usize = 1_024;
 /// Attempts of a run that are listed, the first ones.
 pub const ATTEMPTS_MAX: usize = 2_000;
-/// Events read at once.
-const PAGE: usize = 4_096;
 
 type RunKey = (DagId, RunId);
 /// A run as it was last replayed; whoever replays it holds the lock.
@@ -153,6 +153,8 @@ pub struct AttemptRow {
     pub outcome: String,
     /// Why it failed.
     pub error: Option<String>,
+    /// What it used; none while it is live, and of an attempt that was lost.
+    pub used: Option<AttemptUse>,
 }
 
 /// The attempts of a run.
@@ -260,19 +262,10 @@ impl App {
             live: BTreeMap::new(),
             found: Attempts::default(),
         };
-        let (stream, mut from) = (run_stream(dag_id, run_id), 0);
-        loop {
-            let events = self.store.read(&stream, from, PAGE)?;
-            let Some(last) = events.last() else {
-                return Ok(fold.found);
-            };
-            from = last.seq + 1;
-            for stored in &events {
-                let event = decode_event(&stored.payload)
-                    .map_err(|error| UserError::new(ErrorKind::Store, error))?;
-                fold.follow(event);
-            }
-        }
+        for_each_event(self.store.as_ref(), dag_id, run_id, |_, event| {
+            fold.follow(event);
+        })?;
+        Ok(fold.found)
     }
 }
 
@@ -310,7 +303,14 @@ impl Fold<'_> {
                     end: None,
                     outcome: String::new(),
                     error: None,
+                    used: None,
                 });
+            }
+            Event::Used { ti, used, .. } => {
+                let row = self.live.get(&ti);
+                if let Some(row) = row.and_then(|place| self.found.rows.get_mut(*place)) {
+                    row.used = AttemptUse::decode(&used);
+                }
             }
             Event::AttemptFinished {
                 ti, outcome, at, ..

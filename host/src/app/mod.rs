@@ -30,11 +30,13 @@ mod pins;
 mod plugin_errors;
 mod plugin_life;
 mod plugin_rows;
+mod plugin_use;
 mod pools;
 mod questions;
 mod reach;
 mod recent;
 mod retention;
+mod rows;
 mod run_inside;
 mod runs;
 mod task_instances;
@@ -43,7 +45,7 @@ mod variables;
 
 pub use crate::capability::{Question, Response, StorageConnections, StorageCredentials};
 pub use crate::email::SmtpSettings;
-pub use crate::executor::LogStream;
+pub use crate::executor::{AttemptUse, DAYS_KEPT, LogStream, OfLimit, Used};
 pub use crate::lineage::LineageSettings;
 pub use crate::sandbox::Plugin;
 pub use crate::scheduler::{
@@ -77,6 +79,7 @@ pub use models::{ModelAt, ModelDetail, ProductionVersion, VersionDetail};
 pub use open::{Config, Data, PARALLELISM_DEFAULT};
 pub use plugin_life::{Change, Offer, Verified};
 pub use plugin_rows::{OperatorRow, PluginRow, digest_of};
+pub use plugin_use::Tightening;
 pub use pools::PoolRow;
 pub use questions::PendingInput;
 pub use reach::{PATTERNS_MAX, Reach, TokenLimits};
@@ -89,7 +92,7 @@ pub use tokens::{Caller, NewToken, Role, TOKEN_NAME_BYTES_MAX, TOKENS_MAX, Token
 pub use variables::VariableRow;
 
 use crate::error::{ErrorKind, UserError};
-use crate::executor::{LogStore, Outbox};
+use crate::executor::{LogStore, Outbox, PluginUse};
 use crate::gpus::GpuSource;
 use crate::lineage::WrongUrl;
 use crate::metrics::Metrics;
@@ -114,6 +117,7 @@ pub struct App {
     secrets: Arc<Secrets>,
     logs: Arc<LogStore>,
     outbox: Arc<Outbox>,
+    plugin_use: Arc<PluginUse>,
     gpus: Arc<GpuSource>,
     seen: Arc<SeenRuns>,
     metrics: Arc<Metrics>,

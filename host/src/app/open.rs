@@ -8,7 +8,7 @@ use crate::capability::{ObjectStorage, StorageConnections};
 use crate::email::{EmailError, Mailer, SmtpSettings};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{
-    Echo, LocalExecutor, LogStore, Outbox, Parts, Recent, StoreDagState, WorkFolders,
+    Echo, LocalExecutor, LogStore, Outbox, Parts, PluginUse, Recent, StoreDagState, WorkFolders,
 };
 use crate::gpus::GpuSource;
 use crate::lineage::{LineageSettings, Moment, Sender};
@@ -186,6 +186,7 @@ impl App {
         let secrets = Arc::new(Secrets::new(store.clone(), &folder, config.secrets));
         let mailer = config.smtp.as_ref().map(Mailer::new).transpose()?;
         let outbox = Arc::new(Outbox::new(store.clone()));
+        let plugin_use = Arc::new(PluginUse::new(store.clone()));
         let gpus = Arc::new(GpuSource::new(config.gpus));
         let seen = Arc::new(SeenRuns::new(store.clone()));
         let folders = WorkFolders::new(folder.join("work")).map_err(|error| {
@@ -216,6 +217,7 @@ impl App {
             mailer: mailer.map(Arc::new),
             storage_root: config.storage_root,
             objects: Arc::new(ObjectStorage::new(config.storage, folder.join("spool"))),
+            plugin_use: plugin_use.clone(),
             native: config.native,
             folders,
             programs: Recent::default(),
@@ -257,6 +259,7 @@ impl App {
             registry,
             secrets,
             logs,
+            plugin_use,
             gpus,
             seen,
             metrics,

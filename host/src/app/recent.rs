@@ -4,6 +4,7 @@
 
 use super::App;
 use super::feed::{Changed, Feed, News};
+use super::rows::for_each_row;
 use crate::error::UserError;
 use crate::scheduler::{RunRow, decode_row, run_key};
 use crate::store::{Position, Store, Table};
@@ -17,8 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs that are remembered of each DAG, the newest ones.
 pub const RUNS_KEPT_MAX: usize = 400;
-/// Rows read at once.
-const PAGE: usize = 1_000;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -51,22 +50,17 @@ impl Seen {
             cursor,
             ..Self::default()
         };
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = store.scan(Table::Run, b"", after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.key.clone());
-            for row in &rows {
-                let row: RunRow = decode_row(&row.value)?;
-                let ids = seen.ids.entry(row.dag_id.clone()).or_default();
-                ids.insert(hashed(&row.run_id));
-                let runs = seen.dags.entry(row.dag_id.clone()).or_default();
-                runs.push(Arc::new(row));
-                if runs.len() > 2 * RUNS_KEPT_MAX {
-                    trim(runs);
-                }
+        for_each_row(store, Table::Run, b"", |row| {
+            let row: RunRow = decode_row(&row.value)?;
+            let ids = seen.ids.entry(row.dag_id.clone()).or_default();
+            ids.insert(hashed(&row.run_id));
+            let runs = seen.dags.entry(row.dag_id.clone()).or_default();
+            runs.push(Arc::new(row));
+            if runs.len() > 2 * RUNS_KEPT_MAX {
+                trim(runs);
             }
-        }
+            Ok(())
+        })?;
         for runs in seen.dags.values_mut() {
             trim(runs);
         }

@@ -6,13 +6,14 @@
 //! follow, then the note. DAG versions and blobs go last, when nothing names them.
 
 use super::App;
+use super::rows::{for_each_event, for_each_row};
 use crate::error::UserError;
 use crate::executor::{KEPT_PREFIX, LogStore, LogStream, kept_at};
 use crate::scheduler::{
-    DagRow, DagVersionRow, INDEX, Removal, RunRow, date_key, decode_event, decode_row, encode_row,
-    replay_run, run_key, run_stream, runs_prefix, task_instance_rows,
+    DagRow, DagVersionRow, INDEX, Removal, RunRow, date_key, decode_row, encode_row, replay_run,
+    run_key, run_stream, runs_prefix, task_instance_rows,
 };
-use crate::store::{Commit, CommitError, Digest, Row, RowWrite, Store, Table};
+use crate::store::{Commit, CommitError, Digest, RowWrite, Store, Table};
 use airlock_core::ids::{DagId, RunId, TaskId};
 use airlock_core::run::event::{Event, RunType};
 use jiff::{SignedDuration, Timestamp};
@@ -353,22 +354,13 @@ impl Cleaner<'_> {
 impl Cleaner<'_> {
     /// Adds the DAG versions that a run's events name.
     fn add_versions(&self, run: &RunRow, named: &mut HashSet<Vec<u8>>) -> Result<(), UserError> {
-        let stream = run_stream(&run.dag_id, &run.run_id);
-        let mut from = 0;
-        loop {
-            let events = self.store.read(&stream, from, PAGE)?;
-            let Some(last) = events.last() else {
-                return Ok(());
-            };
-            from = last.seq + 1;
-            for event in &events {
-                if let Event::RunQueued { dag_version, .. }
-                | Event::VersionChanged { dag_version, .. } = decode_event(&event.payload)?
-                {
-                    named.insert(dag_version.to_vec());
-                }
+        for_each_event(self.store, &run.dag_id, &run.run_id, |_, event| {
+            if let Event::RunQueued { dag_version, .. }
+            | Event::VersionChanged { dag_version, .. } = event
+            {
+                named.insert(dag_version.to_vec());
             }
-        }
+        })
     }
 }
 
@@ -395,23 +387,6 @@ fn commit_all(
     receive
         .recv()
         .unwrap_or_else(|_| vec![Err(CommitError::Unknown)])
-}
-
-fn for_each_row(
-    store: &dyn Store,
-    table: Table,
-    prefix: &[u8],
-    mut each: impl FnMut(Row) -> Result<(), UserError>,
-) -> Result<(), UserError> {
-    let mut after: Option<Vec<u8>> = None;
-    loop {
-        let rows = store.scan(table, prefix, after.as_deref(), PAGE)?;
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
-        after = Some(last.key.clone());
-        rows.into_iter().try_for_each(&mut each)?;
-    }
 }
 
 /// Every DAG that has a run, by id; one look-up a DAG, not one a run.

@@ -21,9 +21,6 @@ use serde::Serialize;
 use std::hash::{BuildHasher, RandomState};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// Rows read at once.
-const PAGE: usize = 1_000;
-
 /// The longest note about a run that is written later, characters (Airflow's).
 pub const NOTE_CHARS_MAX: usize = 1_000;
 
@@ -202,20 +199,7 @@ impl App {
     /// Runs of one DAG or of all, in the order of DAG and run id.
     pub fn runs(&self, dag_id: Option<&DagId>) -> Result<Vec<RunRow>, UserError> {
         let prefix = dag_id.map(runs_prefix).unwrap_or_default();
-        let mut runs = Vec::new();
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let rows = self
-                .store
-                .scan(Table::Run, &prefix, after.as_deref(), PAGE)?;
-            let Some(last) = rows.last() else {
-                return Ok(runs);
-            };
-            after = Some(last.key.clone());
-            for row in &rows {
-                runs.push(decode_row(&row.value)?);
-            }
-        }
+        self.rows_under(Table::Run, &prefix)
     }
 
     /// Runs that have not ended.

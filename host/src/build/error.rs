@@ -114,7 +114,7 @@ impl BuildError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::UnknownLanguage { .. } => "it looks for Cargo.toml (Rust), *.py or pyproject.toml (Python), package.json, *.ts or *.js (TypeScript) or *.c (C); `airlock plugins new NAME --lang rust` makes a folder to begin with".to_owned(),
+            Self::UnknownLanguage { .. } => "it looks for Cargo.toml (Rust), *.py or pyproject.toml (Python), package.json, *.ts or *.js (TypeScript), *.c (C) or go.mod (Go); `airlock plugins new NAME --lang rust` makes a folder to begin with".to_owned(),
             Self::TwoLanguages { .. } => "one component has one language: name the file instead of the folder, or move one of them out".to_owned(),
             Self::MissingTool { install, .. } => format!("install it with `{install}`"),
             Self::Fetch { .. } => "it needs its registry once, and is kept afterwards; AIRLOCK_CACHE names the folder".to_owned(),

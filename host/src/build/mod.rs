@@ -9,6 +9,7 @@ mod c;
 mod component;
 mod detect;
 mod error;
+mod go;
 mod language;
 mod new;
 mod python;
@@ -51,10 +52,7 @@ pub fn build(path: &Path, out: Option<&Path>, tools: &Tools) -> Result<Built, Bu
         Language::Python => python::build(&source, &component, tools),
         Language::TypeScript => typescript::build(&source, &component, tools),
         Language::C => c::build(&source, &component, tools),
-        // The folder is known, so that the answer is about it.
-        Language::Go => Err(BuildError::NotBuiltIn {
-            language: Language::Go,
-        }),
+        Language::Go => go::build(&source, &component, tools),
     }?;
     Ok(Built {
         language: source.language,

@@ -2,7 +2,7 @@
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
-use super::new::VENDOR;
+use super::new::vendor;
 use super::{BuildError, Source, Tools};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub(super) fn write_template(prefix: &str, folder: &Path, name: &str) -> Result<
 
 /// The folder that holds `wit/` and the SDK under `prefix`: the plugin's own copy where it has one, else one of this program's.
 pub(super) fn folder(source: &Source, prefix: &str, tools: &Tools) -> Result<PathBuf, BuildError> {
-    let own = source.folder.join(VENDOR);
+    let own = source.folder.join(vendor(source.language));
     if own.join(prefix).is_dir() {
         return Ok(own);
     }

@@ -2,12 +2,13 @@
 //! behind `DagRunTrigger`.
 
 use super::Answer;
+use super::granted::Granted;
 use super::own_run::OwnRun;
 use crate::sandbox::bindings::airlock::operator::dag_runs::{TriggerRequest, Triggered};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::DagRunsPort;
 use crate::store::hex;
-use airlock_core::grant::{Grants, Request, allows_name};
+use airlock_core::grant::{Capability, Request, allows_name};
 use airlock_core::ids::{DagId, RunId};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -63,7 +64,7 @@ pub trait DagRunTrigger: Send + Sync {
 
 /// Runs as one attempt may make them.
 pub(super) struct DagRuns {
-    pub(super) grants: Arc<Grants>,
+    pub(super) grants: Arc<Granted>,
     pub(super) own_run: Arc<dyn OwnRun>,
     pub(super) trigger: Arc<dyn DagRunTrigger>,
 }
@@ -74,6 +75,7 @@ impl DagRuns {
         self.grants
             .check(Request::TriggerDag(dag_id.as_str()))
             .map_err(|denied| CapabilityError::Denied(denied.to_string()))?;
+        self.grants.used(Capability::TriggerDags, dag_id.as_str());
         let triggered_by = self.own_run.task_instance();
         let date = request.logical_date.as_deref();
         let logical_date = date.map(str::parse).transpose().map_err(invalid)?;
@@ -123,11 +125,16 @@ impl DagRunsPort for DagRuns {
     async fn state(&self, dag_id: String, run_id: String) -> Answer<Option<String>> {
         let dag_id = DagId::parse(&dag_id).map_err(invalid)?;
         let name = dag_id.as_str();
-        if !self.grants.allows_trigger(name) && !allows_name(&self.grants.dag_state, name) {
+        let by = match self.grants.allows_trigger(name) {
+            true => Some(Capability::TriggerDags),
+            false => allows_name(&self.grants.dag_state, name).then_some(Capability::DagState),
+        };
+        let Some(by) = by else {
             return Err(CapabilityError::Denied(format!(
                 "no grant covers the states of DAG {dag_id}; it needs `dag_state` or `trigger_dags` with this name or \"*\""
             )));
-        }
+        };
+        self.grants.used(by, name);
         let run_id = RunId::parse(&run_id).map_err(invalid)?;
         self.trigger.state(&dag_id, &run_id).map_err(refusal)
     }

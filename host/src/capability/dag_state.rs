@@ -2,10 +2,11 @@
 //! `DagStateSource`.
 
 use super::Answer;
+use super::granted::Granted;
 use crate::sandbox::bindings::airlock::operator::dag_state::StateCount;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::DagStatePort;
-use airlock_core::grant::{Grants, allows_name};
+use airlock_core::grant::{Capability, allows_name};
 use airlock_core::ids::{DagId, TaskId};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -67,7 +68,7 @@ pub const TASKS_MAX: usize = 1_000;
 
 /// States for one attempt.
 pub(super) struct DagState {
-    pub(super) grants: Arc<Grants>,
+    pub(super) grants: Arc<Granted>,
     pub(super) source: Arc<dyn DagStateSource>,
 }
 
@@ -84,6 +85,7 @@ impl DagState {
                 "no grant covers the states of DAG {dag_id}; it needs `dag_state` with this name or \"*\""
             )));
         }
+        self.grants.used(Capability::DagState, dag_id.as_str());
         Ok(dag_id)
     }
 

@@ -1,12 +1,13 @@
 //! `airlock:operator/email`: mails through the host's mail server, to granted addresses. It refuses everything but bare addresses, and
 //! it puts no secret into a mail: a placeholder stays one.
 
+use super::granted::Granted;
 use super::{Answer, blocking};
 use crate::email::{Email as Mail, EmailError, Mailer};
 use crate::sandbox::bindings::airlock::operator::email::Message;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::EmailPort;
-use airlock_core::grant::{Grants, Request};
+use airlock_core::grant::{Capability, Request};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,7 +21,7 @@ pub const EMAILS_MAX: u32 = 100;
 
 /// The attempt's way to the mail server.
 pub(super) struct Email {
-    grants: Arc<Grants>,
+    grants: Arc<Granted>,
     /// None: the host has no mail server.
     mailer: Option<Arc<Mailer>>,
     /// Mails that were handed in, also those that the server did not take.
@@ -47,7 +48,7 @@ impl EmailPort for Email {
 }
 
 impl Email {
-    pub(super) fn new(grants: Arc<Grants>, mailer: Option<Arc<Mailer>>) -> Self {
+    pub(super) fn new(grants: Arc<Granted>, mailer: Option<Arc<Mailer>>) -> Self {
         Self {
             grants,
             mailer,
@@ -71,6 +72,7 @@ impl Email {
             self.grants
                 .check(Request::Email(address))
                 .map_err(|denied| CapabilityError::Denied(denied.to_string()))?;
+            self.grants.used(Capability::Email, address);
         }
         Ok(())
     }
@@ -87,6 +89,7 @@ fn refusal(error: &EmailError) -> CapabilityError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use airlock_core::grant::Grants;
 
     fn port() -> Email {
         let email = ["ml@example.com", "*@ops.example.com"].map(str::to_owned);
@@ -94,7 +97,7 @@ mod tests {
             email: email.into(),
             ..Grants::default()
         };
-        Email::new(Arc::new(grants), None)
+        Email::new(Arc::new(grants.into()), None)
     }
 
     fn message(to: &[&str]) -> Message {

@@ -3,11 +3,11 @@
 //! It refuses anything that is not a plain file. Blocks: callers move it off the async threads.
 
 use super::Answer;
+use super::granted::Granted;
 use super::policy;
 use super::uri::{self, TEMPORARY_PREFIX};
 use crate::sandbox::bindings::airlock::operator::storage::ObjectInfo;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
-use airlock_core::grant::Grants;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -28,7 +28,7 @@ const TEMPORARY_TRIES_MAX: usize = 8;
 /// The objects that one attempt may reach.
 #[derive(Clone)]
 pub(super) struct Files {
-    grants: Arc<Grants>,
+    grants: Arc<Granted>,
     base: Arc<Path>,
 }
 
@@ -42,7 +42,7 @@ struct Place {
 
 impl Files {
     /// `base` is what `file://./` stands for.
-    pub(super) fn new(grants: Arc<Grants>, base: &Path) -> Self {
+    pub(super) fn new(grants: Arc<Granted>, base: &Path) -> Self {
         Self {
             grants,
             base: base.into(),

@@ -1,4 +1,5 @@
 use super::*;
+use airlock_core::grant::Grants;
 use std::io::Read as _;
 use std::os::unix::fs::symlink;
 
@@ -19,7 +20,7 @@ fn house() -> House {
     };
     std::fs::create_dir_all(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("secret"), "top").unwrap();
-    let files = Files::new(Arc::new(grants), folder.path());
+    let files = Files::new(Arc::new(grants.into()), folder.path());
     House { folder, files }
 }
 

@@ -2,10 +2,11 @@
 //! connection goes to the very addresses that were checked, so a name that resolves elsewhere a moment later changes nothing.
 //! It follows no redirect, uses no proxy and sends no secret to a host that the secret's grant does not name.
 
+use super::granted::Granted;
 use super::handles::lock;
 use super::vault::{Site, Vault};
 use crate::sandbox::ports::{HTTP_BODY_BYTES_MAX, HttpError, HttpPort, HttpRequest, HttpResponse};
-use airlock_core::grant::Grants;
+use airlock_core::grant::Capability;
 use async_trait::async_trait;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
@@ -64,7 +65,7 @@ impl Resolver for SystemResolver {
 
 /// Outgoing HTTP for one attempt.
 pub(super) struct Http {
-    grants: Arc<Grants>,
+    grants: Arc<Granted>,
     vault: Vault,
     resolver: Arc<dyn Resolver>,
     slots: tokio::sync::Semaphore,
@@ -84,7 +85,7 @@ struct Target {
 }
 
 impl Http {
-    pub(super) fn new(grants: Arc<Grants>, vault: Vault, resolver: Arc<dyn Resolver>) -> Self {
+    pub(super) fn new(grants: Arc<Granted>, vault: Vault, resolver: Arc<dyn Resolver>) -> Self {
         Self {
             grants,
             vault,
@@ -167,6 +168,8 @@ impl Http {
                 )));
             }
         }
+        self.grants
+            .used(Capability::Http, &format!("{host}:{port}"));
         let with_port = |address| SocketAddr::new(address, port);
         addresses.sort_unstable();
         Ok(Target {
@@ -179,6 +182,10 @@ impl Http {
 
     fn fill(&self, bytes: &[u8], target: &Target, site: Site) -> Result<Vec<u8>, HttpError> {
         let filled = self.vault.fill(bytes, &target.host, target.port, site);
+        for name in self.vault.named_in(bytes) {
+            let what = format!("{name}={}:{}", target.host, target.port);
+            self.grants.used(Capability::Secrets, &what);
+        }
         filled.map_err(|refused| {
             HttpError::Denied(format!(
                 "secret {:?} may not go to {}:{}; its grant in `secrets` names other hosts",

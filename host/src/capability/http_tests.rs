@@ -1,5 +1,6 @@
 use super::super::vault::Secret;
 use super::*;
+use airlock_core::grant::Grants;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Mutex;
@@ -92,7 +93,7 @@ fn http_with(grants: &[String], resolver: Arc<Flip>, vault: &Vault) -> Http {
         http: grants.to_vec(),
         ..Grants::default()
     };
-    Http::new(Arc::new(grants), vault.clone(), resolver)
+    Http::new(Arc::new(grants.into()), vault.clone(), resolver)
 }
 
 fn http(grants: &[String]) -> Http {

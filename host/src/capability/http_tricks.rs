@@ -2,6 +2,7 @@
 //! never hear of one.
 
 use super::*;
+use airlock_core::grant::Grants;
 
 /// Resolves every name to the same addresses.
 struct Everywhere(Vec<IpAddr>);
@@ -37,7 +38,7 @@ fn everywhere(hosts: Vec<String>, addresses: &[&str]) -> Http {
     };
     let addresses = addresses.iter().map(|text| text.parse().unwrap()).collect();
     let resolver = Arc::new(Everywhere(addresses));
-    Http::new(Arc::new(grants), Vault::default(), resolver)
+    Http::new(Arc::new(grants.into()), Vault::default(), resolver)
 }
 
 /// `PORT` is that of a server on 127.0.0.1, to which every name resolves too.

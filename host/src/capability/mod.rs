@@ -11,6 +11,7 @@ mod dataset;
 mod email;
 mod engine;
 mod files;
+mod granted;
 mod handles;
 mod http;
 mod human;
@@ -37,6 +38,7 @@ pub use dag_state::{
 };
 pub use dataset::DATASET_BYTES_MAX;
 pub use email::{EMAIL_ADDRESSES_MAX, EMAIL_BYTES_MAX, EMAILS_MAX};
+pub use granted::{USES_MAX, Uses};
 pub use http::{
     HTTP_CONCURRENT_MAX, HTTP_HEADER_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TIMEOUT_MAX,
     HTTP_URL_BYTES_MAX, Resolver, SystemResolver,

@@ -1,5 +1,6 @@
 //! `airlock:operator/models`: the guest's words for the registry, under the grant on the model.
 
+use super::granted::Granted;
 use super::handles::lock;
 use super::provenance::Ledger;
 use super::{Answer, HOST_CALL_BYTES_MAX, blocking, refusal};
@@ -7,13 +8,13 @@ use crate::sandbox::bindings::airlock::operator::models::{ModelVersion, Stage};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::ModelsPort;
 use crate::tracking::{self, Actor, Registry, TrackingError};
-use airlock_core::grant::{Grants, allows_name};
+use airlock_core::grant::{Capability, allows_name};
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
 
 /// The registry for one attempt.
 pub(super) struct Models {
-    pub(super) grants: Arc<Grants>,
+    pub(super) grants: Arc<Granted>,
     pub(super) registry: Registry,
     pub(super) actor: Actor,
     /// What the host says of this attempt's versions.
@@ -44,6 +45,7 @@ impl Models {
                 "no grant covers model {shown:?}; it needs `models` with this name or \"*\""
             )));
         }
+        self.grants.used(Capability::Models, &name);
         let (registry, actor) = (self.registry.clone(), self.actor.clone());
         blocking(move || work(&registry, &actor, &name).map_err(refusal)).await
     }

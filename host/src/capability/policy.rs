@@ -2,8 +2,9 @@
 //! It refuses to resolve names or open files.
 
 use super::Answer;
+use super::granted::Granted;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
-use airlock_core::grant::Grants;
+use airlock_core::grant::{Capability, Grants};
 
 /// The outermost granted prefix that covers a URI. The outermost, so that everything below it is opened without leaving it.
 pub(super) fn allows_storage<'a>(grants: &'a Grants, uri: &str, write: bool) -> Option<&'a str> {
@@ -18,8 +19,16 @@ pub(super) fn allows_storage<'a>(grants: &'a Grants, uri: &str, write: bool) -> 
 }
 
 /// The same, with the grant that would help as the error.
-pub(super) fn storage_prefix<'a>(grants: &'a Grants, uri: &str, write: bool) -> Answer<&'a str> {
-    allows_storage(grants, uri, write).ok_or_else(|| {
+pub(super) fn storage_prefix<'a>(grants: &'a Granted, uri: &str, write: bool) -> Answer<&'a str> {
+    let allowed = allows_storage(grants, uri, write);
+    if let Some(prefix) = allowed {
+        let capability = match write {
+            true => Capability::Storage,
+            false => Capability::StorageRead,
+        };
+        grants.used(capability, prefix);
+    }
+    allowed.ok_or_else(|| {
         let kind = if write {
             "`storage`"
         } else {

@@ -1,11 +1,11 @@
 //! `airlock:operator/secrets`: hands out placeholders. The value is looked up when a guest asks, under its grant; it goes into the
 //! vault and never into the guest.
 
+use super::granted::Granted;
 use super::vault::Vault;
 use super::{Answer, blocking};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::SecretsPort;
-use airlock_core::grant::Grants;
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub trait SecretSource: Send + Sync {
 
 /// The secrets that one attempt may use.
 pub(super) struct Secrets {
-    pub(super) grants: Arc<Grants>,
+    pub(super) grants: Arc<Granted>,
     pub(super) source: Arc<dyn SecretSource>,
     pub(super) vault: Vault,
 }
@@ -74,6 +74,7 @@ fn look_up(source: &dyn SecretSource, name: &str) -> Answer<String> {
 mod tests {
     use super::super::vault::PLACEHOLDER_PREFIX;
     use super::*;
+    use airlock_core::grant::Grants;
 
     struct Fixed;
     impl SecretSource for Fixed {
@@ -90,7 +91,7 @@ mod tests {
             ..Grants::default()
         };
         Secrets {
-            grants: Arc::new(grants),
+            grants: Arc::new(grants.into()),
             source: Arc::new(Fixed),
             vault: Vault::default(),
         }

@@ -7,6 +7,7 @@ use super::dag_state::{DagState, DagStateSource};
 use super::dataset::{DATASET_BYTES_MAX, Dataset};
 use super::email::Email;
 use super::files::Files;
+use super::granted::{Granted, Uses};
 use super::http::{Http, Resolver};
 use super::human::Human;
 use super::log::RedactedLog;
@@ -25,7 +26,7 @@ use crate::sandbox::ports::{LogPort, Ports};
 use crate::store::Store;
 use crate::tracking::{Actor, Registry, Tracking};
 use crate::training::Trainers;
-use airlock_core::grant::{Effective, Grants};
+use airlock_core::grant::Effective;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ use std::sync::Arc;
 pub struct SessionContext {
     /// What the attempt may do: policy, plugin and DAG already narrowed to one.
     pub grants: Effective,
+    /// Where is noted what it made use of.
+    pub uses: Uses,
     /// The folder that `file://./` stands for.
     pub base_dir: PathBuf,
     /// Who the audit trail names.
@@ -77,7 +80,7 @@ pub struct SessionContext {
 
 /// The ports of one attempt. Calls need a tokio runtime with time and IO.
 pub fn session(context: SessionContext) -> Ports {
-    let grants = Arc::new(context.grants.into_grants());
+    let grants = Arc::new(Granted::new(context.grants.into_grants(), context.uses));
     let vault = context.vault;
     let ledger = Ledger::default();
     let task_instance = context.own_run.task_instance();
@@ -150,7 +153,7 @@ pub fn session(context: SessionContext) -> Ports {
 
 /// Experiments and the registry: of both the host says where what is in them came from.
 fn tracked(
-    grants: &Arc<Grants>,
+    grants: &Arc<Granted>,
     (service, registry): (Tracking, Registry),
     actor: &Actor,
     (stamps, ledger): (Vec<(String, String)>, &Ledger),

@@ -11,6 +11,7 @@ use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::{LogLevel, LogSource};
 use crate::store::MemoryStore;
 use crate::tracking::{ActorKind, Audit, Clock};
+use airlock_core::grant::Grants;
 use airlock_core::grant::{Asks, TrainingGrant, effective};
 use airlock_core::ids::{DagId, RunId, TaskId};
 use async_trait::async_trait;
@@ -159,6 +160,7 @@ fn house(grants: Grants) -> House {
     let store = Arc::new(MemoryStore::default());
     let clock: Clock = Arc::new(|| 1_000);
     let ports = session(SessionContext {
+        uses: Uses::default(),
         vault: crate::capability::Vault::default(),
         grants: effective(&[], &Asks::everything(), &grants, None),
         base_dir: folder.path().to_owned(),

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::capability::objects::{ConnectionSource, ObjectStorage, Objects, StorageConnections};
+use airlock_core::grant::Grants;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -355,7 +356,7 @@ fn outside() -> Outside {
     }
     plant(base);
     let asked = Asked::default();
-    let grants = Arc::new(grants);
+    let grants: Arc<Granted> = Arc::new(grants.into());
     let files = Files::new(Arc::clone(&grants), base);
     let house = ObjectStorage::new(StorageConnections::default(), base.join("other/spool"));
     let memory = crate::capability::budget::Budget::new(1 << 20);

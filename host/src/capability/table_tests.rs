@@ -202,7 +202,7 @@ fn written(step: i64) -> (Vec<u8>, String) {
         storage: vec!["file://./".into()],
         ..Grants::default()
     };
-    let files = Files::new(Arc::new(grants), folder.path());
+    let files = Files::new(Arc::new(grants.into()), folder.path());
     let object = files.create("file://./t.parquet").unwrap();
     let object = Writer::Local(Box::new(object));
     let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 30)).unwrap();
@@ -239,7 +239,7 @@ fn batches_that_do_not_fit_are_refused_whole() {
         storage: vec!["file://./".into()],
         ..Grants::default()
     };
-    let files = Files::new(Arc::new(grants), folder.path());
+    let files = Files::new(Arc::new(grants.into()), folder.path());
     let object = files.create("file://./t.parquet").unwrap();
     let object = Writer::Local(Box::new(object));
     let mut writer = TableWriter::new(object, &columns(), &Budget::new(1 << 20)).unwrap();

@@ -1,19 +1,20 @@
 //! `airlock:operator/tracking`: the guest's words for the tracking room, under the grant on the experiment.
 
+use super::granted::Granted;
 use super::provenance::Ledger;
 use super::{Answer, blocking, refusal};
 use crate::sandbox::bindings::airlock::operator::tracking::{Metric, RunInfo, RunStatus};
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::sandbox::ports::TrackingPort;
 use crate::tracking::{self, Actor, Run, Tracking};
-use airlock_core::grant::{Grants, allows_name};
+use airlock_core::grant::{Capability, allows_name};
 use async_trait::async_trait;
 use std::sync::Arc;
 
 /// Tracking for one attempt.
 #[derive(Clone)]
 pub(super) struct TrackingCapability {
-    pub(super) grants: Arc<Grants>,
+    pub(super) grants: Arc<Granted>,
     pub(super) service: Tracking,
     pub(super) actor: Actor,
     /// What the host says of this attempt's runs.
@@ -25,6 +26,7 @@ pub(super) struct TrackingCapability {
 impl TrackingCapability {
     fn check(&self, experiment: &str) -> Answer<()> {
         if allows_name(&self.grants.tracking, experiment) {
+            self.grants.used(Capability::Tracking, experiment);
             return Ok(());
         }
         let shown: String = experiment.chars().take(100).collect();

@@ -5,6 +5,7 @@
 use super::blocking;
 use super::budget::{Budget, Reservation};
 use super::engine;
+use super::granted::Granted;
 use super::handles::{Handles, lock};
 use super::matrices::{HeldMatrix, Matrices};
 use crate::sandbox::bindings::airlock::operator::training::{
@@ -15,7 +16,7 @@ use crate::sandbox::ports::{Handle, TrainingPort};
 use crate::store::Store;
 use crate::tracking::parse_digest;
 use crate::training::{Request, Run, Trainers};
-use airlock_core::grant::{Grants, TrainingGrant};
+use airlock_core::grant::{Capability, TrainingGrant};
 use airlock_trainer as trainer;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex};
@@ -62,7 +63,7 @@ pub(super) struct House {
 
 /// Training for one attempt.
 pub(super) struct Training {
-    grants: Arc<Grants>,
+    grants: Arc<Granted>,
     name: String,
     cards: Vec<String>,
     trainers: Trainers,
@@ -74,7 +75,7 @@ pub(super) struct Training {
 }
 
 impl Training {
-    pub(super) fn new(grants: Arc<Grants>, house: House, memory: Budget) -> Self {
+    pub(super) fn new(grants: Arc<Granted>, house: House, memory: Budget) -> Self {
         let threads = grants.training.as_ref().map_or(0, |grant| grant.threads);
         Self {
             grants,
@@ -90,9 +91,11 @@ impl Training {
     }
 
     fn grant(&self) -> Trained<&TrainingGrant> {
-        self.grants.training.as_ref().ok_or_else(|| {
+        let granted = self.grants.training.as_ref().ok_or_else(|| {
             TrainError::Denied("no grant covers training; it needs `training`".to_owned())
-        })
+        })?;
+        self.grants.used(Capability::Training, "");
+        Ok(granted)
     }
 
     fn run(&self, handle: Handle) -> Trained<Arc<HeldRun>> {

@@ -121,6 +121,15 @@ impl Vault {
         Ok(filled)
     }
 
+    /// Names of the secrets whose placeholders are in there.
+    pub(super) fn named_in(&self, bytes: &[u8]) -> Vec<String> {
+        let secrets = lock(&self.secrets);
+        let named = secrets
+            .iter()
+            .filter(|secret| contains(bytes, secret.placeholder.as_bytes()));
+        named.map(|secret| secret.name.clone()).collect()
+    }
+
     /// Puts placeholders in the place of values in what a host answered, so that an echo does not hand the value to the guest.
     pub(super) fn hide(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         for secret in lock(&self.secrets).iter() {

@@ -248,12 +248,14 @@ impl Command {
             | Self::Dev(_)
             | Self::Tokens(Tokens::Routes)
             | Self::Bench(_)
-            | Self::Plugins(_)
             | Self::Completions { .. }
             | Self::Man
             | Self::GpuProbe
             | Self::TrainerWorker(_)
             | Self::NativeLauncher(_) => false,
+            Self::Plugins(command) => {
+                matches!(command, Plugins::Life(PluginLife::Tighten(_)))
+            }
             Self::Dags(Dags::Show { dag } | Dags::NextExecution { dag, .. })
             | Self::Tasks(Tasks::List { dag }) => !crate::app::is_file(dag),
             _ => true,

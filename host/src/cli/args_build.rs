@@ -18,6 +18,8 @@ pub enum Lang {
     Ts,
     /// Files with a table of operators
     C,
+    /// A module with NewOperator()
+    Go,
 }
 
 impl From<Lang> for Language {
@@ -27,6 +29,7 @@ impl From<Lang> for Language {
             Lang::Python => Self::Python,
             Lang::Ts => Self::TypeScript,
             Lang::C => Self::C,
+            Lang::Go => Self::Go,
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum PluginLife {
     Grant(GrantArgs),
     /// Take back what a plugin may do, or some patterns of it
     Revoke(GrantArgs),
+    /// Take back what a plugin did not use in the last 30 days: shows what would go, and asks
+    Tighten(TightenArgs),
     /// Check that the components of airlock.lock are here, unchanged, trusted and able to run
     Verify {
         /// Which plugins [default: all]
@@ -79,6 +81,19 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "SOURCE")]
     pub from: Option<String>,
     /// Do not ask, also where a plugin asks for more than before
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// What is tightened.
+#[derive(Debug, Clone, Args)]
+pub struct TightenArgs {
+    /// Which plugin
+    pub plugin: String,
+    /// Only show what would be taken back
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
     #[arg(long, short)]
     pub yes: bool,
 }

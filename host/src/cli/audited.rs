@@ -3,8 +3,9 @@
 //! out tokens and models, whose own lines are in the commits of the changes, and refuses to let a command change anything whose
 //! note could not be written.
 
-use super::args::{Command, Dags, Runs, Tasks};
+use super::args::{Command, Dags, Plugins, Runs, Tasks};
 use super::args_admin::{Connections, Pools, Variables};
+use super::args_plugins::PluginLife;
 use super::args_service::{Assets, Backfill, RunsArgs};
 use super::session;
 use crate::app::{App, ChangeNote, HIDDEN};
@@ -94,6 +95,10 @@ fn change(command: &Command) -> Option<ChangeNote> {
         Command::Pools(command) => of_pools(command),
         Command::Variables(command) => of_variables(command),
         Command::Connections(command) => of_connections(command),
+        Command::Plugins(Plugins::Life(PluginLife::Tighten(args))) if !args.dry_run => {
+            let subject = format!("plugin/{}", args.plugin);
+            Some(note("plugin.tighten", &subject, Value::Null))
+        }
         _ => None,
     }
 }

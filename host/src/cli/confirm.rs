@@ -1,6 +1,7 @@
 //! Asks before what cannot be taken back, at the terminal that the person sits at: a service could not ask.
 
-use super::args::{Command, Dags, Global, RunArgs, Runs, Tasks};
+use super::args::{Command, Dags, Global, Plugins, RunArgs, Runs, Tasks};
+use super::args_plugins::{PluginLife, TightenArgs};
 use super::args_service::{RunsClear, TasksClear};
 use super::output::talk;
 use crate::error::{ErrorKind, UserError};
@@ -10,6 +11,7 @@ use std::io::IsTerminal;
 enum Asking {
     Tasks(TasksClear),
     Runs(RunsClear),
+    Tighten(TightenArgs),
     /// What is deleted, in words: there is nothing to look at before.
     Delete(String),
 }
@@ -25,6 +27,9 @@ impl Asking {
                 Self::Runs(args.clone()),
                 args.flags.yes || args.flags.dry_run,
             ),
+            Command::Plugins(Plugins::Life(PluginLife::Tighten(args))) => {
+                (Self::Tighten(args.clone()), args.yes || args.dry_run)
+            }
             Command::Runs(Runs::Delete(args)) => {
                 let RunArgs { dag_id, run_id } = &args.run;
                 let what = format!("run {run_id} of dag {dag_id}, with its XComs and logs");
@@ -52,6 +57,11 @@ impl Asking {
                 args.flags.dry_run = true;
                 Some(Command::Runs(Runs::Clear(args)))
             }
+            Self::Tighten(args) => {
+                let mut args = args.clone();
+                args.dry_run = true;
+                Some(Command::Plugins(Plugins::Life(PluginLife::Tighten(args))))
+            }
             Self::Delete(_) => None,
         }
     }
@@ -63,6 +73,14 @@ impl Asking {
                 "nobody can be asked whether task instances are to be cleared".to_owned(),
                 "Clear them? [y/N] ".to_owned(),
                 "nothing was cleared",
+            ),
+            Self::Tighten(args) => (
+                format!(
+                    "nobody can be asked whether plugin {} is to be tightened",
+                    args.plugin
+                ),
+                "Take back what is marked with -? [y/N] ".to_owned(),
+                "nothing was changed",
             ),
             Self::Delete(what) => (
                 format!("nobody can be asked whether to delete {what}"),

@@ -33,6 +33,7 @@ mod plugin_sources;
 mod plugin_test;
 mod plugins;
 mod plugins_life;
+mod plugins_use;
 mod pools;
 mod progress;
 mod runs;

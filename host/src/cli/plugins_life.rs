@@ -30,6 +30,7 @@ pub(super) fn run(global: &Global, command: PluginLife) -> Result<(), UserError>
         PluginLife::Install => install(global),
         PluginLife::Grant(args) => change(global, &args, true),
         PluginLife::Revoke(args) => change(global, &args, false),
+        PluginLife::Tighten(args) => super::plugins_use::tighten(global, &args),
         PluginLife::Verify { plugins } => verify(global, plugins),
     }
 }
@@ -394,6 +395,9 @@ fn reload(global: &Global, lock: &Path) -> Result<(), UserError> {
     let changed = app.plugins().reload()?;
     if !changed.is_empty() {
         say(&format!("the service took up: {}", changed.join(", ")));
+        // What was agreed to is in the lock file; that it holds here from now on is in the audit trail.
+        let to = json!({"plugins": changed});
+        app.note_change(&super::audited::who(), "plugins.reload", own.display().to_string(), to)?;
         let renewed = app.renew_dags()?;
         if renewed > 0 {
             say(&format!(

@@ -1,10 +1,11 @@
 //! Callbacks: each is an operator called outside the graph, in the sandbox, with the DAG's grants, a log and a time limit of its own.
 //! What it says changes nothing about its run. It refuses to decide when one is called.
 
+use super::accounts::Account;
 use super::attempt_secrets::AttemptSecrets;
 use super::run_port::CallbackRunPort;
 use super::{Parts, Shared, redacted, resolve, shared_session, unrunnable, with_denials};
-use crate::capability::Vault;
+use crate::capability::{Uses, Vault};
 use crate::plugins::Found;
 use crate::render::{self, OF_THE_RUN};
 use crate::sandbox::ports::{LogLevel, LogPort, LogSource};
@@ -96,8 +97,9 @@ async fn outcome(
     vault: &Vault,
 ) -> Outcome {
     match prepare(parts, call, callback, run, vault).await {
-        Ok(request) => {
+        Ok((request, account)) => {
             let report = parts.sandbox.run(request).await;
+            account.count(parts, &account.of(&report));
             with_denials(report.outcome, &report.denied)
         }
         Err(error) => Outcome::Error(error),
@@ -110,7 +112,7 @@ async fn prepare(
     callback: &Callback,
     run: &Arc<RunView>,
     vault: &Vault,
-) -> Result<TaskRequest, AttemptError> {
+) -> Result<(TaskRequest, Account), AttemptError> {
     let Found {
         plugin,
         operator,
@@ -130,10 +132,13 @@ async fn prepare(
     };
     let granted = InterfaceSet::from_grants(&grants);
     let own_run = Arc::new(CallbackRunPort::new(run.clone(), of));
+    let uses = Uses::default();
+    let account = Account::new(&callback.operator, limits.clone(), uses.clone());
     let session = shared_session(
         parts,
         Shared {
             grants,
+            uses,
             actor: actor(call),
             provenance: super::provenance(&plugin, &operator_name),
             run_port: own_run.clone(),
@@ -145,14 +150,15 @@ async fn prepare(
             log: Box::new(parts.logs.open_callback(call)),
         },
     );
-    Ok(TaskRequest {
+    let request = TaskRequest {
         plugin,
         context,
         limits,
         ports: session,
         granted,
         cancel: CancelSignal::new(),
-    })
+    };
+    Ok((request, account))
 }
 
 /// The task instance that it is about, where the run still has its task.

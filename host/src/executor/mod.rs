@@ -1,6 +1,7 @@
 //! The executor: turns an attempt into a task request for the sandbox and its report into an outcome for the scheduler.
 //! It owns live attempts and their cancel signals. It refuses to decide anything about a run.
 
+mod accounts;
 mod attempt_secrets;
 mod callbacks;
 mod commands;
@@ -9,18 +10,22 @@ mod limits;
 mod log_file;
 mod mails;
 mod outbox;
+mod plugin_use;
 mod reporting;
 mod resolving;
 mod reuse;
 mod run_port;
 
+pub use accounts::{AttemptUse, OfLimit};
 pub use callbacks::CALLBACK_TIMEOUT;
 pub use commands::{Recent, WorkFolders};
 pub use dag_state::StoreDagState;
 pub use log_file::{Echo, LogStore, LogStream};
 pub use outbox::{CALLBACKS_LIVE_MAX, EMAILS_LIVE_MAX, Outbox};
+pub use plugin_use::{DAYS_KEPT, PluginUse, PluginUseError, USES_A_DAY_MAX, Used};
 pub use reuse::{KEPT_PREFIX, REUSED_FROM, kept_at};
 
+use accounts::Account;
 use attempt_secrets::AttemptSecrets;
 use reporting::Reporting;
 use resolving::resolve;
@@ -28,7 +33,7 @@ use reuse::Reuse;
 
 use crate::capability::{
     self, DagRunTrigger, ObjectStorage, OwnRun, Provenance, RunPort, SessionContext,
-    SystemResolver, Vault,
+    SystemResolver, Uses, Vault,
 };
 use crate::email::Mailer;
 use crate::native::NativePrograms;
@@ -85,6 +90,8 @@ pub struct Parts {
     pub storage_root: PathBuf,
     /// What attempts share about objects in buckets.
     pub objects: Arc<ObjectStorage>,
+    /// What plugins used, by day.
+    pub plugin_use: Arc<PluginUse>,
     /// Programs that may be started outside the sandbox.
     pub native: NativePrograms,
     /// Where programs work.
@@ -231,15 +238,19 @@ async fn within_limit(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSigna
 async fn carry_out(parts: &Arc<Parts>, attempt: &Attempt, cancel: CancelSignal) -> Outcome {
     let vault = Vault::default();
     let outcome = match prepare(parts, attempt, cancel, &vault).await {
-        Ok(Prepared::Operator(request, Some(reuse))) => {
-            return reuse.carry_out(parts, attempt, *request, &vault).await;
+        Ok((Prepared::Operator(request, Some(reuse)), account)) => {
+            return reuse
+                .carry_out(parts, attempt, *request, (&account, &vault))
+                .await;
         }
-        Ok(Prepared::Operator(request, None)) => {
+        Ok((Prepared::Operator(request, None), account)) => {
             let report = parts.sandbox.run(*request).await;
+            account.close(parts, attempt, &report, &vault);
             with_denials(report.outcome, &report.denied)
         }
-        Ok(Prepared::Program(program)) => {
+        Ok((Prepared::Program(program), account)) => {
             let report = program.carry_out(parts).await;
+            account.close(parts, attempt, &report, &vault);
             with_denials(report.outcome, &report.denied)
         }
         Err(error) => Outcome::Error(error),
@@ -359,7 +370,7 @@ async fn prepare(
     attempt: &Attempt,
     cancel: CancelSignal,
     vault: &Vault,
-) -> Result<Prepared, AttemptError> {
+) -> Result<(Prepared, Account), AttemptError> {
     let dag = &attempt.run.dag;
     let task = dag
         .task(attempt.ti.task)
@@ -386,10 +397,13 @@ async fn prepare(
     let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
     let (run_port, own_run) = run_ports(reuse.as_ref(), own_run);
     let scratch_bytes = grants.scratch_bytes;
+    let uses = Uses::default();
+    let account = Account::new(&task.operator, limits.clone(), uses.clone());
     let session = shared_session(
         parts,
         Shared {
             grants,
+            uses,
             actor: actor(attempt),
             provenance: work.provenance(&task.operator),
             run_port,
@@ -402,7 +416,7 @@ async fn prepare(
         },
     );
     let context = rendered.context;
-    Ok(match work {
+    let prepared = match work {
         Work::Operator(found) => {
             let request = TaskRequest {
                 plugin: found.plugin,
@@ -424,7 +438,8 @@ async fn prepare(
             ports: Arc::new(session),
             cancel,
         })),
-    })
+    };
+    Ok((prepared, account))
 }
 
 fn log_of(parts: &Parts, attempt: &Attempt, task_id: &TaskId) -> Reporting {
@@ -455,6 +470,7 @@ fn outside(parts: &Parts, run: &Arc<RunView>, secrets: &Arc<AttemptSecrets>) -> 
 /// What the ports of an attempt and of a callback differ in.
 struct Shared {
     grants: Effective,
+    uses: Uses,
     actor: Actor,
     provenance: Provenance,
     run_port: Arc<dyn RunPort>,
@@ -480,6 +496,7 @@ fn trace_parent(parts: &Parts, attempt: &Attempt, task_id: &str) -> Option<Strin
 fn shared_session(parts: &Parts, shared: Shared) -> Ports {
     capability::session(SessionContext {
         grants: shared.grants,
+        uses: shared.uses,
         base_dir: parts.storage_root.clone(),
         actor: shared.actor,
         provenance: shared.provenance,

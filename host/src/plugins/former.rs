@@ -2,8 +2,8 @@
 //! what they may do is settled by what is agreed to about the name now: a plugin that was removed runs no more, what was revoked
 //! stays revoked, and a key that is trusted no more vouches for nothing.
 
-use super::known::{self, Entry, Source};
-use super::{Found, Loaded, PluginError, Plugins, Refusal, read, select, split};
+use super::known::Source;
+use super::{Admitted, Found, Loaded, PluginError, Plugins, select, split};
 use crate::registry::{RegistryError, Signature};
 use crate::store::Digest;
 use airlock_core::dag::spec::Pin;
@@ -36,18 +36,14 @@ impl Plugins {
 
     fn current(&self, name: &str) -> Option<(Pin, Cow<'static, [u8]>)> {
         let known = self.known();
-        let Entry { source, locked } = known.entries.get(name)?;
-        let (bytes, signature) = match source {
+        let entry = known.entries.get(name)?;
+        let Admitted {
+            bytes, signature, ..
+        } = match &entry.source {
             Source::Bundled(bytes) => return Some((pin(bytes, true, None), Cow::Borrowed(bytes))),
-            Source::File(path, _) => (read(path).ok()?, known::signature_beside(path).ok()?),
-            Source::Locked => {
-                let digest = locked.as_ref()?.digest;
-                let signature = self.sources.components.signature(&digest);
-                (self.locked_bytes(name, &digest).ok()?, signature.ok()?)
-            }
+            Source::File(path, _) => self.admitted_file(name, path, entry).ok()?,
+            Source::Locked => self.admitted_locked(name, entry).ok()?,
         };
-        let from = ("", locked.as_ref());
-        self.admit(name, &bytes, from, signature.as_ref()).ok()?;
         Some((pin(&bytes, false, signature.as_ref()), Cow::Owned(bytes)))
     }
 
@@ -95,17 +91,8 @@ impl Plugins {
             let signature = pin.signature.as_ref();
             let signature = signature.map(|text| Signature::parse(text.as_bytes()));
             let signature = signature.transpose().map_err(RegistryError::from)?;
-            let judged = self.sources.trust.judge(bytes, signature.as_ref());
-            judged.map_err(|error| PluginError::Refused {
-                name: name.to_owned(),
-                refusal: Refusal::from(error),
-            })?;
-            let plugin = self.load_bytes(name, bytes, from)?;
-            let allowed = self.allowed(name, &plugin, entry.locked.as_ref())?;
-            Loaded {
-                plugin,
-                allowed: allowed.into(),
-            }
+            self.judge(name, bytes, signature.as_ref())?;
+            self.bounded(name, bytes, from, entry.locked.as_ref())?
         };
         self.former.keep(name, loaded);
         Ok(())

@@ -43,6 +43,14 @@ pub struct Allowed {
     asks: Asks,
 }
 
+/// A component that may run under a plugin's name.
+struct Admitted {
+    bytes: Vec<u8>,
+    /// Where it was, for messages.
+    from: String,
+    signature: Option<Signature>,
+}
+
 impl Allowed {
     /// What an attempt of it may do: the one place where policy, request and DAG meet.
     pub fn effective(&self, dag: &Grants, task: Option<&Grants>) -> Effective {
@@ -228,29 +236,47 @@ impl Plugins {
     }
 
     fn make(&self, name: &str, entry: &Entry) -> Result<Loaded, PluginError> {
-        let locked = entry.locked.as_ref();
-        let (bytes, from, signature) = match &entry.source {
+        let Admitted { bytes, from, .. } = match &entry.source {
             Source::Bundled(bytes) => {
                 let plugin = self.load_bytes(name, bytes, "the airlock binary")?;
                 return Ok(Loaded::unbounded(plugin));
             }
-            Source::File(path, _) => (read(path)?, path.clone(), known::signature_beside(path)?),
-            Source::Locked => {
-                let digest = locked.map_or(Digest([0; 32]), |locked| locked.digest);
-                let components = &self.sources.components;
-                let path = components.path(&digest);
-                let bytes = self.locked_bytes(name, &digest)?;
-                (bytes, path, components.signature(&digest)?)
-            }
+            Source::File(path, _) => self.admitted_file(name, path, entry)?,
+            Source::Locked => self.admitted_locked(name, entry)?,
         };
-        let from = from.display().to_string();
-        self.admit(name, &bytes, (&from, locked), signature.as_ref())?;
-        let plugin = self.load_bytes(name, &bytes, &from)?;
-        let allowed = self.allowed(name, &plugin, locked)?;
-        Ok(Loaded {
-            plugin,
-            allowed: Arc::new(allowed),
-        })
+        self.bounded(name, &bytes, &from, entry.locked.as_ref())
+    }
+
+    /// Loads a component under the policies that hold for its plugin.
+    fn bounded(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        from: &str,
+        locked: Option<&Locked>,
+    ) -> Result<Loaded, PluginError> {
+        let plugin = self.load_bytes(name, bytes, from)?;
+        let allowed = Arc::new(self.allowed(name, &plugin, locked)?);
+        Ok(Loaded { plugin, allowed })
+    }
+
+    fn admitted_file(
+        &self,
+        name: &str,
+        path: &Path,
+        entry: &Entry,
+    ) -> Result<Admitted, PluginError> {
+        let signature = known::signature_beside(path)?;
+        self.admitted(name, read(path)?, path, signature, entry)
+    }
+
+    fn admitted_locked(&self, name: &str, entry: &Entry) -> Result<Admitted, PluginError> {
+        let locked = entry.locked.as_ref();
+        let digest = locked.map_or(Digest([0; 32]), |locked| locked.digest);
+        let components = &self.sources.components;
+        let bytes = self.locked_bytes(name, &digest)?;
+        let signature = components.signature(&digest)?;
+        self.admitted(name, bytes, &components.path(&digest), signature, entry)
     }
 
     fn locked_bytes(&self, name: &str, digest: &Digest) -> Result<Vec<u8>, PluginError> {
@@ -269,29 +295,49 @@ impl Plugins {
         }
     }
 
-    /// Whether these bytes may run under this name, before anybody looks into them.
-    fn admit(
+    /// Bytes that may run under this name, before anybody looks into them.
+    fn admitted(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        from: &Path,
+        signature: Option<Signature>,
+        entry: &Entry,
+    ) -> Result<Admitted, PluginError> {
+        let from = from.display().to_string();
+        let found = Digest(Sha256::digest(&bytes).into());
+        let locked = entry.locked.as_ref();
+        if let Some(locked) = locked.filter(|locked| locked.digest != found) {
+            return Err(PluginError::Refused {
+                name: name.to_owned(),
+                refusal: Refusal::OtherComponent {
+                    from,
+                    found: found.to_string(),
+                    agreed: locked.digest.to_string(),
+                },
+            });
+        }
+        self.judge(name, &bytes, signature.as_ref())?;
+        Ok(Admitted {
+            bytes,
+            from,
+            signature,
+        })
+    }
+
+    /// Whether the operator's keys vouch for these bytes, where they must.
+    fn judge(
         &self,
         name: &str,
         bytes: &[u8],
-        (from, locked): (&str, Option<&Locked>),
         signature: Option<&Signature>,
     ) -> Result<(), PluginError> {
-        let refused = |refusal| PluginError::Refused {
-            name: name.to_owned(),
-            refusal,
-        };
-        let found = Digest(Sha256::digest(bytes).into());
-        if let Some(locked) = locked.filter(|locked| locked.digest != found) {
-            return Err(refused(Refusal::OtherComponent {
-                from: from.to_owned(),
-                found: found.to_string(),
-                agreed: locked.digest.to_string(),
-            }));
-        }
         let judged = self.sources.trust.judge(bytes, signature);
-        judged.map_err(|error| refused(error.into()))?;
-        Ok(())
+        let refused = |error| PluginError::Refused {
+            name: name.to_owned(),
+            refusal: Refusal::from(error),
+        };
+        judged.map(|_| ()).map_err(refused)
     }
 
     /// What a plugin may do at most. One that imports what is shut altogether is refused here, before it is ever linked.
@@ -357,7 +403,7 @@ impl Plugins {
         let from = path.map_or_else(|| "the store".to_owned(), |path| path.display().to_string());
         if let Some(path) = path {
             let signature = known::signature_beside(path)?;
-            self.admit(&from, bytes, (&from, None), signature.as_ref())?;
+            self.judge(&from, bytes, signature.as_ref())?;
         }
         let plugin = self.load_bytes("", bytes, &from)?;
         let allowed = Arc::new(self.allowed(&from, &plugin, None)?);

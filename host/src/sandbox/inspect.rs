@@ -225,7 +225,8 @@ fn is_known(import: &str) -> bool {
     let Some((name, version)) = import.split_once('@') else {
         return false;
     };
-    if name == "airlock:operator/types" {
+    // Types hold no function, and this `http` is the same capability as that of WASI.
+    if matches!(name, "airlock:operator/types" | "airlock:operator/http") {
         return is_0_1(version);
     }
     let own = super::Interface::ALL

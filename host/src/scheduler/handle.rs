@@ -227,6 +227,16 @@ impl Handle {
         });
     }
 
+    /// Records what an attempt used of its limits and grants: a JSON object, for people. Told before its end; nobody waits for it.
+    pub fn record_use(&self, run: RunNumber, ti: TaskInstanceKey, fence: Fence, used: String) {
+        let _ = self.tell(Message::Use {
+            run,
+            ti,
+            fence,
+            used,
+        });
+    }
+
     /// Says how far an attempt is, to those who watch its run.
     pub fn report(&self, run: RunNumber, ti: TaskInstanceKey, message: String) {
         let _ = self.tell(Message::Report { run, ti, message });

@@ -78,6 +78,13 @@ pub enum Message {
         fence: Fence,
         fields: Json,
     },
+    /// What an attempt that is about to end used.
+    Use {
+        run: RunNumber,
+        ti: TaskInstanceKey,
+        fence: Fence,
+        used: Json,
+    },
     /// How far an attempt is, for whoever watches now; kept nowhere.
     Report {
         run: RunNumber,

@@ -38,7 +38,7 @@ pub use queries::{latest_run_before, latest_scheduled_run_before, run_at, runs_b
 pub use records::{
     BACKFILLS_PREFIX, DagRow, DagVersionRow, INDEX, RunRow, SCHEDULES_PREFIX, UNFINISHED_PREFIX,
     asset_events_prefix, backfills_prefix, date_key, date_prefix, run_key, run_stream, runs_prefix,
-    schedule_key, unfinished_key,
+    schedule_key, unfinished_ids, unfinished_key,
 };
 pub use recovery::{RecoveryError, ReplayedRun, replay_run, replayed_view};
 pub use rendered::rendered_fields;

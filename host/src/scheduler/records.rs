@@ -106,6 +106,13 @@ pub fn unfinished_key(dag_id: &DagId, run_id: &RunId) -> Vec<u8> {
 /// Prefix of `unfinished_key`.
 pub const UNFINISHED_PREFIX: &[u8] = b"run.unfinished\0";
 
+/// The run that an `unfinished_key` is of.
+pub fn unfinished_ids(key: &[u8]) -> Option<(DagId, RunId)> {
+    let text = std::str::from_utf8(key.strip_prefix(UNFINISHED_PREFIX)?).ok()?;
+    let (dag_id, run_id) = text.split_once('\0')?;
+    Some((DagId::parse(dag_id).ok()?, RunId::parse(run_id).ok()?))
+}
+
 /// Index of runs by logical date, the newest first: what `(dag_id, logical_date)` being unique, sensors on other DAGs and
 /// `latest_run_before` read. The value is the run id.
 pub fn date_key(dag_id: &DagId, logical_date: Timestamp) -> Vec<u8> {

@@ -1,7 +1,9 @@
 //! Recovery is replay: a run's state is the fold of its events over the DAG version that its first event names.
 
 use super::codec::{CodecError, decode_event, decode_row};
-use super::records::{DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stream};
+use super::records::{
+    DagVersionRow, RunRow, UNFINISHED_PREFIX, run_key, run_stream, unfinished_ids,
+};
 use super::rows::Times;
 use super::view::RunView;
 use crate::store::{Seq, Store, StoreError, Table};
@@ -75,7 +77,7 @@ pub(super) fn unfinished(store: &dyn Store) -> Result<Vec<ReplayedRun>, Recovery
         let Some(last) = rows.last() else { break };
         after = Some(last.key.clone());
         for row in &rows {
-            let (dag_id, run_id) = ids(&row.key)
+            let (dag_id, run_id) = unfinished_ids(&row.key)
                 .ok_or_else(|| RecoveryError::Missing(format!("run {:?}", row.key)))?;
             runs.push(replay_run(store, &dag_id, &run_id)?);
         }
@@ -84,12 +86,6 @@ pub(super) fn unfinished(store: &dyn Store) -> Result<Vec<ReplayedRun>, Recovery
         (one.row.run_after, &one.row.run_id).cmp(&(other.row.run_after, &other.row.run_id))
     });
     Ok(runs)
-}
-
-fn ids(key: &[u8]) -> Option<(DagId, RunId)> {
-    let text = std::str::from_utf8(key.strip_prefix(UNFINISHED_PREFIX)?).ok()?;
-    let (dag_id, run_id) = text.split_once('\0')?;
-    Some((DagId::parse(dag_id).ok()?, RunId::parse(run_id).ok()?))
 }
 
 /// Folds a run's events.

@@ -6,7 +6,7 @@ use super::door::{Doors, SESSION_COOKIE, cookie};
 use super::form::Pairs;
 use super::layout;
 use super::route::set_cookie;
-use super::session::{Client, SESSION_TIME_MAX, is_same};
+use super::session::{Client, SESSION_TIME_MAX, is_same, is_secret, secret};
 use super::visit::{Theme, Visit};
 use crate::app::App;
 use axum::body::to_bytes;
@@ -39,7 +39,7 @@ async fn show(app: Arc<App>, doors: Doors, request: Request) -> Response {
     let is_in = doors.session(request.headers()).is_some();
     let once = query.get("once");
     if once.is_empty() {
-        return form_page(next, None);
+        return form_page(request.headers(), next, None);
     }
     let token = doors.sessions.follow_link(once);
     let entered = match token {
@@ -54,7 +54,7 @@ async fn show(app: Arc<App>, doors: Doors, request: Request) -> Response {
                 "this link has logged somebody in already, or is from an earlier start of the service",
                 "log in with a token, or start `airlock dev` again: it prints a new link",
             );
-            form_page(next, Some(&refusal))
+            form_page(request.headers(), next, Some(&refusal))
         }
     }
 }
@@ -65,7 +65,7 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
     let form = Pairs::parse(&form).unwrap_or_default();
     let next = own_page(form.get("next")).to_owned();
     if let Err(refusal) = check_origin(&parts.headers, &form) {
-        return form_page(&next, Some(&refusal));
+        return form_page(&parts.headers, &next, Some(&refusal));
     }
     let client = parts.extensions.get::<Client>().copied();
     let client = client.unwrap_or(Client::at(Ipv4Addr::UNSPECIFIED.into()));
@@ -74,7 +74,7 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
         let message = "too many log-ins from this address have failed within a minute";
         let hint = format!("wait {seconds} seconds, then try again");
         let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, message, hint);
-        let mut response = form_page(&next, Some(&refusal));
+        let mut response = form_page(&parts.headers, &next, Some(&refusal));
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -89,7 +89,7 @@ async fn submit(app: Arc<App>, doors: Doors, request: Request) -> Response {
         "the token is unknown or was revoked",
         "`airlock tokens list` shows which there are; `airlock tokens create NAME --role operator` makes one",
     );
-    form_page(&next, Some(&refusal))
+    form_page(&parts.headers, &next, Some(&refusal))
 }
 
 /// A session for a token that is somebody's; yields its cookie.
@@ -138,10 +138,6 @@ fn go_in(next: &str, cookie: &str) -> Response {
         &mut response,
         &format!("{SESSION_COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}"),
     );
-    set_cookie(
-        &mut response,
-        &format!("{LOGIN_COOKIE}=; Path=/login; HttpOnly; SameSite=Strict; Max-Age=0"),
-    );
     response
 }
 
@@ -156,8 +152,16 @@ pub(super) fn logout_seen(_visit: &Visit) -> Result<Answer, Refusal> {
     Ok(Answer::See("/login".to_owned()))
 }
 
-fn form_page(next: &str, refusal: Option<&Refusal>) -> Response {
-    let csrf = super::session::secret().unwrap_or_default();
+/// What ties the form to the browser: the same in all of its tabs, because each of them shows the form when its session ends.
+fn tie(headers: &HeaderMap) -> String {
+    cookie(headers, LOGIN_COOKIE)
+        .filter(|known| is_secret(known))
+        .or_else(secret)
+        .unwrap_or_default()
+}
+
+fn form_page(headers: &HeaderMap, next: &str, refusal: Option<&Refusal>) -> Response {
+    let csrf = tie(headers);
     let page = Page {
         title: "Log in".to_owned(),
         section: "",
@@ -211,6 +215,21 @@ mod tests {
             "/a b",
         ] {
             assert_eq!(own_page(next), "/", "{next}");
+        }
+    }
+
+    #[test]
+    fn all_tabs_of_a_browser_show_the_same_form() {
+        let with = |cookie: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).unwrap());
+            headers
+        };
+        let first = tie(&HeaderMap::new());
+        assert_eq!(tie(&with(&format!("airlock_login={first}"))), first);
+        for foreign in ["", "short", "<script>alert(document.domain)</script>..."] {
+            let made = tie(&with(&format!("airlock_login={foreign}")));
+            assert!(is_secret(&made) && made != first, "{foreign}");
         }
     }
 

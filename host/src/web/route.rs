@@ -106,6 +106,7 @@ pub static ROUTES: &[PageRoute] = &[
     form("/model/rollback", Role::Author, ml::models::rollback),
     page("/plugins", admin::plugins::list),
     page("/plugin", admin::plugins::page),
+    form("/plugin/tighten", Role::Admin, admin::plugin_use::tighten),
     page("/pools", admin::pools::page),
     form("/pools", Role::Admin, admin::pools::set),
     form("/pools/delete", Role::Admin, admin::pools::delete),

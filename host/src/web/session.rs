@@ -198,6 +198,13 @@ pub(super) fn secret() -> Option<String> {
     crate::app::random::<SECRET_BYTES>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
+/// Whether a text has the form of such a text.
+pub(super) fn is_secret(text: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .is_ok_and(|bytes| bytes.len() == SECRET_BYTES)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,11 @@ extern int64_t __wasm_import_airlock_operator_clock_monotonic(void);
 __attribute__((__import_module__("airlock:operator/clock@0.1.0"), __import_name__("sleep")))
 extern void __wasm_import_airlock_operator_clock_sleep(int64_t);
 
+// Imported Functions from `airlock:operator/http@0.1.0`
+
+__attribute__((__import_module__("airlock:operator/http@0.1.0"), __import_name__("send")))
+extern void __wasm_import_airlock_operator_http_send(uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
 // Imported Functions from `airlock:operator/xcom@0.1.0`
 
 __attribute__((__import_module__("airlock:operator/xcom@0.1.0"), __import_name__("push")))
@@ -581,6 +586,62 @@ void operator_option_f64_free(operator_option_f64_t *ptr) {
   }
 }
 
+void airlock_operator_http_capability_error_free(airlock_operator_http_capability_error_t *ptr) {
+  airlock_operator_types_capability_error_free(ptr);
+}
+
+void operator_list_u8_free(operator_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    uint8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+    }
+    free(list_ptr);
+  }
+}
+
+void operator_tuple2_string_list_u8_free(operator_tuple2_string_list_u8_t *ptr) {
+  operator_string_free(&ptr->f0);
+  operator_list_u8_free(&ptr->f1);
+}
+
+void operator_list_tuple2_string_list_u8_free(operator_list_tuple2_string_list_u8_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    operator_tuple2_string_list_u8_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      operator_tuple2_string_list_u8_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void operator_option_u32_free(operator_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void airlock_operator_http_request_free(airlock_operator_http_request_t *ptr) {
+  operator_string_free(&ptr->method);
+  operator_string_free(&ptr->url);
+  operator_list_tuple2_string_list_u8_free(&ptr->headers);
+  operator_list_u8_free(&ptr->body);
+  operator_option_u32_free(&ptr->timeout_ms);
+}
+
+void airlock_operator_http_response_free(airlock_operator_http_response_t *ptr) {
+  operator_list_tuple2_string_list_u8_free(&ptr->headers);
+  operator_list_u8_free(&ptr->body);
+}
+
+void airlock_operator_http_result_response_capability_error_free(airlock_operator_http_result_response_capability_error_t *ptr) {
+  if (!ptr->is_err) {
+    airlock_operator_http_response_free(&ptr->val.ok);
+  } else {
+    airlock_operator_http_capability_error_free(&ptr->val.err);
+  }
+}
+
 void airlock_operator_xcom_json_free(airlock_operator_xcom_json_t *ptr) {
   airlock_operator_types_json_free(ptr);
 }
@@ -651,16 +712,6 @@ void airlock_operator_storage_writer_drop_borrow(airlock_operator_storage_borrow
 
 airlock_operator_storage_borrow_writer_t airlock_operator_storage_borrow_writer(airlock_operator_storage_own_writer_t arg) {
   return (airlock_operator_storage_borrow_writer_t) { arg.__handle };
-}
-
-void operator_list_u8_free(operator_list_u8_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    uint8_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-    }
-    free(list_ptr);
-  }
 }
 
 void airlock_operator_storage_result_list_u8_capability_error_free(airlock_operator_storage_result_list_u8_capability_error_t *ptr) {
@@ -1129,11 +1180,6 @@ void airlock_operator_training_list_metric_free(airlock_operator_training_list_m
 }
 
 void airlock_operator_training_option_early_stop_free(airlock_operator_training_option_early_stop_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
-void operator_option_u32_free(operator_option_u32_t *ptr) {
   if (ptr->is_some) {
   }
 }
@@ -1828,6 +1874,76 @@ uint64_t airlock_operator_clock_monotonic(void) {
 
 void airlock_operator_clock_sleep(uint64_t nanoseconds) {
   __wasm_import_airlock_operator_clock_sleep((int64_t) (nanoseconds));
+}
+
+bool airlock_operator_http_send(airlock_operator_http_request_t *request, airlock_operator_http_response_t *ret, airlock_operator_http_capability_error_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+4*sizeof(void*))];
+  int32_t option;
+  int32_t option1;
+  if (((*request).timeout_ms).is_some) {
+    const uint32_t *payload0 = &((*request).timeout_ms).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_airlock_operator_http_send((uint8_t *) ((*request).method).ptr, ((*request).method).len, (uint8_t *) ((*request).url).ptr, ((*request).url).len, (uint8_t *) ((*request).headers).ptr, ((*request).headers).len, (uint8_t *) ((*request).body).ptr, ((*request).body).len, option, option1, ptr);
+  airlock_operator_http_result_response_capability_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (airlock_operator_http_response_t) {
+        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + 8))),
+        (operator_list_tuple2_string_list_u8_t) (operator_list_tuple2_string_list_u8_t) { (operator_tuple2_string_list_u8_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) },
+        (operator_list_u8_t) (operator_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+3*sizeof(void*))))), (*((size_t*) (ptr + (8+4*sizeof(void*))))) },
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      airlock_operator_types_capability_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + 8));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.not_found = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.invalid = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.too_large = (uint64_t) (*((int64_t*) (ptr + 16)));
+          break;
+        }
+        case 4: {
+          variant.val.conflict = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+        case 5: {
+          variant.val.unavailable = (operator_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 16))), (*((size_t*) (ptr + (16+1*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
 }
 
 bool airlock_operator_xcom_push(operator_string_t *key, airlock_operator_xcom_json_t *value, airlock_operator_xcom_capability_error_t *err) {

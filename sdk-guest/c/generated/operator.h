@@ -194,6 +194,56 @@ typedef struct {
   double val;
 } operator_option_f64_t;
 
+typedef airlock_operator_types_capability_error_t airlock_operator_http_capability_error_t;
+
+typedef struct {
+  uint8_t *ptr;
+  size_t len;
+} operator_list_u8_t;
+
+typedef struct {
+  operator_string_t f0;
+  operator_list_u8_t f1;
+} operator_tuple2_string_list_u8_t;
+
+typedef struct {
+  operator_tuple2_string_list_u8_t *ptr;
+  size_t len;
+} operator_list_tuple2_string_list_u8_t;
+
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} operator_option_u32_t;
+
+typedef struct airlock_operator_http_request_t {
+  // `GET`, `POST`, ...
+  operator_string_t   method;
+  // Absolute, `http` or `https`, at most 8 KiB. A secret's placeholder may stand in its path and query.
+  operator_string_t   url;
+  // At most 100, and 64 KiB in all; those of the connection are the host's.
+  operator_list_tuple2_string_list_u8_t   headers;
+  // At most 8 MiB.
+  operator_list_u8_t   body;
+  // From resolving the name to the last byte, milliseconds: 60,000 where it is not said, 600,000 at most.
+  operator_option_u32_t   timeout_ms;
+} airlock_operator_http_request_t;
+
+typedef struct airlock_operator_http_response_t {
+  uint16_t   status;
+  operator_list_tuple2_string_list_u8_t   headers;
+  // At most 8 MiB.
+  operator_list_u8_t   body;
+} airlock_operator_http_response_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    airlock_operator_http_response_t ok;
+    airlock_operator_http_capability_error_t err;
+  } val;
+} airlock_operator_http_result_response_capability_error_t;
+
 typedef airlock_operator_types_json_t airlock_operator_xcom_json_t;
 
 typedef airlock_operator_types_capability_error_t airlock_operator_xcom_capability_error_t;
@@ -246,11 +296,6 @@ typedef struct airlock_operator_storage_own_writer_t {
 typedef struct airlock_operator_storage_borrow_writer_t {
   int32_t __handle;
 } airlock_operator_storage_borrow_writer_t;
-
-typedef struct {
-  uint8_t *ptr;
-  size_t len;
-} operator_list_u8_t;
 
 typedef struct {
   bool is_err;
@@ -758,11 +803,6 @@ typedef struct {
   bool is_some;
   airlock_operator_training_early_stop_t val;
 } airlock_operator_training_option_early_stop_t;
-
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} operator_option_u32_t;
 
 typedef struct airlock_operator_training_config_t {
   airlock_operator_training_algorithm_t   algorithm;
@@ -1357,6 +1397,11 @@ extern uint64_t airlock_operator_clock_monotonic(void);
 // Waits. The attempt holds its slot and its limits go on: what waits for long is a sensor.
 extern void airlock_operator_clock_sleep(uint64_t nanoseconds);
 
+// Imported Functions from `airlock:operator/http@0.1.0`
+// One exchange; a redirect is an answer like any other. `denied` where no grant covers the host or its address is not public,
+// `unavailable` where there is no answer in time.
+extern bool airlock_operator_http_send(airlock_operator_http_request_t *request, airlock_operator_http_response_t *ret, airlock_operator_http_capability_error_t *err);
+
 // Imported Functions from `airlock:operator/xcom@0.1.0`
 // Upserts; durable and visible to others when it returns. At most 48 KiB of JSON.
 extern bool airlock_operator_xcom_push(operator_string_t *key, airlock_operator_xcom_json_t *value, airlock_operator_xcom_capability_error_t *err);
@@ -1559,6 +1604,22 @@ void airlock_operator_types_task_error_free(airlock_operator_types_task_error_t 
 
 void operator_option_f64_free(operator_option_f64_t *ptr);
 
+void airlock_operator_http_capability_error_free(airlock_operator_http_capability_error_t *ptr);
+
+void operator_list_u8_free(operator_list_u8_t *ptr);
+
+void operator_tuple2_string_list_u8_free(operator_tuple2_string_list_u8_t *ptr);
+
+void operator_list_tuple2_string_list_u8_free(operator_list_tuple2_string_list_u8_t *ptr);
+
+void operator_option_u32_free(operator_option_u32_t *ptr);
+
+void airlock_operator_http_request_free(airlock_operator_http_request_t *ptr);
+
+void airlock_operator_http_response_free(airlock_operator_http_response_t *ptr);
+
+void airlock_operator_http_result_response_capability_error_free(airlock_operator_http_result_response_capability_error_t *ptr);
+
 void airlock_operator_xcom_json_free(airlock_operator_xcom_json_t *ptr);
 
 void airlock_operator_xcom_capability_error_free(airlock_operator_xcom_capability_error_t *ptr);
@@ -1586,8 +1647,6 @@ extern void airlock_operator_storage_writer_drop_own(airlock_operator_storage_ow
 extern void airlock_operator_storage_writer_drop_borrow(airlock_operator_storage_borrow_writer_t handle);
 
 extern airlock_operator_storage_borrow_writer_t airlock_operator_storage_borrow_writer(airlock_operator_storage_own_writer_t handle);
-
-void operator_list_u8_free(operator_list_u8_t *ptr);
 
 void airlock_operator_storage_result_list_u8_capability_error_free(airlock_operator_storage_result_list_u8_capability_error_t *ptr);
 
@@ -1712,8 +1771,6 @@ void airlock_operator_training_algorithm_free(airlock_operator_training_algorith
 void airlock_operator_training_list_metric_free(airlock_operator_training_list_metric_t *ptr);
 
 void airlock_operator_training_option_early_stop_free(airlock_operator_training_option_early_stop_t *ptr);
-
-void operator_option_u32_free(operator_option_u32_t *ptr);
 
 void airlock_operator_training_config_free(airlock_operator_training_config_t *ptr);
 

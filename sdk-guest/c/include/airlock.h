@@ -239,6 +239,36 @@ airlock_error airlock_tracking_set_tag(const char *run_id, const char *key, cons
 airlock_error airlock_tracking_log_artifact(const char *run_id, const char *path, const char *sha256);
 airlock_error airlock_tracking_end_run(const char *run_id, airlock_run_status status);
 
+typedef struct airlock_header {
+    const char *name;
+    const char *value;
+} airlock_header;
+
+/* Zero is a default: no header, no body, 60 s. */
+typedef struct airlock_request {
+    const char *method; /* NULL is GET. */
+    const char *url;    /* Absolute, http or https, at most 8 KiB. */
+    const airlock_header *headers;
+    size_t header_count;
+    const void *body; /* At most 8 MiB. */
+    size_t body_length;
+    uint32_t timeout_ms; /* From resolving the name to the last byte, 600,000 at most. */
+} airlock_request;
+
+typedef struct airlock_response {
+    uint16_t status;
+    const airlock_header *headers; /* In order. */
+    size_t header_count;
+    const char *body; /* With a zero byte after it, which `body_length` does not count. */
+    size_t body_length;
+} airlock_response;
+
+/* One exchange with a host that the grant `http` names; a redirect is an answer like any other. A secret's placeholder in URL, header
+ * or body is filled in by the host. */
+airlock_error airlock_http_send(const airlock_request *request, airlock_response *response);
+/* The first header of this name, whatever its case, or NULL. */
+const char *airlock_http_header(const airlock_response *response, const char *name);
+
 /* Other interfaces of the host (dataset, training, models, secrets, ...) are in `generated/operator.h`, as wit-bindgen makes them. */
 
 #ifdef __cplusplus

@@ -29,7 +29,11 @@ void airlock_fake_put_object(const char *uri, const void *bytes, size_t length);
 const char *airlock_fake_object(const char *uri, size_t *length);
 /* A param, tag or metric (in decimals) that was logged, or NULL. */
 const char *airlock_fake_tracked(const char *run_id, const char *key);
-/* Denies every call of an interface, "storage" or "tracking", from now on. */
+/* What a server answers from now on. */
+void airlock_fake_put_answer(const char *method, const char *url, uint16_t status, const char *body);
+/* The body that was sent last to a URL, or NULL. */
+const char *airlock_fake_sent(const char *method, const char *url);
+/* Denies every call of an interface, "storage", "tracking" or "http", from now on. */
 void airlock_fake_deny(const char *interface_);
 /* From now on the attempt is told to stop. */
 void airlock_fake_cancel(void);

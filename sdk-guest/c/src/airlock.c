@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 void *airlock_allocate(size_t size) {
     void *place = malloc(size ? size : 1);
@@ -20,6 +21,13 @@ char *airlock_copy(const void *bytes, size_t length) {
         memcpy(copy, bytes, length);
     copy[length] = 0;
     return copy;
+}
+
+const char *airlock_http_header(const airlock_response *response, const char *name) {
+    for (size_t i = 0; i < response->header_count; i++)
+        if (!strcasecmp(response->headers[i].name, name))
+            return response->headers[i].value;
+    return NULL;
 }
 
 static char *format_list(const char *format, va_list list) {

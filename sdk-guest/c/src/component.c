@@ -276,6 +276,29 @@ airlock_error airlock_storage_delete(const char *uri) {
     return ok;
 }
 
+airlock_error airlock_http_send(const airlock_request *request, airlock_response *response) {
+    operator_tuple2_string_list_u8_t *headers = airlock_allocate((request->header_count + 1) * sizeof *headers);
+    for (size_t i = 0; i < request->header_count; i++) {
+        const airlock_header *header = &request->headers[i];
+        headers[i].f0 = borrowed(header->name);
+        headers[i].f1 = (operator_list_u8_t){(uint8_t *)header->value, strlen(header->value)};
+    }
+    airlock_operator_http_request_t sent = {.method = borrowed(request->method ? request->method : "GET"),
+                                            .url = borrowed(request->url),
+                                            .headers = {headers, request->header_count},
+                                            .body = {(uint8_t *)request->body, request->body_length},
+                                            .timeout_ms = {request->timeout_ms != 0, request->timeout_ms}};
+    airlock_operator_http_response_t got;
+    CALL(airlock_operator_http_send(&sent, &got, &error_));
+    airlock_header *answered = airlock_allocate((got.headers.len + 1) * sizeof *answered);
+    for (size_t i = 0; i < got.headers.len; i++) {
+        answered[i].name = text_of(&got.headers.ptr[i].f0);
+        answered[i].value = airlock_copy(got.headers.ptr[i].f1.ptr, got.headers.ptr[i].f1.len);
+    }
+    *response = (airlock_response){got.status, answered, got.headers.len, airlock_copy(got.body.ptr, got.body.len), got.body.len};
+    return ok;
+}
+
 airlock_error airlock_tracking_start_run(const char *experiment, const char *name, const char **run_id) {
     wit_string place = borrowed(experiment), text = borrowed(name), id;
     CALL(airlock_operator_tracking_start_run(&place, &text, &id, &error_));

@@ -13,7 +13,7 @@ typedef struct entry {
 } entry;
 
 static struct {
-    entry *xcoms, *objects, *tracked, *denied;
+    entry *xcoms, *objects, *tracked, *denied, *answers, *statuses, *sent;
     char *log;
     bool cancelled;
     airlock_task task;
@@ -79,6 +79,13 @@ const char *airlock_fake_object(const char *uri, size_t *length) {
 }
 
 const char *airlock_fake_tracked(const char *run_id, const char *key) { return bytes_of(find(host.tracked, run_id, key)); }
+
+void airlock_fake_put_answer(const char *method, const char *url, uint16_t status, const char *body) {
+    put(&host.answers, url, method, body, strlen(body));
+    put(&host.statuses, url, method, &status, sizeof status);
+}
+
+const char *airlock_fake_sent(const char *method, const char *url) { return bytes_of(find(host.sent, url, method)); }
 
 void airlock_fake_deny(const char *interface_) { put(&host.denied, interface_, "", "", 0); }
 
@@ -208,6 +215,18 @@ airlock_error airlock_storage_delete(const char *uri) {
             *at = (*at)->next;
             break;
         }
+    return ok;
+}
+
+airlock_error airlock_http_send(const airlock_request *request, airlock_response *response) {
+    NEEDS("http");
+    const char *method = request->method ? request->method : "GET";
+    put(&host.sent, request->url, method, request->body ? request->body : "", request->body_length);
+    const entry *answer = find(host.answers, request->url, method), *status = find(host.statuses, request->url, method);
+    if (!answer)
+        return airlock_error_of(AIRLOCK_UNAVAILABLE, "no answer: the fake host has none for this URL");
+    *response = (airlock_response){0, NULL, 0, answer->bytes, answer->length};
+    memcpy(&response->status, status->bytes, sizeof response->status);
     return ok;
 }
 

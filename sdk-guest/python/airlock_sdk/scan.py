@@ -7,6 +7,7 @@ VARIABLES: list = []
 """Names of variables that the files read; filled in by the component's entry."""
 
 INTERFACES = {"storage": "storage", "tracking": "tracking", "models": "models", "secrets": "secrets", "dag_state": "dag-state",
+              "http": "http",
               "ObjectStoragePath": "storage"}
 """What a file imports of the SDK, and the interface behind it."""
 

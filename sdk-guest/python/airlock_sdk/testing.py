@@ -10,7 +10,7 @@ import json
 
 from . import host as hosts
 from . import run as runs
-from .errors import Denied, NotFound
+from .errors import Denied, NotFound, Unavailable
 
 
 @dataclasses.dataclass
@@ -35,11 +35,13 @@ class Attempt:
 
 class FakeHost(hosts.Host):
     """A host in memory. `xcoms` by (task_id, key), `objects` by URI, `lines` of the log, `progress` as reported.
-    `deny` names interfaces that answer `Denied`."""
+    `deny` names interfaces that answer `Denied`. `answers` maps (method, URL) to a status and a body (or to the body alone);
+    what was sent is in `requests` as (method, URL, headers, body)."""
 
     def __init__(self, deny=()):
         self.xcoms, self.objects, self.lines, self.progress = {}, {}, [], []
         self.cancelled, self.deny, self.task_id = False, set(deny), "test_task"
+        self.answers, self.requests = {}, []
 
     def __enter__(self):
         hosts.install(self)
@@ -67,6 +69,15 @@ class FakeHost(hosts.Host):
     def _allow(self, interface: str) -> None:
         if interface in self.deny:
             raise Denied(f"no grant covers {interface}")
+
+    def send(self, method: str, url: str, headers: list, body: bytes, timeout_ms):
+        self._allow("http")
+        self.requests.append((method, url, dict(headers), body))
+        if (method, url) not in self.answers:
+            raise Unavailable(f"no answer: the fake host has none for {method} {url}")
+        answer = self.answers[(method, url)]
+        status, content = answer if isinstance(answer, tuple) else (200, answer)
+        return status, [], content if isinstance(content, bytes) else str(content).encode()
 
     def read_object(self, uri: str) -> bytes:
         self._allow("storage")

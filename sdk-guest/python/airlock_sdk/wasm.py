@@ -43,7 +43,7 @@ class WasmHost(host.Host):
     """The real host."""
 
     def __init__(self):
-        for name in ("storage", "tracking", "models", "secrets", "dag_state"):
+        for name in ("storage", "tracking", "models", "secrets", "dag_state", "http"):
             setattr(self, name, interface(name))
 
     time = staticmethod(clocks.time)
@@ -66,6 +66,10 @@ class WasmHost(host.Host):
 
     def pull(self, task_id: str, key: str, map_index=None):
         return call(xcom_interface.pull, task_id, key, map_index)
+
+    def send(self, method: str, url: str, headers: list, body: bytes, timeout_ms):
+        answer = call(self.http.send, self.http.Request(method, url, headers, body, timeout_ms))
+        return answer.status, answer.headers, answer.body
 
     def read_object(self, uri: str) -> bytes:
         reader, parts = call(self.storage.open, uri), []

@@ -8,7 +8,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from airlock_sdk import (  # noqa: E402
-    Denied, FailTask, NotFound, SkipTask, operator, progress, storage, xcom)
+    Denied, FailTask, NotFound, SkipTask, TaskFailed, Unavailable, http, operator, progress, storage, xcom)
 from airlock_sdk.errors import DagError  # noqa: E402
 from airlock_sdk.testing import FakeHost  # noqa: E402
 
@@ -86,6 +86,27 @@ class Operators(unittest.TestCase):
         with FakeHost():
             with self.assertRaises(NotFound):
                 storage.read("s3://a/b")
+
+    def test_requests_go_to_the_host_and_say_what_they_are(self):
+        with FakeHost() as host:
+            host.answers[("POST", "https://a.example/in?q=a+b")] = '{"ok": true}'
+            host.answers[("GET", "https://a.example/busy")] = 503, "later"
+            host.answers[("GET", "https://a.example/gone")] = 404, b"no"
+            answer = http.post("https://a.example/in", json={"n": 1}, params={"q": "a b"}, headers={"X-A": "b"})
+            self.assertEqual((answer.ok, answer.json()), (True, {"ok": True}))
+            headers = {"X-A": b"b", "content-type": b"application/json"}
+            self.assertEqual(host.requests, [("POST", "https://a.example/in?q=a+b", headers, b'{"n": 1}')])
+            self.assertEqual(http.get("https://a.example/busy").status, 503)
+            with self.assertRaisesRegex(TaskFailed, "503: later"):
+                http.get("https://a.example/busy").raise_for_status()
+            with self.assertRaises(FailTask):
+                http.get("https://a.example/gone").raise_for_status()
+            with self.assertRaises(Unavailable):
+                http.get("https://b.example/")
+            with self.assertRaises(FailTask):
+                http.post("https://a.example/in", body="a", form={"b": "c"})
+        with FakeHost(deny=["http"]), self.assertRaises(Denied):
+            http.get("https://a.example/busy")
 
     def test_xcoms_and_progress_go_to_the_host(self):
         with FakeHost() as host:

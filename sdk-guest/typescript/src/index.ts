@@ -9,6 +9,7 @@ export { branch, defer, notYet, Outcome, shortCircuit, skip } from "./outcome.ts
 export { dag, task } from "./dag.ts";
 export type { Dag, DagSettings, TaskSettings } from "./dag.ts";
 export type { Task } from "./task.ts";
+export * as http from "./http.ts";
 export * as log from "./log.ts";
 export * as progress from "./progress.ts";
 export * as storage from "./storage.ts";

@@ -117,7 +117,22 @@ export class Host {
     return run && { params: Object.fromEntries(run.params), metrics: run.metrics, tags: Object.fromEntries(run.tags), status: run.status };
   }
 
-  /** Denies an interface from now on: "storage" or "tracking". */
+  /** What a server answers from now on. */
+  putAnswer(method: string, url: string, text: string, status = 200): void {
+    this.state.answers.set(`${method} ${url}`, { status, text });
+  }
+
+  /** What was sent, in order; headers and bodies as text. */
+  get requests() {
+    return this.state.requests.map(({ method, url, headers, body }) => ({
+      method,
+      url,
+      headers: Object.fromEntries(headers.map(([name, value]) => [name, decode(value)])),
+      body: decode(body),
+    }));
+  }
+
+  /** Denies an interface from now on: "storage", "tracking" or "http". */
   deny(grant: string): void {
     this.state.denied.add(grant);
   }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { branch, CapabilityError, dag, defer, integer, list, notYet, object, oneOf, operator, Permanent, plugin, sensor, shortCircuit, skip, storage, task, text, tracking, Transient, xcom } from "../src/index.ts";
+import { branch, CapabilityError, dag, defer, http, integer, list, notYet, object, oneOf, operator, Permanent, plugin, sensor, shortCircuit, skip, storage, task, text, tracking, Transient, xcom } from "../src/index.ts";
 import { guestOf } from "../src/component.ts";
 import { Host } from "../src/testing.ts";
 import { decode, encode } from "../src/utf8.ts";
@@ -66,6 +66,21 @@ test("the fake host keeps what is written and denies what it is told to deny", (
   assert.deepEqual(host.trackingRun("nightly", "one"), { params: { rate: "0.5" }, metrics: [{ key: "loss", value: 1, step: 2 }], tags: {}, status: "finished" });
   host.deny("storage");
   assert.deepEqual(host.run(one(() => storage.head("file://./in"))), { end: "permanent", message: "denied: storage is not granted" });
+});
+
+test("requests go to the host and say what they are; a status is an error only where it is asked", () => {
+  const host = new Host();
+  host.putAnswer("POST", "https://a.example/in", '{"ok": true}');
+  host.putAnswer("GET", "https://a.example/busy", "later", 503);
+  host.putAnswer("GET", "https://a.example/gone", "no", 404);
+  assert.deepEqual(host.run(one(() => http.post("https://a.example/in", { json: { n: 1 } }).orThrow().json())), { end: "success", value: { ok: true } });
+  assert.deepEqual(host.requests, [{ method: "POST", url: "https://a.example/in", headers: { "content-type": "application/json" }, body: '{"n":1}' }]);
+  assert.deepEqual(host.run(one(() => http.get("https://a.example/busy").status)), { end: "success", value: 503 });
+  assert.deepEqual(host.run(one(() => http.get("https://a.example/busy").orThrow().status)), { end: "transient", message: "the server answered 503: later" });
+  assert.equal(host.run(one(() => http.get("https://a.example/gone").orThrow().status)).end, "permanent");
+  assert.equal(host.run(one(() => http.get("https://b.example/").status)).end, "transient", "no answer is retried");
+  host.deny("http");
+  assert.deepEqual(host.run(one(() => http.get("https://a.example/busy").status)), { end: "permanent", message: "denied: http is not granted" });
 });
 
 test("UTF-8 is that of the platform, broken bytes too", () => {

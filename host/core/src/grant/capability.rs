@@ -68,7 +68,7 @@ impl Capability {
 }
 
 /// Interfaces that need a grant, each with the capabilities of which one is enough to call it at all.
-const INTERFACES: [(&str, &[Capability]); 10] = [
+const INTERFACES: [(&str, &[Capability]); 11] = [
     (
         "airlock:operator/storage",
         &[Capability::Storage, Capability::StorageRead],
@@ -87,6 +87,7 @@ const INTERFACES: [(&str, &[Capability]); 10] = [
         "airlock:operator/dag-runs",
         &[Capability::TriggerDags, Capability::DagState],
     ),
+    ("airlock:operator/http", &[Capability::Http]),
     ("wasi:http/outgoing-handler", &[Capability::Http]),
 ];
 

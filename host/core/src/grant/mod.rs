@@ -13,6 +13,7 @@ mod request;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod tighten;
 
 pub use address::{is_global, is_metadata};
 pub use capability::{Asks, Capability, shut_imports};
@@ -21,6 +22,7 @@ pub use mailbox::{AddressError, AddressPattern};
 pub use policy::{Effective, Policy, PolicyError, Reach, effective};
 pub use request::{Denied, GrantError, PATTERNS_MAX, Request, allows_host, allows_name};
 pub use storage::{URI_BYTES_MAX, UriError, normalise_prefix, normalise_uri};
+pub use tighten::Use;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -122,7 +122,7 @@ impl Policy {
         let training = match &self.training {
             Reach::Whole(true) => granted.training,
             Reach::Whole(false) => None,
-            Reach::AtMost(most) => Some(most.clone()),
+            Reach::AtMost(most) => some_training(most),
         };
         let most = Grants {
             http: self.http.of(granted.http, Vec::new()),
@@ -293,6 +293,23 @@ impl Policy {
             || (self.storage.is_open() && !self.storage_read.is_open())
     }
 
+    /// Whether training or secrets are open as far as a DAG grants them.
+    fn is_whole(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Training => self.training == Reach::Whole(true),
+            _ => self.secrets == Reach::Whole(true),
+        }
+    }
+
+    /// Whether something of training or secrets is named.
+    fn names_some(&self, capability: Capability) -> bool {
+        let named = self.at_most();
+        match capability {
+            Capability::Training => named.training.is_some(),
+            _ => !named.secrets.is_empty(),
+        }
+    }
+
     /// What is named in lists, as a grant.
     fn at_most(&self) -> Grants {
         let list = |reach: &Reach<Vec<String>>| reach.of(Vec::new(), Vec::new());
@@ -303,7 +320,7 @@ impl Policy {
             tracking: list(&self.tracking),
             models: list(&self.models),
             training: match &self.training {
-                Reach::AtMost(most) => Some(most.clone()),
+                Reach::AtMost(most) => some_training(most),
                 Reach::Whole(_) => None,
             },
             dag_state: list(&self.dag_state),
@@ -325,17 +342,9 @@ impl Policy {
             let (whole, shut) = words(capability);
             match self.list(capability) {
                 Some(Reach::Whole(true)) => all.push(whole.to_owned()),
-                Some(Reach::AtMost(_)) => {}
-                _ if capability == Capability::Training && self.training.is_open() => {
-                    if self.training == Reach::Whole(true) {
-                        all.push(whole.to_owned());
-                    }
-                }
-                None if capability == Capability::Secrets && self.secrets.is_open() => {
-                    if self.secrets == Reach::Whole(true) {
-                        all.push(whole.to_owned());
-                    }
-                }
+                Some(Reach::AtMost(most)) if !most.is_empty() => {}
+                None if self.is_whole(capability) => all.push(whole.to_owned()),
+                None if self.names_some(capability) => {}
                 _ => all.push(shut.to_owned()),
             }
         }
@@ -388,6 +397,11 @@ const fn words(capability: Capability) -> (&'static str, &'static str) {
             "may not send secrets, though it asks for it",
         ),
     }
+}
+
+/// Without threads there is no training.
+fn some_training(most: &TrainingGrant) -> Option<TrainingGrant> {
+    (most.threads > 0).then(|| most.clone())
 }
 
 fn secret(pattern: &str) -> Result<(String, String), PolicyError> {

@@ -1,6 +1,7 @@
 use super::tests::{ADDRESSES, HOSTS, NAMES, PREFIXES, any_grants, questions};
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 fn reach(patterns: &'static [&'static str]) -> impl Strategy<Value = Reach<Vec<String>>> {
     let list = prop::collection::vec(prop::sample::select(patterns), 0..4);
@@ -105,6 +106,37 @@ fn policy_allows(policy: &Policy, question: Request<'_>) -> bool {
     named.check(question).is_ok() || covering(question).iter().any(whole)
 }
 
+/// An attempt that used all that it was granted.
+fn as_uses(grants: &Grants) -> BTreeSet<Use> {
+    let lists = [
+        (Capability::Http, &grants.http),
+        (Capability::Storage, &grants.storage),
+        (Capability::StorageRead, &grants.storage_read),
+        (Capability::Tracking, &grants.tracking),
+        (Capability::Models, &grants.models),
+        (Capability::DagState, &grants.dag_state),
+        (Capability::TriggerDags, &grants.trigger_dags),
+        (Capability::Email, &grants.email),
+    ];
+    let mut all: Vec<(Capability, String)> = Vec::new();
+    for (capability, list) in lists {
+        all.extend(list.iter().map(|what| (capability, what.clone())));
+    }
+    for (name, hosts) in &grants.secrets {
+        let sent = hosts.iter().map(|host| format!("{name}={host}"));
+        all.extend(sent.map(|what| (Capability::Secrets, what)));
+    }
+    all.extend(
+        grants
+            .training
+            .iter()
+            .map(|_| (Capability::Training, String::new())),
+    );
+    let uses = all.into_iter();
+    uses.map(|(capability, what)| Use { capability, what })
+        .collect()
+}
+
 proptest! {
     /// Never more than any of them allows; and what all of them allow as a whole is not lost.
     #[test]
@@ -139,6 +171,23 @@ proptest! {
         let mut shut = policy.clone();
         shut.revoke(Capability::ALL[number], &[]).unwrap();
         prop_assert!(!shut.opens(Capability::ALL[number]));
+    }
+
+    #[test]
+    fn tightening_takes_away_what_was_not_used_and_nothing_else(policy in any_policy(), dag in any_grants(), used in any_grants()) {
+        let uses: BTreeSet<Use> = as_uses(&policy.narrow(&used));
+        let tight = policy.tightened(&uses);
+        let (before, after) = (policy.narrow(&dag), tight.narrow(&dag));
+        let used = policy.narrow(&used);
+        for question in questions() {
+            let is_used = used.check(question).is_ok();
+            prop_assert_eq!(after.check(question).is_ok(), before.check(question).is_ok() && is_used, "{:?}", question);
+        }
+        for capability in Capability::ALL {
+            // Reading goes with writing, and any of both links.
+            let links = |policy: &Policy| policy.opens(capability) || (capability == Capability::StorageRead && policy.opens(Capability::Storage));
+            prop_assert_eq!(links(&tight), links(&policy), "{:?}", capability);
+        }
     }
 
     #[test]

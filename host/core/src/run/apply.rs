@@ -91,6 +91,7 @@ impl RunState {
             Event::SlaMissed { tasks, .. } => self.apply_sla_missed(tasks),
             Event::DeadlineMissed { deadline, .. } => self.apply_deadline_missed(*deadline),
             Event::Rendered { ti, .. } => self.check_live("Rendered", *ti),
+            Event::Used { ti, .. } => self.check_live("Used", *ti),
             Event::PastDependsMet { tasks } => self.apply_past_met(tasks),
             Event::GroupExpanded { group, elements } => self.apply_group_expanded(*group, elements),
             _ => Err(self.run_is("the event", "of a newer Airlock")),

@@ -340,6 +340,12 @@ pub enum Event {
         by: String,
         at: Timestamp,
     },
+    /// What a live attempt used of its limits and grants: a JSON object. For people.
+    Used {
+        ti: TaskInstanceKey,
+        fence: Fence,
+        used: Json,
+    },
 }
 
 /// What the shell tells a run.
@@ -404,6 +410,12 @@ pub enum Input {
         ti: TaskInstanceKey,
         fence: Fence,
         fields: Json,
+    },
+    /// What an attempt that is about to end used.
+    Use {
+        ti: TaskInstanceKey,
+        fence: Fence,
+        used: Json,
     },
     /// A person sets an XCom, or deletes it (`None`).
     EditXCom {

@@ -59,7 +59,12 @@ impl RunState {
             Input::MarkRun { state, by } => turn.mark_run(state, &by)?,
             Input::RequestInput { ti, fence, request } => turn.request_input(ti, fence, request)?,
             Input::Answer { ti, answer, by } => turn.answer(ti, answer, by)?,
-            Input::Render { ti, fence, fields } => render(&mut turn, ti, fence, fields)?,
+            Input::Render { ti, fence, fields } => {
+                tell(&mut turn, ti, fence, Event::Rendered { ti, fields })?;
+            }
+            Input::Use { ti, fence, used } => {
+                tell(&mut turn, ti, fence, Event::Used { ti, fence, used })?;
+            }
             Input::EditXCom { ti, key, value, by } => {
                 let at = now;
                 turn.emit(Event::XComEdited {
@@ -121,17 +126,18 @@ fn push_xcom(
     })
 }
 
-fn render(
+/// What is only told, and only by a live attempt.
+fn tell(
     turn: &mut Turn<'_>,
     ti: TaskInstanceKey,
     fence: Fence,
-    fields: String,
+    event: Event,
 ) -> Result<(), IllegalEvent> {
     if !turn.is_live(ti, fence)? {
         turn.step.stale = true;
         return Ok(());
     }
-    turn.emit(Event::Rendered { ti, fields })
+    turn.emit(event)
 }
 
 fn finish(

@@ -411,10 +411,10 @@ fn speak(play: &mut Play, draw: &mut Draw) {
             request: text,
         }
     } else {
-        Input::Render {
+        Input::Use {
             ti,
             fence,
-            fields: text,
+            used: text,
         }
     });
 }

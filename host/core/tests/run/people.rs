@@ -275,6 +275,22 @@ fn g1_what_templates_came_to_is_told_only_by_a_live_attempt_and_kept_nowhere() {
 }
 
 #[test]
+fn what_an_attempt_used_is_told_only_while_it_lives_and_changes_nothing() {
+    let mut play = Play::started(dag_of(vec![task("a", &[])]));
+    let (_, fence) = play.admit(ti(0, -1));
+    let before = play.state.clone();
+    let tell = || Input::Use {
+        ti: ti(0, -1),
+        fence,
+        used: "{}".to_owned(),
+    };
+    assert_eq!(play.send(tell()).events.len(), 1);
+    assert!(before == play.state);
+    play.finish(ti(0, -1), ok());
+    assert!(play.send(tell()).stale);
+}
+
+#[test]
 fn a_deferred_task_instance_gives_its_slots_back_when_it_is_marked_cleared_or_its_run_stopped() {
     let deferred = || {
         let mut play = Play::started(dag_of(vec![task("a", &[])]));

@@ -213,6 +213,14 @@ fn create(call: &Call<'_>) -> Result<Reply, ApiError> {
     Reply::created(&shown(call, &id)?)
 }
 
+/// A field that the request's mask leaves out stays as it was.
+fn keep<T>(call: &Call<'_>, name: &str, new: &mut T, old: T) -> Result<(), ApiError> {
+    if is_masked(&call.fields, name)? {
+        *new = old;
+    }
+    Ok(())
+}
+
 fn patch(call: &Call<'_>) -> Result<Reply, ApiError> {
     let body: ConnectionBody = call.read()?;
     let id = conn_id(call)?;
@@ -224,35 +232,26 @@ fn patch(call: &Call<'_>) -> Result<Reply, ApiError> {
     }
     shown(call, id)?;
     let mut connection = body.connection()?;
-    let kept = |name| is_masked(&call.fields, name);
     // A password that was never shown cannot be sent back: without one, and without a mask that names it, it stays.
     let keeps_password =
         connection.password.is_none() && call.fields.texts("update_mask")?.is_empty();
     let old = call.app.stored_connection(id)?;
-    if kept("password")? || keeps_password {
-        connection.password = old.password;
+    if keeps_password {
+        connection.password.clone_from(&old.password);
     }
-    if kept("extra")? {
-        connection.extra = old.extra;
-    }
-    if kept("conn_type")? {
-        connection.conn_type = old.conn_type;
-    }
-    if kept("description")? {
-        connection.description = old.description;
-    }
-    if kept("host")? {
-        connection.host = old.host;
-    }
-    if kept("login")? {
-        connection.login = old.login;
-    }
-    if kept("schema")? {
-        connection.schema = old.schema;
-    }
-    if kept("port")? {
-        connection.port = old.port;
-    }
+    keep(call, "password", &mut connection.password, old.password)?;
+    keep(call, "extra", &mut connection.extra, old.extra)?;
+    keep(call, "conn_type", &mut connection.conn_type, old.conn_type)?;
+    keep(
+        call,
+        "description",
+        &mut connection.description,
+        old.description,
+    )?;
+    keep(call, "host", &mut connection.host, old.host)?;
+    keep(call, "login", &mut connection.login, old.login)?;
+    keep(call, "schema", &mut connection.schema, old.schema)?;
+    keep(call, "port", &mut connection.port, old.port)?;
     set(call, "patch_connection", id, &connection)?;
     Reply::ok(&shown(call, id)?)
 }

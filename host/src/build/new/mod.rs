@@ -6,8 +6,13 @@ mod name;
 use super::{BuildError, Language, sdk};
 use std::path::{Path, PathBuf};
 
-/// Where the SDK goes in a plugin's folder; under it, paths are those of Airlock's own repository.
-pub(super) const VENDOR: &str = "vendor/airlock";
+/// Where the SDK goes in a plugin's folder; under it, paths are those of Airlock's own repository. A folder `vendor` is one of Go's own.
+pub(super) fn vendor(language: Language) -> &'static str {
+    match language {
+        Language::Go => "third_party/airlock",
+        _ => "vendor/airlock",
+    }
+}
 
 /// Makes the folder `name` in `parent` and yields its path.
 ///
@@ -23,7 +28,7 @@ pub fn create(name: &str, language: Language, parent: &Path) -> Result<PathBuf, 
     if !sdk::write_template(template, &folder, name)? {
         return Err(BuildError::NotBuiltIn { language });
     }
-    let vendor = folder.join(VENDOR);
+    let vendor = folder.join(vendor(language));
     for part in parts {
         sdk::write(part, &vendor)?;
     }

@@ -19,6 +19,7 @@ pub(super) use wait::Lifeline;
 
 use super::budget::Budget;
 use super::files::{self, Files};
+use super::granted::Granted;
 use super::handles::lock;
 use super::table::Source;
 use super::uri::{self, Scheme};
@@ -27,7 +28,6 @@ use crate::sandbox::bindings::airlock::operator::storage::ObjectInfo;
 use crate::sandbox::bindings::airlock::operator::types::CapabilityError;
 use crate::secrets::Connection;
 use aborts::Aborts;
-use airlock_core::grant::Grants;
 use bucket::Bucket;
 use cap_std::fs::File;
 use reader::{Opened, RemoteReader};
@@ -75,7 +75,7 @@ impl ObjectStorage {
 #[derive(Clone)]
 pub(super) struct Objects {
     files: Files,
-    grants: Arc<Grants>,
+    grants: Arc<Granted>,
     source: Arc<dyn ConnectionSource>,
     house: Arc<ObjectStorage>,
     memory: Budget,
@@ -100,7 +100,7 @@ impl Objects {
     /// Buffers are taken from `memory`. What waits for a server gives up when the last lifeline is gone.
     pub(super) fn new(
         files: Files,
-        grants: Arc<Grants>,
+        grants: Arc<Granted>,
         source: Arc<dyn ConnectionSource>,
         house: Arc<ObjectStorage>,
         memory: Budget,

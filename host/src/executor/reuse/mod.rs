@@ -8,6 +8,7 @@ mod ports;
 mod record;
 mod trace;
 
+use super::accounts::Account;
 use super::run_port::AttemptRunPort;
 use super::{Parts, actor, redacted, with_denials};
 use crate::capability::{OwnRun, RunPort, Vault};
@@ -56,7 +57,7 @@ impl Reuse {
         parts: &Arc<Parts>,
         attempt: &Attempt,
         mut request: TaskRequest,
-        vault: &Vault,
+        (account, vault): (&Account, &Vault),
     ) -> Outcome {
         without_dates(&mut request.context);
         let key = key(
@@ -73,6 +74,7 @@ impl Reuse {
         request.ports.log = Box::new(SharedLog(log.clone()));
         request.ports = traced(request.ports, &self.trace);
         let report = parts.sandbox.run(request).await;
+        account.close(parts, attempt, &report, vault);
         let outcome = redacted(with_denials(report.outcome, &report.denied), vault);
         if let Outcome::Success(value) = &outcome {
             match self.trace.end() {

@@ -12,6 +12,7 @@ mod human;
 mod log;
 mod models;
 mod progress;
+mod requests;
 mod secrets;
 mod storage;
 mod tracking;

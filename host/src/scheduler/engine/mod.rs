@@ -319,6 +319,14 @@ impl Engine {
                 // What is refused is only not shown.
                 let _ = self.step(run, Input::Render { ti, fence, fields }, batch);
             }
+            Message::Use {
+                run,
+                ti,
+                fence,
+                used,
+            } => {
+                let _ = self.step(run, Input::Use { ti, fence, used }, batch);
+            }
             Message::Finish {
                 run,
                 ti,

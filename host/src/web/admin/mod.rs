@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod connections;
+pub(super) mod plugin_use;
 pub(super) mod plugins;
 pub(super) mod pools;
 pub(super) mod questions;

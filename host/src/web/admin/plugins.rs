@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// What an import lets a plugin ask for; what it may really do is what the DAG's grants leave of it.
-const SENTENCES: [(&str, &str); 16] = [
+const SENTENCES: [(&str, &str); 18] = [
     (
         "airlock:operator/log",
         "It writes to the log of its task instance.",
@@ -59,6 +59,14 @@ const SENTENCES: [(&str, &str); 16] = [
     (
         "airlock:operator/calendar",
         "It asks for dates of its DAG's timetable.",
+    ),
+    (
+        "airlock:operator/email",
+        "It mails addresses that the grant `email` names.",
+    ),
+    (
+        "airlock:operator/http",
+        "It sends HTTP requests to hosts that the grant `http` names.",
     ),
     (
         "wasi:http/outgoing-handler",
@@ -148,6 +156,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
                 ul { @for sentence in asks(&plugin) { li { (sentence) } } }
                 details { summary { "Imports" } ul.plain { @for import in plugin.imports() { li.id { (import) } } } }
             }
+            (super::plugin_use::card(visit, name)?)
             @for operator in plugin.operators() {
                 section.card {
                     h2.id { (plugin.name()) "." (operator.name) }

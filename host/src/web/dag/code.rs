@@ -1,11 +1,13 @@
-//! The text of a DAG: every version that the newest runs took, and what differs between two.
+//! The text of a DAG and the components of its plugins: every version that the newest runs took, and what differs between two.
 
 use super::Looked;
 use crate::app::VersionRow;
 use crate::web::answer::{Answer, Refusal};
 use crate::web::visit::Visit;
-use crate::web::{ansi, show};
+use crate::web::{ansi, link, show};
+use airlock_core::dag::spec::{Dag, Pin};
 use maud::{Markup, html};
+use std::collections::BTreeSet;
 
 /// Lines of each text that are compared; longer ones are shown without.
 const DIFF_LINES_MAX: usize = 3_000;
@@ -21,18 +23,19 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
             .map_or("", |version| version.dag_version.as_str()),
         text => text,
     };
-    let source = visit.app.dag_version(&looked.dag_id, chosen)?.source;
+    let shown = visit.app.dag_version(&looked.dag_id, chosen)?;
     let against = visit.option("against");
     let old = match against {
         "" => None,
-        text => Some(visit.app.dag_version(&looked.dag_id, text)?.source),
+        text => Some(visit.app.dag_version(&looked.dag_id, text)?),
     };
     let body = html! {
         p { "File " span.id { (looked.registered.fileloc) } }
         (list(visit, &versions, chosen, against))
+        (pins(&shown.dag, old.as_ref().map(|old| &*old.dag)))
         @match old {
-            Some(old) => (difference(&old, &source)),
-            None => (text(&source)),
+            Some(old) => (difference(&old.source, &shown.source)),
+            None => (text(&shown.source)),
         }
     };
     Ok(looked.page(visit, "Code", &body).into())
@@ -57,6 +60,36 @@ fn list(visit: &Visit, versions: &[VersionRow], chosen: &str, against: &str) -> 
                                 @if version.dag_version == against { "compared with this · " a href=(visit.with("against", "")) { "do not compare" } }
                                 @else if version.dag_version != chosen { a href=(visit.with("against", &version.dag_version)) { "what changed since" } }
                             }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The components that runs of this version take, and where it is compared, those of the other one.
+fn pins(shown: &Dag, old: Option<&Dag>) -> Markup {
+    let before = old.map(|old| &old.pins);
+    let mut names: BTreeSet<&String> = shown.pins.keys().collect();
+    names.extend(before.into_iter().flat_map(|pins| pins.keys()));
+    let component = |pin: Option<&Pin>| match pin {
+        Some(pin) => {
+            html! { span.id title=(pin.sha256) { (name(&pin.sha256)) } @if pin.is_bundled { span.faint { " of this program" } } }
+        }
+        None => show::nothing(),
+    };
+    html! {
+        @if !names.is_empty() {
+            table.list {
+                thead { tr { th { "Plugin" } th { "Component" } @if old.is_some() { th { "Before" } } } }
+                tbody {
+                    @for plugin in names {
+                        @let (pin, was) = (shown.pins.get(plugin), before.and_then(|pins| pins.get(plugin)));
+                        tr {
+                            td { a href=(link::plugin(plugin)) { (plugin) } }
+                            td { (component(pin)) }
+                            @if old.is_some() { td { @if pin == was { "the same" } @else { (component(was)) } } }
                         }
                     }
                 }

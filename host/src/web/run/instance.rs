@@ -2,6 +2,7 @@
 
 use super::Looked;
 use super::timeline::ended;
+use super::usage;
 use crate::app::{Attempts, InstanceName, LogStream, Role, TaskInstanceDetail};
 use crate::web::answer::{Answer, Page, Refusal};
 use crate::web::visit::Visit;
@@ -138,6 +139,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
         (facts(&detail, task.as_ref()))
         (why(visit, &instance, &detail))
         section.card { h2 { "Tries" } (tries(&instance, &attempts)) }
+        (usage::card(&attempts))
         section.card { h2 { "XComs" } (xcoms(&detail)) }
         section.card {
             h2 { "Rendered templates" }

@@ -5,6 +5,7 @@ pub(super) mod instance;
 pub(super) mod log;
 pub(super) mod overview;
 pub(super) mod timeline;
+mod usage;
 
 use super::answer::{Page, Refusal};
 use super::visit::Visit;

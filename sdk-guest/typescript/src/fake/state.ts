@@ -11,6 +11,9 @@ export class State {
   xcoms = new Map<string, string>();
   objects = new Map<string, Uint8Array>();
   runs = new Map<string, { params: Map<string, string>; metrics: { key: string; value: number; step: number }[]; tags: Map<string, string>; status: string }>();
+  /** By method and URL. */
+  answers = new Map<string, { status: number; text: string }>();
+  requests: { method: string; url: string; headers: [string, Uint8Array][]; body: Uint8Array }[] = [];
   denied = new Set<string>();
   taskId = "test_task";
 

@@ -14,6 +14,22 @@ declare module "airlock:operator/xcom@0.1.0" {
   export function pull(taskId: string, key: string, mapIndex: number | null): string | null;
 }
 
+declare module "airlock:operator/http@0.1.0" {
+  export interface Request {
+    method: string;
+    url: string;
+    headers: [string, Uint8Array][];
+    body: Uint8Array;
+    timeoutMs: number | null;
+  }
+  export interface Response {
+    status: number;
+    headers: [string, Uint8Array | number[]][];
+    body: Uint8Array | number[];
+  }
+  export function send(request: Request): Response;
+}
+
 declare module "airlock:operator/storage@0.1.0" {
   export interface Reader {
     read(max: number): Uint8Array | number[];
