@@ -306,8 +306,8 @@ fn a_placeholder_that_is_written_in_two_pieces_is_filled_in_too() {
     let received = serve(&listener, vec![OK.into(); 3]);
     let airlock = Airlock::new();
     let uri = format!("http://ana:{SECRET}@{address}");
-    let set = airlock.run(&["connections", "set", "hook", "--conn-uri", &uri]);
-    assert_eq!(set.code, 0, "{}", set.stderr);
+    let connected = airlock.run(&["connections", "set", "hook", "--conn-uri", &uri]);
+    assert_eq!(connected.code, 0, "{}", connected.stderr);
     let grants = json!({"http": [address.to_string()], "secrets": {"hook": [address.to_string()]}});
     // However long what comes before is, one of these lies across the border.
     for before in [PIECE - 60, PIECE - 40, PIECE - 20] {

@@ -125,9 +125,10 @@ impl DagRunsPort for DagRuns {
     async fn state(&self, dag_id: String, run_id: String) -> Answer<Option<String>> {
         let dag_id = DagId::parse(&dag_id).map_err(invalid)?;
         let name = dag_id.as_str();
-        let by = match self.grants.allows_trigger(name) {
-            true => Some(Capability::TriggerDags),
-            false => allows_name(&self.grants.dag_state, name).then_some(Capability::DagState),
+        let by = if self.grants.allows_trigger(name) {
+            Some(Capability::TriggerDags)
+        } else {
+            allows_name(&self.grants.dag_state, name).then_some(Capability::DagState)
         };
         let Some(by) = by else {
             return Err(CapabilityError::Denied(format!(

@@ -22,9 +22,10 @@ pub(super) fn allows_storage<'a>(grants: &'a Grants, uri: &str, write: bool) -> 
 pub(super) fn storage_prefix<'a>(grants: &'a Granted, uri: &str, write: bool) -> Answer<&'a str> {
     let allowed = allows_storage(grants, uri, write);
     if let Some(prefix) = allowed {
-        let capability = match write {
-            true => Capability::Storage,
-            false => Capability::StorageRead,
+        let capability = if write {
+            Capability::Storage
+        } else {
+            Capability::StorageRead
         };
         grants.used(capability, prefix);
     }

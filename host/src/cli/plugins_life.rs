@@ -397,7 +397,12 @@ fn reload(global: &Global, lock: &Path) -> Result<(), UserError> {
         say(&format!("the service took up: {}", changed.join(", ")));
         // What was agreed to is in the lock file; that it holds here from now on is in the audit trail.
         let to = json!({"plugins": changed});
-        app.note_change(&super::audited::who(), "plugins.reload", own.display().to_string(), to)?;
+        app.note_change(
+            &super::audited::who(),
+            "plugins.reload",
+            own.display().to_string(),
+            to,
+        )?;
         let renewed = app.renew_dags()?;
         if renewed > 0 {
             say(&format!(

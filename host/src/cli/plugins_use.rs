@@ -12,9 +12,10 @@ use serde_json::json;
 pub(super) fn tighten(global: &Global, args: &TightenArgs) -> Result<(), UserError> {
     let app = open(global, Need::State)?;
     let name = &args.plugin;
-    let tightening = match args.dry_run {
-        true => app.tightening(name)?,
-        false => app.tighten(name)?,
+    let tightening = if args.dry_run {
+        app.tightening(name)?
+    } else {
+        app.tighten(name)?
     };
     if global.json {
         let (gone, left) = tightening.sentences();
@@ -27,11 +28,10 @@ pub(super) fn tighten(global: &Global, args: &TightenArgs) -> Result<(), UserErr
     if args.dry_run {
         return print(&shown(name, &tightening));
     }
-    say(&match tightening.is_tighter() {
-        true => {
-            format!("plugin {name} may do what it used in the last {DAYS_KEPT} days, and no more")
-        }
-        false => format!("plugin {name} is as tight as what it used: nothing was changed"),
+    say(&if tightening.is_tighter() {
+        format!("plugin {name} may do what it used in the last {DAYS_KEPT} days, and no more")
+    } else {
+        format!("plugin {name} is as tight as what it used: nothing was changed")
     });
     Ok(())
 }

@@ -62,15 +62,20 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// `uses` is what its ports note.
-    pub(super) fn new(operator: &OperatorName, limits: AttemptLimits, uses: Uses) -> Self {
+    /// Its `uses` are what its ports note.
+    pub(super) fn new(operator: &OperatorName, limits: &AttemptLimits) -> Self {
         let is_program = Kind::of(operator).is_some();
         let plugin = operator.as_str().split('.').next().unwrap_or_default();
         Self {
             plugin: (!is_program).then(|| plugin.to_owned()),
-            limits,
-            uses,
+            limits: limits.clone(),
+            uses: Uses::default(),
         }
+    }
+
+    /// For the ports.
+    pub(super) fn uses(&self) -> Uses {
+        self.uses.clone()
     }
 
     /// Adds what was used to what the plugin used today.

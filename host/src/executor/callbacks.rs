@@ -5,7 +5,7 @@ use super::accounts::Account;
 use super::attempt_secrets::AttemptSecrets;
 use super::run_port::CallbackRunPort;
 use super::{Parts, Shared, redacted, resolve, shared_session, unrunnable, with_denials};
-use crate::capability::{Uses, Vault};
+use crate::capability::Vault;
 use crate::plugins::Found;
 use crate::render::{self, OF_THE_RUN};
 use crate::sandbox::ports::{LogLevel, LogPort, LogSource};
@@ -132,13 +132,12 @@ async fn prepare(
     };
     let granted = InterfaceSet::from_grants(&grants);
     let own_run = Arc::new(CallbackRunPort::new(run.clone(), of));
-    let uses = Uses::default();
-    let account = Account::new(&callback.operator, limits.clone(), uses.clone());
+    let account = Account::new(&callback.operator, &limits);
     let session = shared_session(
         parts,
         Shared {
             grants,
-            uses,
+            uses: account.uses(),
             actor: actor(call),
             provenance: super::provenance(&plugin, &operator_name),
             run_port: own_run.clone(),

@@ -397,13 +397,12 @@ async fn prepare(
     let reuse = (task.cache == Cache::Content).then(|| Reuse::new(own_run.clone()));
     let (run_port, own_run) = run_ports(reuse.as_ref(), own_run);
     let scratch_bytes = grants.scratch_bytes;
-    let uses = Uses::default();
-    let account = Account::new(&task.operator, limits.clone(), uses.clone());
+    let account = Account::new(&task.operator, &limits);
     let session = shared_session(
         parts,
         Shared {
             grants,
-            uses,
+            uses: account.uses(),
             actor: actor(attempt),
             provenance: work.provenance(&task.operator),
             run_port,

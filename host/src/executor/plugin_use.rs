@@ -143,12 +143,12 @@ impl PluginUse {
         let mut rows = Vec::new();
         for ((plugin, day), used) in counted {
             let key = [prefix(plugin), day.to_string().into_bytes()].concat();
-            let mut sum = match self.store.get(Table::State, &key)? {
-                Some(row) => decode_row(&row.value)?,
-                None => {
-                    rows.extend(self.outdated(plugin, *day)?);
-                    Used::default()
-                }
+            let mut sum = if let Some(row) = self.store.get(Table::State, &key)? {
+                decode_row(&row.value)?
+            } else {
+                let outdated = self.outdated(plugin, *day)?;
+                rows.extend(outdated.into_iter().map(|key| (key, None)));
+                Used::default()
             };
             sum.add(used);
             rows.push((key, Some(encode_row(&sum)?)));
@@ -167,12 +167,8 @@ impl PluginUse {
         Ok(())
     }
 
-    /// Removals of the days that are too old on a new day.
-    fn outdated(
-        &self,
-        plugin: &str,
-        day: Date,
-    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, StoreError> {
+    /// The days that are too old on a new day.
+    fn outdated(&self, plugin: &str, day: Date) -> Result<Vec<Vec<u8>>, StoreError> {
         let prefix = prefix(plugin);
         let first = first_kept(day).to_string().into_bytes();
         let days = self.store.scan(Table::State, &prefix, None, 1_000)?;
@@ -181,7 +177,7 @@ impl PluginUse {
                 .is_some_and(|day| *day < *first)
         };
         let old = days.into_iter().filter(|row| is_old(&row.key));
-        Ok(old.map(|row| (row.key, None)).collect())
+        Ok(old.map(|row| row.key).collect())
     }
 
     /// What a plugin used in the last `DAYS_KEPT` days, today included.

@@ -36,9 +36,10 @@ impl Policy {
         Self {
             http: list(&self.http, left.http),
             // Whoever may write may read.
-            storage_read: match left.storage.is_empty() {
-                false if left.storage_read.is_empty() => Reach::Whole(false),
-                _ => list(&self.readable(), left.storage_read),
+            storage_read: if left.storage_read.is_empty() && !left.storage.is_empty() {
+                Reach::Whole(false)
+            } else {
+                list(&self.readable(), left.storage_read)
             },
             storage: list(&self.storage, left.storage),
             tracking: list(&self.tracking, left.tracking),
@@ -49,9 +50,10 @@ impl Policy {
             },
             dag_state: list(&self.dag_state, left.dag_state),
             trigger_dags: list(&self.trigger_dags, left.trigger_dags),
-            secrets: match self.secrets.is_open() {
-                true => Reach::AtMost(left.secrets),
-                false => Reach::Whole(false),
+            secrets: if self.secrets.is_open() {
+                Reach::AtMost(left.secrets)
+            } else {
+                Reach::Whole(false)
             },
             email: list(&self.email, left.email),
             limits: self.limits.clone(),
@@ -60,18 +62,20 @@ impl Policy {
 
     /// Whoever may write whatever a DAG grants may read it, so either opens reading.
     fn readable(&self) -> Reach<Vec<String>> {
-        match self.storage_read.is_open() {
-            true => self.storage_read.clone(),
-            false => self.storage.clone(),
+        if self.storage_read.is_open() {
+            self.storage_read.clone()
+        } else {
+            self.storage.clone()
         }
     }
 }
 
 /// What is left of a list that was open.
 fn list(before: &Reach<Vec<String>>, left: Vec<String>) -> Reach<Vec<String>> {
-    match before.is_open() {
-        true => Reach::AtMost(left),
-        false => Reach::Whole(false),
+    if before.is_open() {
+        Reach::AtMost(left)
+    } else {
+        Reach::Whole(false)
     }
 }
 
