@@ -134,8 +134,8 @@ fn asks(file: &str, text: &str) {
 }
 
 fn builds_and_asks(airlock: &Airlock, file: &str) {
-    let build = ["plugins", "build", file, "--output", "asker.wasm", "--json"];
-    let built = run(airlock, &build);
+    let arguments = ["plugins", "build", file, "--output", "asker.wasm", "--json"];
+    let built = run(airlock, &arguments);
     assert_eq!(built.code, 0, "{}", built.stderr);
     let built = built.json();
     let imports = built["imports"].as_array().unwrap();
@@ -170,7 +170,7 @@ fn builds_and_asks(airlock: &Airlock, file: &str) {
     );
     // To another port than the one that is granted.
     let done = run(
-        &airlock,
+        airlock,
         &[&test[..], &["--grant", "http=127.0.0.1:1"]].concat(),
     );
     assert!(
