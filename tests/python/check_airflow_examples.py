@@ -58,10 +58,13 @@ def run(binary, component, dag_id):
     return {"state": told["state"], "tasks": tasks}
 
 
-def is_same(theirs, ours):
-    """A refusal to make a run is a refusal, whatever its words."""
+def is_same(theirs, ours, by_the_clock=False):
+    """A refusal to make a run is a refusal, whatever its words. Which branch a DAG takes by the hour or the weekday is another one at
+    another time: then the same tasks must end in the same number of each state."""
     if "error" in theirs or "error" in ours:
         return "error" in theirs and "error" in ours and "longer than" not in theirs["error"] + ours["error"]
+    if by_the_clock:
+        theirs, ours = ({**one, "tasks": (sorted(one["tasks"]), sorted(one["tasks"].values()))} for one in (theirs, ours))
     return theirs["state"] == ours["state"] and theirs["tasks"] == ours["tasks"]
 
 
@@ -111,13 +114,13 @@ def check(each):
             subprocess.run([binary, "dags", "validate", component, "--quiet"], env=plain(), check=True, stdout=subprocess.DEVNULL)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             ours = dict(zip(dags, pool.map(lambda one: run(binary, dags[one], one), dags)))
-    wrong = []
+    wrong, count = [], 0
     for dag_id, told in ours.items():
-        same, expected = is_same(recorded["dags"][dag_id], told), dag_id not in recorded["different"]
-        if same != expected:
+        same = is_same(recorded["dags"][dag_id], told, dag_id in recorded["by_the_clock"])
+        count += same
+        if same != (dag_id not in recorded["different"]):
             wrong.append(f"{dag_id}: {'the same as in Airflow by now' if same else difference(recorded['dags'][dag_id], told)}")
-    same = sum(is_same(recorded["dags"][dag_id], told) for dag_id, told in ours.items())
-    print(f"    {len(files) - len(recorded['apart'])} of {len(files)} files build; {same} of {len(recorded['dags'])} DAGs end as in Airflow, "
+    print(f"    {len(files) - len(recorded['apart'])} of {len(files)} files build; {count} of {len(recorded['dags'])} DAGs end as in Airflow, "
           f"{len(recorded['different'])} differ for a reason that is listed, {len(recorded['apart'])} files are apart")
     if wrong or refused:
         sys.exit("\n".join(wrong) or 1)
