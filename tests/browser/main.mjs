@@ -15,6 +15,17 @@ import { useFlows } from "./flows_use.mjs";
 import { PATIENCE_MS, Service } from "./service.mjs";
 import { measure } from "./speeds.mjs";
 
+/** Some calls of the browser have no limit of their own: one that hangs must not hang the tests. */
+const FLOW_MS = 5 * PATIENCE_MS;
+
+function within(limit, work) {
+  let timer;
+  const late = new Promise((_, failed) => {
+    timer = setTimeout(() => failed(new Error(`the flow did not end within ${limit} ms`)), limit);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 const need = (name) => {
   if (!process.env[name]) throw new Error(`${name} is not set; \`cargo xtask test\` sets it`);
   return process.env[name];
@@ -83,7 +94,7 @@ try {
     const begun = Date.now();
     const before = found.length;
     try {
-      await flow(world);
+      await within(FLOW_MS, flow(world));
     } catch (error) {
       found.push(`${name}: ${error.stack ?? error}`);
     }
