@@ -3,7 +3,7 @@
 use super::{App, XComRow};
 use crate::error::{ErrorKind, UserError};
 use crate::executor::{LogStream, REUSED_FROM};
-use crate::scheduler::{TaskInstanceRow, rendered_fields, replay_run, task_instance_rows};
+use crate::scheduler::{ReplayedRun, TaskInstanceRow, rendered_fields, task_instance_rows};
 use airlock_core::ids::{DagId, RunId, TaskId, TaskInstanceKey};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -44,33 +44,19 @@ impl TaskInstanceDetail {
 }
 
 impl App {
-    /// One task instance, by replaying its run.
+    /// One task instance.
     pub fn task_instance(
         &self,
         (dag_id, run_id): (&DagId, &RunId),
         task_id: &TaskId,
         map_index: i32,
     ) -> Result<TaskInstanceDetail, UserError> {
-        self.run(dag_id, run_id)?;
-        let run = replay_run(self.store.as_ref(), dag_id, run_id)?;
-        let dag = run.state.dag();
-        let rows = task_instance_rows(&run.state, &run.times);
-        let of_task = |row: &TaskInstanceRow| row.task_id == task_id.as_str();
-        let known = rows.iter().filter(|row| of_task(row)).count();
-        let index = dag.find(task_id.as_str());
-        let row = rows
-            .iter()
-            .find(|row| of_task(row) && row.map_index == map_index);
-        let (Some(index), Some(row)) = (index, row) else {
-            return Err(absent(dag_id, run_id, task_id, map_index, known));
+        let found = self.look(dag_id, run_id, |run| find(run, task_id, map_index))?;
+        let known = match found {
+            Ok(known) => known,
+            Err(count) => return Err(absent(dag_id, run_id, task_id, map_index, count)),
         };
-        let ti = TaskInstanceKey {
-            task: index,
-            map_index,
-        };
-        let fields = rendered_fields(self.store.as_ref(), dag_id, run_id, ti)?;
-        let (start_date, end_date) = run.times.dates(ti);
-        let task = dag.task(index);
+        let fields = rendered_fields(self.store.as_ref(), dag_id, run_id, known.ti)?;
         let stream = LogStream {
             dag_id,
             run_id,
@@ -80,21 +66,57 @@ impl App {
         Ok(TaskInstanceDetail {
             dag_id: dag_id.clone(),
             run_id: run_id.clone(),
-            operator: task.map_or(String::new(), |task| task.operator.to_string()),
-            retries: task.map_or(0, |task| task.retries),
-            start_date,
-            end_date,
+            operator: known.operator,
+            retries: known.retries,
+            start_date: known.dates.0,
+            end_date: known.dates.1,
             rendered_fields: fields
                 .and_then(|fields| serde_json::from_str(&fields).ok())
                 .unwrap_or_default(),
-            xcoms: super::runs::xcom_rows(&run.state)
-                .into_iter()
-                .filter(|xcom| xcom.task_id == task_id.as_str() && xcom.map_index == map_index)
-                .collect(),
+            xcoms: known.xcoms,
             log: self.logs.path(&stream),
-            row: row.clone(),
+            row: known.row,
         })
     }
+}
+
+/// What a run holds about one of its task instances.
+struct Known {
+    ti: TaskInstanceKey,
+    row: TaskInstanceRow,
+    operator: String,
+    retries: u32,
+    dates: (Option<Timestamp>, Option<Timestamp>),
+    xcoms: Vec<XComRow>,
+}
+
+/// The error is how many instances of the task there are.
+fn find(run: &ReplayedRun, task_id: &TaskId, map_index: i32) -> Result<Known, usize> {
+    let dag = run.state.dag();
+    let rows = task_instance_rows(&run.state, &run.times);
+    let of_task = rows
+        .into_iter()
+        .filter(|row| row.task_id == task_id.as_str());
+    let own: Vec<TaskInstanceRow> = of_task.collect();
+    let count = own.len();
+    let row = own.into_iter().find(|row| row.map_index == map_index);
+    let (Some(task), Some(row)) = (dag.find(task_id.as_str()), row) else {
+        return Err(count);
+    };
+    let ti = TaskInstanceKey { task, map_index };
+    let is_own = |xcom: &XComRow| xcom.task_id == task_id.as_str() && xcom.map_index == map_index;
+    let spec = dag.task(task);
+    Ok(Known {
+        ti,
+        row,
+        operator: spec.map_or(String::new(), |task| task.operator.to_string()),
+        retries: spec.map_or(0, |task| task.retries),
+        dates: run.times.dates(ti),
+        xcoms: super::runs::xcom_rows(&run.state)
+            .into_iter()
+            .filter(is_own)
+            .collect(),
+    })
 }
 
 pub(super) fn absent(

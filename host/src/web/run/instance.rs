@@ -62,25 +62,30 @@ impl Instance {
         }
     }
 
-    pub(super) fn page(&self, visit: &Visit, view: &str, body: &Markup) -> Result<Page, Refusal> {
-        let detail = self.detail(visit)?;
+    pub(super) fn page(
+        &self,
+        visit: &Visit,
+        detail: &TaskInstanceDetail,
+        view: &str,
+        body: &Markup,
+    ) -> Page {
         let mut crumbs = self.looked.crumbs();
         crumbs.push((self.looked.link(), self.looked.run_id.to_string()));
         let tabs = [("Overview", self.link("")), ("Log", self.link("log"))];
-        Ok(Page {
+        Page {
             title: self.name(),
             section: "/dags",
             live: self.looked.live(),
             crumbs,
             body: html! {
-                (self.head(visit, &detail))
+                (self.head(visit, detail))
                 (layout::tabs("Views of the task instance", view, &tabs))
                 (body)
             },
-        })
+        }
     }
 
-    fn detail(&self, visit: &Visit) -> Result<TaskInstanceDetail, Refusal> {
+    pub(super) fn detail(&self, visit: &Visit) -> Result<TaskInstanceDetail, Refusal> {
         let ids = (&self.looked.dag_id, &self.looked.run_id);
         Ok(visit
             .app
@@ -150,7 +155,7 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
             @if let Some(text) = &task.doc_md { section.card { h2 { "Documentation" } pre.doc tabindex="0" { (text) } } }
         }
     };
-    Ok(instance.page(visit, "Overview", &body)?.into())
+    Ok(instance.page(visit, &detail, "Overview", &body).into())
 }
 
 fn facts(detail: &TaskInstanceDetail, task: Option<&Task>) -> Markup {

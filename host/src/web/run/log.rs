@@ -54,7 +54,8 @@ pub(in crate::web) fn page(visit: &Visit) -> Result<Answer, Refusal> {
             }
         }
     };
-    Ok(instance.page(visit, "Log", &body)?.into())
+    let detail = instance.detail(visit)?;
+    Ok(instance.page(visit, &detail, "Log", &body).into())
 }
 
 /// The same part as plain text, for programs and for saving.
